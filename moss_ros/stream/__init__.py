@@ -1,0 +1,1 @@
+"""One live stream: frames and prompts in, narration events out."""

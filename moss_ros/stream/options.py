@@ -1,0 +1,119 @@
+"""
+The settings of one live stream: what a checkpoint asks for, and what a user may change.
+
+Reads "stream_config" of a checkpoint's config.json; knows neither the model's sizes nor ROS
+parameters. Made by the nodes, the training and the evaluation, read by the session.
+"""
+
+from dataclasses import dataclass, field, fields
+import json
+import math
+from pathlib import Path
+
+from moss_ros.model import SamplingOptions
+
+DEFAULT_SYSTEM_PROMPT = (
+    'You are a helpful assistant who watches through a camera all the time, whether or not '
+    'somebody asks. Answer only from what was and is seen. When something that matters for the '
+    'question changes, say so at once. When there is nothing to say, or you have finished, '
+    'stay silent. Be the eyes that the user can rely on.')
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """
+    Validated settings of a StreamSession; the defaults suit the published 11B checkpoint.
+
+    - frame_rate_fps: frames a second that the model was trained on, by message stamp.
+    - system_prompt: text of the system turn.
+    - max_context_frames, max_context_tokens: what the context (and so the cache) never exceeds.
+      Training of the published model saw 30 to 155 frames and 4096 tokens.
+    - keep_context_frames, keep_context_tokens: what of the transcript is kept when a full
+      context rolls over, the opening not counted.
+    - max_tokens_between_frames: text tokens in a row without a new frame that end a narration.
+    - silence_logit_bias: added to the logit of <|silence|> before sampling. A model trained with
+      silence weighted by w needs -ln(w) to say silence as often as its data did.
+    - seed: of the session's random generator.
+    - sampling: how a token is drawn from the logits.
+    """
+
+    frame_rate_fps: float = 1.0
+    system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    max_context_frames: int = 155
+    keep_context_frames: int = 100
+    max_context_tokens: int = 4096
+    keep_context_tokens: int = 2600
+    max_tokens_between_frames: int = 48
+    silence_logit_bias: float = 0.0
+    seed: int = 0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+    def __post_init__(self):
+        """Raise ValueError, quoting the name and the value, for what no stream can run with."""
+        _require_number('frame_rate_fps', self.frame_rate_fps)
+        if self.frame_rate_fps <= 0:
+            raise ValueError(f'frame_rate_fps must be above 0, not {self.frame_rate_fps!r}')
+        if not isinstance(self.system_prompt, str):
+            raise ValueError(f'system_prompt must be a str, not {self.system_prompt!r}')
+        for name in ('max_context_frames', 'keep_context_frames', 'max_context_tokens',
+                     'keep_context_tokens', 'max_tokens_between_frames'):
+            _require_count(name, getattr(self, name), minimum=1)
+        _require_count('seed', self.seed, minimum=0)
+        for unit in ('frames', 'tokens'):
+            kept = getattr(self, f'keep_context_{unit}')
+            most = getattr(self, f'max_context_{unit}')
+            if kept >= most:
+                raise ValueError(
+                    f'keep_context_{unit} must be below max_context_{unit}, '
+                    f'not {kept!r} with {most!r}: a full context would drop nothing')
+        _require_number('silence_logit_bias', self.silence_logit_bias)
+        if not isinstance(self.sampling, SamplingOptions):
+            raise ValueError(f'sampling must be SamplingOptions, not {self.sampling!r}')
+
+    @classmethod
+    def from_checkpoint(cls, folder, **overrides):
+        """
+        Options that the checkpoint in folder asks for, changed by overrides.
+
+        Read from "stream_config" in its config.json; the defaults where there is none. Within
+        it "sampling" is an object with the fields of SamplingOptions. Raises ValueError naming
+        the file and the key or value that is wrong.
+        """
+        path = Path(folder) / 'config.json'
+        settings = _read_stream_config(path)
+        known = {option.name for option in fields(cls)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ValueError(
+                f'{path}: stream_config has the unknown key {unknown[0]!r}; '
+                f'known are {", ".join(sorted(known))}')
+        try:
+            if isinstance(settings.get('sampling'), dict):
+                settings['sampling'] = SamplingOptions(**settings['sampling'])
+            return cls(**{**settings, **overrides})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'stream options for {path.parent}: {error}') from error
+
+
+def _read_stream_config(path):
+    try:
+        config = json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ValueError(
+            f'{path} cannot be read ({error.strerror}); name a checkpoint folder') from error
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}') from error
+    settings = config.get('stream_config', {}) if isinstance(config, dict) else None
+    if not isinstance(settings, dict):
+        raise ValueError(f'{path}: stream_config must be an object, not {settings!r}')
+    return dict(settings)
+
+
+def _require_number(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f'{name} must be a finite number, not {value!r}')
+
+
+def _require_count(name, value, minimum):
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f'{name} must be a whole number of at least {minimum}, not {value!r}')
