@@ -1,0 +1,13 @@
+"""The video model: sizes, weights, forward passes, preprocessing of frames, sampling of tokens."""
+
+from .cache import DecoderCache
+from .checkpoint import load_model, save_model
+from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
+from .decoder import TextDecoder
+from .video_model import initialise, VideoModel
+from .vision import VisionEncoder
+
+__all__ = [
+    'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'TextConfig', 'TextDecoder',
+    'VideoModel', 'VisionConfig', 'VisionEncoder', 'initialise', 'load_model', 'save_model',
+]

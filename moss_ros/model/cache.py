@@ -1,0 +1,83 @@
+"""
+Preallocated keys and values of one stream's decoder: text per token, frames per frame.
+
+The decoder writes and reads it; whoever owns the stream creates, resets and drops it through
+VideoModel.new_cache. It does not know what the tokens mean, nor when to forget them.
+
+Letters: Hkv key/value heads, never repeated for the query heads; N states a frame, K channels of a
+head.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .config import ModelConfig
+from .rope import RotaryTables
+
+
+class KeyValueBuffer:
+    """Keys and values of one layer, [1, Hkv, capacity, K] each, filled from the front."""
+
+    __slots__ = ('keys', 'values')
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor):
+        self.keys = keys
+        self.values = values
+
+    def write(self, start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Copy keys and values [1, Hkv, n, K] to positions start to start + n - 1."""
+        num = keys.shape[2]
+        self.keys.narrow(2, start, num).copy_(keys)
+        self.values.narrow(2, start, num).copy_(values)
+
+    def first(self, num: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return views of the first num keys and values."""
+        return self.keys.narrow(2, 0, num), self.values.narrow(2, 0, num)
+
+
+class DecoderCache:
+    """
+    Decoder state of one stream: a buffer for each layer, and how far they are filled.
+
+    Self-attention layers hold max_tokens entries, cross-attention layers max_frames * N. Only
+    VideoModel.extend moves num_tokens and num_frames forward. One thread at a time.
+    """
+
+    def __init__(self, config: ModelConfig, max_tokens: int, max_frames: int, device: torch.device,
+                 dtype: torch.dtype, tables: RotaryTables):
+        for name, value, minimum in (('max_tokens', max_tokens, 1), ('max_frames', max_frames, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+                raise ValueError(f'{name} is {value!r}; an integer of at least {minimum} is '
+                                 f'needed')
+        text = config.text
+        num_cross = len(config.text.cross_attention_layers)
+        num_states = config.num_frame_tokens
+        self.max_tokens = max_tokens
+        self.max_frames = max_frames
+        self.num_tokens = 0
+        self.num_frames = 0
+        self._text = torch.zeros(
+            (text.num_hidden_layers - num_cross, 2, 1, text.num_key_value_heads, max_tokens,
+             text.head_dim), device=device, dtype=dtype)
+        self._frames = torch.zeros(
+            (num_cross, 2, 1, text.num_key_value_heads, max_frames * num_states, text.head_dim),
+            device=device, dtype=dtype)
+        buffers = {True: iter(self._frames), False: iter(self._text)}
+        self.buffers = [
+            KeyValueBuffer(*next(buffers[index in text.cross_attention_layers]))
+            for index in range(text.num_hidden_layers)]
+        # What masks and rotations are made from; computed once, sliced in every step.
+        self.cosines, self.sines = tables.first(max_tokens, device, dtype)  # each [max_tokens, K]
+        self.token_index = torch.arange(max_tokens, device=device)
+        self.frame_of_state = torch.arange(max_frames * num_states, device=device) // num_states
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the preallocated keys and values."""
+        return self._text.nbytes + self._frames.nbytes
+
+    def reset(self) -> None:
+        """Forget all tokens and frames; the memory is kept and used again."""
+        self.num_tokens = 0
+        self.num_frames = 0

@@ -1,0 +1,176 @@
+"""
+The video model: frames and token ids in, next-token logits out.
+
+Puts vision encoder, pooling, projector, decoder and head together. checkpoint.py fills it with
+weights, training starts from initialise(), stream sessions call encode_frames and extend. It does
+not know chat formats, sampling, threads or time.
+
+Letters: B rows, T tokens, F or k frames, S image side in pixels, P states a frame before pooling,
+N after it, Dv vision channels, D text channels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .cache import DecoderCache
+from .config import ModelConfig
+from .decoder import CrossAttentionLayer, TextDecoder
+from .vision import VisionEncoder, VisionLayer
+
+# Longer inputs go through the decoder in pieces, which bounds the memory of masks and scores.
+_MAX_TOKENS_AT_ONCE = 512
+_GATE = 0.8
+
+
+class VideoModel(nn.Module):
+    """
+    MOSS's video model: Mllama with pooled one-tile frames and rotary cross-attention.
+
+    VideoModel(config) has random weights, see initialise(); load_model() reads a checkpoint.
+    forward and encode_frames are differentiable; extend is for inference only.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.vision = VisionEncoder(config.vision)
+        self.projector = nn.Linear(config.vision.output_dim, config.text.hidden_size)
+        self.decoder = TextDecoder(config)
+        self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        initialise(self)
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.projector.weight.dtype
+
+    def pool_frames(self, features: torch.Tensor) -> torch.Tensor:
+        """Average features [F, P, Dv] over squares of pool_stride patches: [F, N, Dv]."""
+        stride, grid = self.config.pool_stride, self.config.vision.grid_size
+        pooled_grid = grid // stride
+        kept = pooled_grid * stride  # patches that fill no whole square are dropped
+        num_frames, _, size = features.shape
+        patches = features[:, 1:].view(num_frames, grid, grid, size)[:, :kept, :kept]
+        squares = patches.reshape(num_frames, pooled_grid, stride, pooled_grid, stride, size)
+        pooled = squares.mean(dim=(2, 4)).flatten(1, 2)
+        return torch.cat((features[:, :1], pooled), dim=1)
+
+    def encode_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Encode preprocessed frames float [F, 3, S, S] to frame states [F, N, D]."""
+        return self.projector(self.pool_frames(self.vision(pixel_values)))
+
+    def forward(self, input_ids: torch.Tensor, frame_states: torch.Tensor) -> torch.Tensor:
+        """
+        Return logits [B, T, V] of input_ids int64 [B, T] with frame_states [B, F, N, D].
+
+        Causal, no cache. The j-th image token of a row is frame j of that row. Rows may be padded
+        at the end by any other id, frame_states by any numbers: what has no image token is
+        invisible. Raises ValueError where a row has more image tokens than F.
+        """
+        return self.lm_head(self.decoder(input_ids, frame_states))
+
+    def new_cache(self, max_tokens: int, max_frames: int) -> DecoderCache:
+        """Allocate the decoder state of one stream, on the model's device and in its dtype."""
+        return DecoderCache(self.config, max_tokens, max_frames, self.device, self.dtype,
+                            self.decoder.rotary_tables)
+
+    @torch.inference_mode()
+    def extend(self, cache: DecoderCache, token_ids: torch.Tensor | list[int],
+               frame_states: torch.Tensor | None = None, last_only: bool = True) -> torch.Tensor:
+        """
+        Append T tokens at position cache.num_tokens; return logits [V] of the last, or all [T, V].
+
+        token_ids is int64 [T], best on the CPU, since its values are read there; frame_states is
+        [k, N, D] for the k image tokens among them, in order, None where there is none. Raises
+        ValueError, with the cache unchanged, where they do not fit or do not agree.
+        """
+        ids = token_ids.tolist() if isinstance(token_ids, torch.Tensor) else list(token_ids)
+        num_image_tokens = ids.count(self.config.image_token_id)
+        self._check_extension(cache, ids, num_image_tokens, frame_states)
+        before = cache.num_tokens, cache.num_frames
+        hidden, num_used = [], 0
+        try:
+            for first in range(0, len(ids), _MAX_TOKENS_AT_ONCE):
+                piece = ids[first:first + _MAX_TOKENS_AT_ONCE]
+                num_new = piece.count(self.config.image_token_id) if num_image_tokens else 0
+                states = frame_states[num_used:num_used + num_new] if num_new else None
+                hidden.append(self.decoder.extend(cache, piece, states))
+                num_used += num_new
+        except BaseException:
+            cache.num_tokens, cache.num_frames = before
+            raise
+        last = hidden[-1][-1] if last_only else torch.cat(hidden)
+        return self.lm_head(self.decoder.norm(last))
+
+    def _check_extension(self, cache, ids, num_image_tokens, frame_states):
+        text = self.config.text
+        if not ids:
+            raise ValueError('token_ids is empty; at least one token is needed')
+        if min(ids) < 0 or max(ids) >= text.num_embeddings:
+            bad = min(ids) if min(ids) < 0 else max(ids)
+            raise ValueError(f'token id {bad} is outside the embedding table of '
+                             f'{text.num_embeddings} rows')
+        num_frames = 0 if frame_states is None else frame_states.shape[0]
+        if num_frames != num_image_tokens:
+            raise ValueError(f'token_ids has {num_image_tokens} image tokens (id '
+                             f'{self.config.image_token_id}), but frame_states has {num_frames} '
+                             f'frames')
+        shape = (self.config.num_frame_tokens, text.hidden_size)
+        if num_frames and tuple(frame_states.shape[1:]) != shape:
+            raise ValueError(f'frame_states has shape {list(frame_states.shape)}; '
+                             f'{[num_frames, *shape]} is needed')
+        if cache.num_tokens + len(ids) > cache.max_tokens:
+            raise ValueError(f'{len(ids)} more tokens do not fit: the cache holds '
+                             f'{cache.num_tokens} of at most {cache.max_tokens}')
+        if cache.num_frames + num_frames > cache.max_frames:
+            raise ValueError(f'{num_frames} more frames do not fit: the cache holds '
+                             f'{cache.num_frames} of at most {cache.max_frames}')
+
+
+@torch.no_grad()
+def initialise(model: VideoModel, generator: torch.Generator | None = None) -> None:
+    """
+    Give a model random weights to train from scratch; generator is on the model's device.
+
+    Matrices are normal with the spread that 0.02 is for 768 inputs, and what is added to a
+    residual stream is the weaker the more layers add to it. Unlike in Mllama's own
+    initialisation no gate is shut, since what lies behind a shut gate learns late: cross-attention
+    and global layers start at 0.8, the position embedding fully on (gate 0: it weighs
+    1 - tanh(gate)), and the tile embeddings, which say nothing about one tile, off.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+            module.weight.fill_(1.0)
+            if getattr(module, 'bias', None) is not None:
+                module.bias.zero_()
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            std = 0.02 * (768 / module.weight.shape[1]) ** 0.5
+            if name.endswith(('o_proj', 'down_proj', 'fc2')):
+                tower = model.vision if name.startswith('vision.') else model.decoder
+                std /= _num_residual_additions(tower) ** 0.5
+            module.weight.normal_(0.0, std, generator=generator)
+            if getattr(module, 'bias', None) is not None:
+                module.bias.zero_()
+        elif isinstance(module, CrossAttentionLayer) or (
+                isinstance(module, VisionLayer) and module.gated):
+            module.attention_gate.fill_(_GATE)
+            module.mlp_gate.fill_(_GATE)
+    vision = model.vision
+    num_pixels = vision.patch_embedding[0].numel()
+    vision.patch_embedding.normal_(0.0, 0.02 * (768 / num_pixels) ** 0.5, generator=generator)
+    for embedding in (vision.class_embedding, vision.position_embedding):
+        embedding.normal_(0.0, model.config.vision.hidden_size ** -0.5, generator=generator)
+    for tensor in (vision.position_gate, vision.tile_position_embedding, vision.pre_tile_embedding,
+                   vision.pre_tile_gate, vision.post_tile_embedding, vision.post_tile_gate):
+        tensor.zero_()
+
+
+def _num_residual_additions(tower: TextDecoder | VisionEncoder) -> int:
+    if isinstance(tower, TextDecoder):
+        return 2 * len(tower.layers)
+    return 2 * (len(tower.local_layers) + len(tower.global_layers))

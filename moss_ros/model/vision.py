@@ -1,0 +1,147 @@
+"""
+Vision encoder: preprocessed frames in, one feature row for the class token and each patch out.
+
+Mllama's encoder for frames of exactly one tile: a local and a gated global transformer with full
+attention inside the frame. It does not know pooling, the decoder or files; video_model calls it.
+
+Letters: F frames, S image side in pixels, g patches a side, P = g * g + 1 states a frame,
+Q = P padded to a multiple of 8, D hidden channels, H heads, Dv output channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .config import VisionConfig
+
+# Row of the tile tables that belongs to the aspect ratio [1, 1].
+_ONE_TILE_ID = 1
+_PADDING_MULTIPLE = 8
+
+
+def _quick_gelu(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the elementwise function that a config calls hidden_act."""
+    tanh_gelu = partial(F.gelu, approximate='tanh')
+    return {'silu': F.silu, 'gelu': F.gelu, 'relu': F.relu, 'quick_gelu': _quick_gelu,
+            'gelu_new': tanh_gelu, 'gelu_pytorch_tanh': tanh_gelu}[name]
+
+
+class VisionLayer(nn.Module):
+    """Pre-norm attention and MLP [F, Q, D] -> [F, Q, D]; gated ones scale what they add."""
+
+    def __init__(self, config: VisionConfig, gated: bool):
+        super().__init__()
+        size = config.hidden_size
+        self.num_heads = config.attention_heads
+        self.attention_norm = nn.LayerNorm(size, eps=config.norm_eps)
+        self.qkv_proj = nn.Linear(size, 3 * size, bias=False)
+        self.o_proj = nn.Linear(size, size, bias=False)
+        self.mlp_norm = nn.LayerNorm(size, eps=config.norm_eps)
+        self.fc1 = nn.Linear(size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, size)
+        self.activation = activation(config.hidden_act)
+        self.gated = gated
+        if gated:
+            self.attention_gate = nn.Parameter(torch.empty(1))
+            self.mlp_gate = nn.Parameter(torch.empty(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        attended = self._attend(self.attention_norm(x))
+        if not self.gated:
+            x = x + attended
+            return x + self.fc2(self.activation(self.fc1(self.mlp_norm(x))))
+        x = torch.addcmul(x, self.attention_gate.tanh(), attended)
+        changed = self.fc2(self.activation(self.fc1(self.mlp_norm(x))))
+        return torch.addcmul(x, self.mlp_gate.tanh(), changed)
+
+    def _attend(self, x):
+        num_frames, length, size = x.shape
+        heads = self.qkv_proj(x).view(num_frames, length, 3, self.num_heads, -1)
+        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each [F, H, Q, D/H]
+        # No mask: the reference lets the zero padding take part in full attention.
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.o_proj(attended.transpose(1, 2).reshape(num_frames, length, size))
+
+
+class VisionEncoder(nn.Module):
+    """
+    Mllama's vision model for one tile a frame.
+
+    The tile tables are kept whole, although one tile reads one row of each: a model that was
+    loaded can then be saved under the same names and shapes.
+    """
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        self.config = config
+        size = config.hidden_size
+        num_rows = config.max_aspect_ratio_id + 1
+        num_tiles = config.max_num_tiles
+        self.patch_embedding = nn.Parameter(
+            torch.empty(size, config.num_channels, config.patch_size, config.patch_size))
+        self.class_embedding = nn.Parameter(torch.empty(size))
+        self.position_embedding = nn.Parameter(torch.empty(config.num_patches, size))
+        self.position_gate = nn.Parameter(torch.empty(1))
+        self.tile_position_embedding = nn.Parameter(
+            torch.empty(num_rows, num_tiles * config.num_patches * size))
+        self.pre_tile_embedding = nn.Parameter(torch.empty(num_rows, num_tiles * size))
+        self.pre_tile_gate = nn.Parameter(torch.empty(1))
+        self.post_tile_embedding = nn.Parameter(torch.empty(num_rows, num_tiles * size))
+        self.post_tile_gate = nn.Parameter(torch.empty(1))
+        # The reference leaves these two at LayerNorm's own eps, whatever norm_eps says.
+        self.norm_pre = nn.LayerNorm(size, eps=1e-5)
+        self.norm_post = nn.LayerNorm(size, eps=1e-5)
+        self.local_layers = nn.ModuleList(
+            VisionLayer(config, gated=False) for _ in range(config.num_hidden_layers))
+        self.global_layers = nn.ModuleList(
+            VisionLayer(config, gated=True) for _ in range(config.num_global_layers))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Encode pixel_values float [F, 3, S, S] to features [F, P, Dv], class token first."""
+        num_patches = self.config.num_patches
+        x = F.pad(self._embed(pixel_values), (0, 0, 0, -num_patches % _PADDING_MULTIPLE))
+        entering = []
+        for layer in self.local_layers:
+            entering.append(x)
+            x = layer(x)
+        entering.append(x)
+        x = self.norm_post(x)
+        x = torch.addcmul(x, self.post_tile_gate.tanh(), self._one_tile(self.post_tile_embedding))
+        for layer in self.global_layers:
+            x = layer(x)
+        indices = self.config.intermediate_layers_indices
+        if not indices:
+            return x[:, :num_patches]
+        # Stacked last and flattened: the intermediates interleave channel by channel.
+        kept = torch.stack([entering[index][:, :num_patches] for index in indices], dim=-1)
+        return torch.cat((x[:, :num_patches], kept.flatten(2)), dim=-1)
+
+    def _embed(self, pixel_values):
+        """[F, 3, S, S] -> [F, P, D]: patches, class token, positions, first norm."""
+        config = self.config
+        grid, patch, size = config.grid_size, config.patch_size, config.hidden_size
+        num_frames = pixel_values.shape[0]
+        pixels = pixel_values.to(self.patch_embedding.dtype)[..., :grid * patch, :grid * patch]
+        pixels = pixels.reshape(num_frames, config.num_channels, grid, patch, grid, patch)
+        pixels = pixels.permute(0, 2, 4, 1, 3, 5).reshape(num_frames, grid * grid, -1)
+        patches = F.linear(pixels, self.patch_embedding.view(size, -1))  # [F, g*g, D]
+        patches = torch.addcmul(patches, self.pre_tile_gate.tanh(),
+                                self._one_tile(self.pre_tile_embedding))
+        x = torch.cat((self.class_embedding.expand(num_frames, 1, size), patches), dim=1)
+        positions = torch.lerp(self.position_embedding,
+                               self._one_tile(self.tile_position_embedding).view(-1, size),
+                               self.position_gate.tanh())
+        return self.norm_pre(x + positions)
+
+    def _one_tile(self, table):
+        """Return the first tile's part of the row that frames of one tile use, [channels]."""
+        return table[_ONE_TILE_ID, :table.shape[1] // self.config.max_num_tiles]
