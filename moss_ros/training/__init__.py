@@ -1,0 +1,1 @@
+"""Training of the embedded model: scenes, samples, the training program, evaluation."""

@@ -1,0 +1,197 @@
+"""
+Real-time fine-tuning samples: a window of a stream as the token sequence a session would see.
+
+A Stream and a seeded generator go in; token ids, targets, loss weights and what is true at each
+frame come out. The layout is the one StreamSession builds at inference: frames interleaved with
+silence and sentences, frames in mid-sentence, prompts at any time with answers that are true at
+that moment. Knows no tensors; batches.py stacks samples.
+"""
+
+from dataclasses import dataclass, field
+import random
+
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.training.scenes import (
+    answer_question, COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES,
+)
+from moss_ros.training.streams import Stream
+from moss_ros.training.vocabulary import SYSTEM_PROMPT
+
+IGNORED = -100
+SILENCE_WEIGHT = 0.3
+# How often, a frame or a sentence: what a live stream does to a session.
+P_PROMPT_AT_FRAME = 0.05
+P_NO_SAMPLE_AT_FRAME = 0.03
+P_SLOW_SPEECH = 0.25
+P_PROMPT_IN_SENTENCE = 0.08
+P_QUESTION_OPENS = 0.2
+P_OLD_QUESTION_OPENS = 0.25
+EVENT_KINDS = tuple(EventKind)
+
+
+@dataclass
+class FrameTruth:
+    """What the auxiliary losses ask of a frame token; one entry a colour, in order of COLOURS."""
+
+    position: int
+    shapes: list[int]          # index in SHAPES, IGNORED where the colour is absent
+    motions: list[int]         # index in MOTIONS, IGNORED where absent
+    places: list[tuple[float, float]]
+    events: list[int]          # 0 none, 1 + index in EVENT_KINDS; by the colour afterwards
+
+
+@dataclass
+class Sample:
+    """
+    One training sequence.
+
+    token_ids and targets have the same length; targets[i] is what the model is to say after
+    token i, IGNORED where the world speaks next. first_frame: index in the stream of the frame
+    of the first image token; the others follow without gaps.
+    """
+
+    first_frame: int
+    token_ids: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    frames: list[FrameTruth] = field(default_factory=list)
+
+
+class SampleMaker:
+    """Turns windows of streams into samples; deterministic for a seeded generator."""
+
+    def __init__(self, chat: ChatFormat, generator: random.Random):
+        self._chat = chat
+        self._random = generator
+        self._ids_by_text: dict[str, list[int]] = {}
+
+    def make(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
+        """Return the sample of num_frames frames of stream from first_frame on."""
+        return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of text, remembered: the scenes say few different sentences."""
+        if text not in self._ids_by_text:
+            self._ids_by_text[text] = self._chat.encode_text(text)
+        return self._ids_by_text[text]
+
+
+class _SampleWriter:
+    """The state of one sample being written: the next frame and the events not yet told."""
+
+    def __init__(self, maker: SampleMaker, stream: Stream, first_frame: int, end_frame: int):
+        self._maker = maker
+        self._chat = maker._chat
+        self._random = maker._random
+        self._stream = stream
+        self._frame = first_frame
+        self._end = end_frame
+        self._pending: list[SceneEvent] = []
+        self._sample = Sample(first_frame)
+        # Frames a spoken token, drawn anew for each narration.
+        self._frames_per_token = 0.0
+
+    def write(self) -> Sample:
+        objects = self._stream.objects[self._frame]
+        kind = self._random.random()
+        if kind < P_QUESTION_OPENS:
+            question = random_question(self._random, objects)
+            self._put(self._chat.opening(SYSTEM_PROMPT, question.text))
+            self._take_frame()
+            self._answer(question)
+        else:
+            text = ''
+            if kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
+                text = random_question(self._random, objects).text
+            self._put(self._chat.opening(SYSTEM_PROMPT, text) + [self._chat.silence_id])
+        while self._frame < self._end:
+            self._frame_step()
+        return self._sample
+
+    def _frame_step(self) -> None:
+        """Take in a frame (or several) and say what there is to say after it."""
+        while self._random.random() < P_NO_SAMPLE_AT_FRAME and self._frame + 1 < self._end:
+            self._take_frame()
+        if self._random.random() < P_PROMPT_AT_FRAME:
+            if self._random.random() < 0.5:
+                self._prompt(with_frame=True)
+                return
+            self._take_frame()
+            self._prompt(with_frame=False)
+            return
+        self._take_frame()
+        if self._pending:
+            self._say(self._pending.pop(0).sentence)
+        else:
+            self._speak_token(self._chat.silence_id)
+
+    def _prompt(self, with_frame: bool) -> None:
+        """Ask a question, let a frame follow it if with_frame, and answer."""
+        is_next = with_frame and self._frame < self._end
+        objects = self._stream.objects[self._frame if is_next else self._frame - 1]
+        question = random_question(self._random, objects)
+        self._put(self._chat.question_turn(question.text))
+        if is_next:
+            self._take_frame()
+        self._answer(question)
+
+    def _answer(self, question: Question) -> None:
+        self._say(answer_question(question, self._stream.objects[self._frame - 1]))
+
+    def _say(self, text: str) -> None:
+        """Speak text and the silence after it; frames and prompts may come in between."""
+        self._frames_per_token = 0.0
+        if self._random.random() < P_SLOW_SPEECH:
+            self._frames_per_token = self._random.choice((0.15, 0.3, 0.5))
+        prompt_after = -1
+        token_ids = self._maker.encode(text)
+        if self._random.random() < P_PROMPT_IN_SENTENCE:
+            prompt_after = self._random.randrange(len(token_ids))
+        for index, token_id in enumerate(token_ids):
+            self._speak_token(token_id)
+            if index == prompt_after:
+                self._prompt(with_frame=self._random.random() < 0.3)
+                return
+            if self._random.random() < self._frames_per_token and self._frame < self._end:
+                self._take_frame()
+        self._speak_token(self._chat.silence_id)
+
+    def _put(self, token_ids: list[int]) -> None:
+        """Append tokens of the world: no target points at them."""
+        self._sample.token_ids += token_ids
+        self._sample.targets += [IGNORED] * len(token_ids)
+
+    def _speak_token(self, token_id: int) -> None:
+        """Append a token the model is to say: the target of the token before it."""
+        self._sample.targets[-1] = token_id
+        self._put([token_id])
+
+    def _take_frame(self) -> None:
+        index, first = self._frame, self._sample.first_frame
+        for event in self._stream.observable[index]:
+            if _visible_in_window(event, index - first):
+                self._pending.append(event)
+        self._sample.frames.append(self._truth(index, index - first))
+        self._put([self._chat.image_id])
+        self._frame += 1
+
+    def _truth(self, index: int, num_before: int) -> FrameTruth:
+        shapes, motions = [IGNORED] * len(COLOURS), [IGNORED] * len(COLOURS)
+        places, events = [(0.0, 0.0)] * len(COLOURS), [0] * len(COLOURS)
+        for state in self._stream.objects[index]:
+            if state.in_picture:
+                slot = COLOURS.index(state.colour)
+                shapes[slot] = SHAPES.index(state.shape)
+                motions[slot] = MOTIONS.index(state.motion) if num_before else IGNORED
+                places[slot] = (state.x, state.y)
+        for event in self._stream.observable[index]:
+            if _visible_in_window(event, num_before):
+                colour = event.colour
+                if event.kind is EventKind.TURNS:
+                    colour = event.sentence.rstrip('.').split()[-1]
+                events[COLOURS.index(colour)] = 1 + EVENT_KINDS.index(event.kind)
+        return FrameTruth(len(self._sample.token_ids), shapes, motions, places, events)
+
+
+def _visible_in_window(event: SceneEvent, num_before: int) -> bool:
+    """Return whether the event shows, given how many frames of the window came before it."""
+    return num_before >= (2 if event.kind is EventKind.STOPS else 1)

@@ -1,0 +1,110 @@
+"""
+Questions about a scene and the answers that are true at a moment.
+
+A question and the objects of that moment go in, the true answer comes out. The embedded model
+is trained on these wordings and evaluated with the same function.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import random
+
+from moss_ros.training.scenes.world import COLOURS, ObjectState, SHAPES, zone_of
+
+# By kind: the first wording is the one of evaluation and of the README.
+WORDINGS = {
+    'see': ('What do you see?', 'What can you see?', 'What is there?', 'Describe the scene.',
+            'What do you see now?'),
+    'count': ('How many objects are there?', 'How many objects do you see?',
+              'How many things are there?'),
+    'where': ('Where is the {colour} {shape}?', 'Where do you see the {colour} {shape}?',
+              'Where is the {colour} {shape} now?'),
+    'colour': ('What colour is the {shape}?', 'What color is the {shape}?',
+               'Which colour is the {shape}?'),
+    'is_there': ('Is there a {colour} {shape}?', 'Do you see a {colour} {shape}?',
+                 'Can you see a {colour} {shape}?'),
+    'moving': ('Is anything moving?', 'Is something moving?', 'What is moving?',
+               'What is moving now?'),
+}
+NUMBER_WORDS = ('no', 'one', 'two', 'three')
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question as it is asked (text) and what it means (kind, colour, shape)."""
+
+    kind: str
+    text: str
+    colour: str = ''
+    shape: str = ''
+
+
+def random_question(generator: random.Random, objects: Sequence[ObjectState],
+                    any_wording: bool = True) -> Question:
+    """
+    Return a question that makes sense of the objects: half ask for something that is there.
+
+    any_wording: False keeps to the first wording of each kind, as written in WORDINGS.
+    """
+    kind = generator.choice(tuple(WORDINGS))
+    colour, shape = generator.choice(COLOURS), generator.choice(SHAPES)
+    visible = [state for state in objects if state.in_picture]
+    if visible and generator.random() < (0.75 if kind == 'where' else 0.5):
+        target = generator.choice(visible)
+        colour, shape = target.colour, target.shape
+    wordings = WORDINGS[kind]
+    wording = generator.choice(wordings) if any_wording else wordings[0]
+    text = wording.format(colour=colour, shape=shape)
+    if any_wording:
+        if generator.random() < 0.3:
+            text = text[0].lower() + text[1:]
+        if generator.random() < 0.3:
+            text = text.rstrip('?.')
+    return Question(kind, text, colour, shape)
+
+
+def question_by_text(text: str) -> Question | None:
+    """Return the question whose wording text is (case and end mark aside), None for others."""
+    plain = text.strip().rstrip('?.!').lower()
+    for kind, wordings in WORDINGS.items():
+        for wording in wordings:
+            for colour in COLOURS if '{colour}' in wording else ('',):
+                for shape in SHAPES if '{shape}' in wording else ('',):
+                    if plain == wording.format(colour=colour, shape=shape).rstrip('?.').lower():
+                        return Question(kind, text, colour, shape)
+    return None
+
+
+def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
+    """Return the answer that is true of objects, one sentence."""
+    visible = sorted((state for state in objects if state.in_picture),
+                     key=lambda state: COLOURS.index(state.colour))
+    named = [state for state in visible
+             if state.colour == question.colour and state.shape == question.shape]
+    if question.kind == 'see':
+        if not visible:
+            return 'I see nothing.'
+        return 'I see ' + ' and '.join(f'a {state.name}' for state in visible) + '.'
+    if question.kind == 'count':
+        verb, noun = ('is', 'object') if len(visible) == 1 else ('are', 'objects')
+        return f'There {verb} {NUMBER_WORDS[len(visible)]} {noun}.'
+    if question.kind == 'where':
+        if not named:
+            return f'There is no {question.colour} {question.shape}.'
+        return f'The {named[0].name} is {zone_of(named[0].x)}.'
+    if question.kind == 'is_there':
+        return 'Yes.' if named else 'No.'
+    if question.kind == 'moving':
+        moving = [state for state in visible if state.motion != 'still']
+        if not moving:
+            return 'Nothing is moving.'
+        return f'The {moving[0].name} is moving {moving[0].motion}.'
+    if question.kind != 'colour':
+        raise ValueError(f'unknown kind of question {question.kind!r}; known: {tuple(WORDINGS)}')
+    same_shape = [state for state in visible if state.shape == question.shape]
+    if not same_shape:
+        return f'There is no {question.shape}.'
+    if len(same_shape) > 1:
+        plural = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}[question.shape]
+        return f'There are {NUMBER_WORDS[len(same_shape)]} {plural}.'
+    return f'The {question.shape} is {same_shape[0].colour}.'

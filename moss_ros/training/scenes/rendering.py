@@ -1,0 +1,133 @@
+"""
+How a scene looks: a wall, a floor, drifting light and coloured shapes, with sensor noise.
+
+A Scene, a time and a size go in; a picture u8 [H, W, 3], RGB, comes out, the same for the same
+arguments. Used by the demo camera at its own size and by training at twice the model's.
+"""
+
+import math
+
+import numpy as np
+
+from moss_ros.training.scenes.world import ObjectState, PICTURE_HEIGHT, Scene
+
+RGB_BY_COLOUR = {
+    'red': (0.82, 0.12, 0.10),
+    'green': (0.10, 0.62, 0.16),
+    'blue': (0.12, 0.25, 0.85),
+    'yellow': (0.93, 0.82, 0.10),
+    'purple': (0.60, 0.16, 0.68),
+    'white': (0.95, 0.95, 0.93),
+}
+# Noise is set at the width the embedded model sees; finer pictures are noisier a pixel, as real
+# sensors are, and average to the same.
+NOISE_WIDTH_PX = 64
+MAX_NOISE = 0.10
+NUM_NOISE_TILES = 8
+
+
+class SceneRenderer:
+    """
+    Renders one scene at one size; what does not change is computed once. Not thread-safe.
+
+    width_px and height_px: positive; the world is 4:3 and is stretched to other shapes.
+    """
+
+    def __init__(self, scene: Scene, width_px: int, height_px: int):
+        if width_px < 16 or height_px < 16:
+            raise ValueError(
+                f'a picture of {width_px}x{height_px} px is too small: 16x16 is the least')
+        self.scene = scene
+        self._width_px, self._height_px = width_px, height_px
+        generator = np.random.default_rng([scene.seed & 0xffffffff, 7])
+        self._x = ((np.arange(width_px, dtype=np.float32) + 0.5) / width_px)[None, :]
+        self._y = ((np.arange(height_px, dtype=np.float32) + 0.5)
+                   * (PICTURE_HEIGHT / height_px))[:, None]
+        self._pixel = 1.0 / width_px
+        self._near, self._far = self._backgrounds(generator)
+        self._gain_period_s, self._drift_period_s, self._spot_period_s = (
+            generator.uniform(12, 40), generator.uniform(40, 90), generator.uniform(25, 60))
+        self._gain = generator.uniform(0.03, 0.13)
+        self._spot = generator.uniform(0.0, 0.10)
+        self._phases = generator.uniform(0, 2 * math.pi, 3)
+        self._colour_jitter = {name: 1 + generator.uniform(-0.07, 0.07, 3).astype(np.float32)
+                               for name in RGB_BY_COLOUR}
+        noise = min(MAX_NOISE, generator.uniform(0.006, 0.022) * width_px / NOISE_WIDTH_PX)
+        self._noise_tiles = generator.standard_normal(
+            (NUM_NOISE_TILES, height_px, width_px, 1), dtype=np.float32) * np.float32(noise)
+
+    def _backgrounds(self, generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two pictures f32 [H, W, 3] between which the background drifts."""
+        horizon = generator.uniform(0.24, 0.42)
+        angle, pitch = generator.uniform(-0.5, 0.5), generator.uniform(0.06, 0.16)
+        lines = np.sin((self._x + angle * self._y) * (2 * math.pi / pitch))
+        lines = np.clip(lines * 6 - 5.2, 0, 1)[..., None] * generator.uniform(0.02, 0.08)
+        pictures = []
+        for _ in range(2):
+            wall, floor = self._muted(generator), self._muted(generator)
+            fade = (self._y / PICTURE_HEIGHT - 0.5)[..., None] * generator.uniform(-0.12, 0.12)
+            is_floor = np.clip((self._y - horizon) / (2 * self._pixel) + 0.5, 0, 1)[..., None]
+            picture = (wall + fade) * (1 - is_floor) + (floor - fade - lines) * is_floor
+            pictures.append(np.broadcast_to(
+                picture, (self._height_px, self._width_px, 3)).astype(np.float32))
+        return pictures[0], pictures[1]
+
+    @staticmethod
+    def _muted(generator) -> np.ndarray:
+        grey = generator.uniform(0.22, 0.56)
+        return (grey + generator.uniform(-0.06, 0.06, 3)).astype(np.float32)
+
+    def render(self, time_s: float) -> np.ndarray:
+        """Return the picture u8 [H, W, 3], RGB, of the scene at time_s (seconds of the scene)."""
+        drift, gain, spot = (
+            math.sin(2 * math.pi * time_s / period_s + phase) for period_s, phase in zip(
+                (self._drift_period_s, self._gain_period_s, self._spot_period_s), self._phases))
+        part = np.float32(0.5 + 0.5 * drift)
+        picture = self._near * part + self._far * (1 - part)
+        spot_x = np.exp(-((self._x - 0.5 - 0.5 * spot) / 0.2) ** 2)
+        spot_y = np.exp(-((self._y - 0.2) / 0.2) ** 2) * np.float32(self._spot)
+        picture += (spot_y * spot_x)[..., None]
+        for state in self.scene.objects_at(time_s):
+            self._draw(picture, state)
+        picture *= np.float32(1 + self._gain * gain)
+        tick = int(round(time_s * 1000))
+        picture += np.roll(self._noise_tiles[tick % NUM_NOISE_TILES],
+                           (tick * 7919) % (self._width_px * self._height_px))
+        np.clip(picture, 0, 1, out=picture)
+        return (picture * 255 + 0.5).astype(np.uint8)
+
+    def _draw(self, picture: np.ndarray, state: ObjectState) -> None:
+        """Blend one object and its soft shadow into picture, inside its bounding box only."""
+        radius = state.size / 2
+        reach = radius * 1.5
+        columns = _span(state.x - reach, state.x + reach, self._width_px, 1.0)
+        rows = _span(state.y - reach, state.y + reach, self._height_px, PICTURE_HEIGHT)
+        if columns.start >= columns.stop or rows.start >= rows.stop:
+            return
+        x = (self._x[:, columns] - state.x) / radius
+        y = (self._y[rows] - state.y) / radius
+        region = picture[rows, columns]
+        shadow = np.clip(1.25 - np.hypot(x / 1.05, (y - 0.9) / 0.32), 0, 1)[..., None]
+        region *= 1 - 0.35 * shadow
+        edge = self._pixel / radius
+        cover = np.clip(0.5 - _signed_distance(state.shape, x, y) / edge, 0, 1)[..., None]
+        light = (1.0 - 0.16 * x - 0.20 * y)[..., None]
+        colour = np.asarray(RGB_BY_COLOUR[state.colour], np.float32)
+        colour = np.clip(colour * self._colour_jitter[state.colour] * light, 0, 1)
+        region += (colour - region) * cover
+
+
+def _span(low: float, high: float, size_px: int, extent: float) -> slice:
+    start = max(0, math.floor(low / extent * size_px))
+    return slice(start, min(size_px, math.ceil(high / extent * size_px)))
+
+
+def _signed_distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the distance to the outline in radii, negative inside; y grows downward."""
+    if shape == 'ball':
+        return np.hypot(x, y) - 1.0
+    if shape == 'box':
+        return np.maximum(np.abs(x), np.abs(y)) - 0.88
+    # A cone seen from the side: a triangle with its tip up.
+    slope = np.maximum((np.abs(x) * 2.0 - y - 1.0) / math.sqrt(5.0), y - 0.95)
+    return slope + np.zeros_like(x + y)

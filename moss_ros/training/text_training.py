@@ -1,0 +1,189 @@
+"""
+Second stage: the text side learns to narrate from the frozen, cached features of the frames.
+
+Streams with their features go in; projector, decoder and lm_head of a VideoModel are trained in
+place on windows that samples.py writes anew each time. Auxiliary heads at the frame tokens (what
+each object is, where it is, how it moves, what has just happened) guide the first layers and are
+not shipped.
+"""
+
+from dataclasses import dataclass
+import random
+
+from moss_ros.model import VideoModel
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.training.samples import (
+    EVENT_KINDS, IGNORED, Sample, SampleMaker, SILENCE_WEIGHT,
+)
+from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
+from moss_ros.training.scenes.world import PICTURE_HEIGHT
+from moss_ros.training.streams import Stream
+from moss_ros.training.vision_training import cosine_schedule
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+NUM_COLOURS = len(COLOURS)
+AUXILIARY_WEIGHT = 0.5
+NUM_BATCHES_SORTED = 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Samples as tensors; M is the number of frame tokens of all samples, C that of colours.
+
+    token_ids, targets: i64 [B, T]. features: f32 [B, F, N, Dv]. frame_rows: i64 [M, 2], sample
+    and position of each frame token; its truth: shapes, motions, events i64 [M, C] and places
+    f32 [M, C, 2].
+    """
+
+    token_ids: torch.Tensor
+    targets: torch.Tensor
+    features: torch.Tensor
+    frame_rows: torch.Tensor
+    shapes: torch.Tensor
+    motions: torch.Tensor
+    events: torch.Tensor
+    places: torch.Tensor
+
+
+def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int) -> Batch:
+    """Stack samples and the features [L, N, Dv] of their streams, padded at the end."""
+    length = max(len(sample.token_ids) for sample in samples)
+    num_frames = max(len(sample.frames) for sample in samples)
+    token_ids = torch.full((len(samples), length), pad_id)
+    targets = torch.full((len(samples), length), IGNORED)
+    stacked = np.zeros((len(samples), num_frames, *features[0].shape[1:]), features[0].dtype)
+    rows, truths = [], []
+    for row, (sample, stream_features) in enumerate(zip(samples, features)):
+        token_ids[row, :len(sample.token_ids)] = torch.tensor(sample.token_ids)
+        targets[row, :len(sample.targets)] = torch.tensor(sample.targets)
+        first, count = sample.first_frame, len(sample.frames)
+        stacked[row, :count] = stream_features[first:first + count]
+        rows += [(row, frame.position) for frame in sample.frames]
+        truths += sample.frames
+    return Batch(
+        token_ids, targets, torch.from_numpy(stacked).float(), torch.tensor(rows),
+        torch.tensor([truth.shapes for truth in truths]),
+        torch.tensor([truth.motions for truth in truths]),
+        torch.tensor([truth.events for truth in truths]),
+        torch.tensor([truth.places for truth in truths]))
+
+
+class FrameTruthHead(nn.Module):
+    """Linear read-out of the hidden state at a frame token; only training has it."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self._sizes = (1, len(SHAPES), len(MOTIONS), 1 + len(EVENT_KINDS), 2)
+        self.linear = nn.Linear(hidden_size, NUM_COLOURS * sum(self._sizes))
+
+    def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the loss of hidden f32 [M, D] against the truth of the frames in batch."""
+        split = self.linear(hidden).unflatten(-1, (NUM_COLOURS, -1))
+        present, shapes, motions, events, places = split.split(self._sizes, -1)
+        is_present = batch.shapes != IGNORED
+        scale = torch.tensor([1.0, 1.0 / PICTURE_HEIGHT])
+        place_error = (places - batch.places * scale)[is_present] * 5.0
+        # What happens is rare: an event weighs as much as ten quiet slots.
+        weights = torch.ones(1 + len(EVENT_KINDS))
+        weights[1:] = 10.0
+        return (
+            F.binary_cross_entropy_with_logits(present[..., 0], is_present.float())
+            + 0.3 * F.cross_entropy(shapes.flatten(0, 1), batch.shapes.flatten(),
+                                    ignore_index=IGNORED)
+            + F.cross_entropy(motions.flatten(0, 1), batch.motions.flatten(),
+                              ignore_index=IGNORED)
+            + F.cross_entropy(events.flatten(0, 1), batch.events.flatten(), weights)
+            + F.smooth_l1_loss(place_error, torch.zeros_like(place_error), beta=0.3))
+
+
+def text_parameters(model: VideoModel) -> list[nn.Parameter]:
+    """Return the parameters of the second stage: everything but the vision encoder."""
+    return [parameter for name, parameter in model.named_parameters()
+            if not name.startswith('vision.')]
+
+
+def narration_loss(model: VideoModel, head: FrameTruthHead, batch: Batch, silence_id: int):
+    """Return the loss and readable figures: accuracy of words and of silences."""
+    frame_states = model.projector(batch.features)
+    hidden = model.decoder(batch.token_ids, frame_states)
+    is_target = batch.targets != IGNORED
+    targets = batch.targets[is_target]
+    logits = model.lm_head(hidden[is_target])
+    is_silence = targets == silence_id
+    weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
+    losses = F.cross_entropy(logits, targets, reduction='none')
+    loss = (losses * weights).sum() / weights.sum()
+    auxiliary = head.loss(hidden[batch.frame_rows[:, 0], batch.frame_rows[:, 1]], batch)
+    with torch.no_grad():
+        is_right = (logits.argmax(-1) == targets).float()
+        figures = {
+            'loss': loss.item(), 'auxiliary': auxiliary.item(),
+            'words_right': is_right[~is_silence].mean().item(),
+            'silences_right': is_right[is_silence].mean().item()}
+    return loss + AUXILIARY_WEIGHT * auxiliary, figures
+
+
+def _batches(streams, features, chat, generator, batch_size, num_frames):
+    """Yield batches without end; samples of like length go together, so little is padding."""
+    maker = SampleMaker(chat, generator)
+    while True:
+        drawn = []
+        for _ in range(batch_size * NUM_BATCHES_SORTED):
+            row = generator.randrange(len(streams))
+            first = generator.randrange(len(streams[row].times_s) - num_frames + 1)
+            drawn.append((maker.make(streams[row], first, num_frames), row))
+        drawn.sort(key=lambda entry: len(entry[0].token_ids))
+        groups = [drawn[start:start + batch_size]
+                  for start in range(0, len(drawn), batch_size)]
+        generator.shuffle(groups)
+        for group in groups:
+            yield stack_samples([sample for sample, _ in group],
+                                [features[row] for _, row in group], chat.eot_id)
+
+
+def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
+               features: np.ndarray, phases: list[tuple[int, int, int]], learning_rate: float,
+               seed: int, report) -> None:
+    """
+    Train the text side of model in place; its weights end as their moving average.
+
+    features: f16 [N, L, P, Dv], pooled, one row a stream. phases: (num_steps, batch_size,
+    num_frames) one after the other: short windows first, in which recency is learned fast.
+    """
+    torch.manual_seed(seed)
+    generator = random.Random(seed)
+    head = FrameTruthHead(model.config.text.hidden_size)
+    trained = text_parameters(model)
+    parameters = [*trained, *head.parameters()]
+    decayed = [parameter for parameter in parameters if parameter.dim() >= 2]
+    others = [parameter for parameter in parameters if parameter.dim() < 2]
+    optimiser = torch.optim.AdamW(
+        [{'params': decayed, 'weight_decay': 0.03}, {'params': others, 'weight_decay': 0.0}],
+        lr=learning_rate, betas=(0.9, 0.98))
+    average = [parameter.detach().clone() for parameter in trained]
+    num_steps = sum(phase[0] for phase in phases)
+    step = 0
+    for num_phase_steps, batch_size, num_frames in phases:
+        batches = _batches(streams, features, chat, generator, batch_size, num_frames)
+        for _ in range(num_phase_steps):
+            factor = cosine_schedule(step, num_steps, num_warmup=100)
+            for group in optimiser.param_groups:
+                group['lr'] = learning_rate * factor
+            loss, figures = narration_loss(model, head, next(batches), chat.silence_id)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            decay = min(0.996, (step + 1) / (step + 10))
+            torch._foreach_lerp_(average, [parameter.detach() for parameter in trained],
+                                 1 - decay)
+            if step % 50 == 0 or step == num_steps - 1:
+                report(step, figures)
+            step += 1
+    with torch.no_grad():
+        for parameter, value in zip(trained, average):
+            parameter.copy_(value)

@@ -1,0 +1,62 @@
+"""
+The embedded model's tokenizer: byte-level BPE whose merges cover what the scenes can say.
+
+Any user text can be encoded (the 256 bytes are the base), and every word of the scenes'
+language is one token. Control tokens carry the names of the published checkpoint and stand
+behind the text vocabulary, as in Llama 3. Called by the training program.
+"""
+
+from itertools import product
+from pathlib import Path
+
+from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
+
+from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
+from moss_ros.training.scenes.language import NUMBER_WORDS, WORDINGS
+
+SYSTEM_PROMPT = 'Watch the camera and say what happens.'
+# <|image|> comes last: like the published checkpoint's it has an embedding but no logit.
+CONTROL_TOKENS = (
+    '<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>',
+    '<|silence|>', '<|...|>', '<|video|>', '<|image|>',
+)
+_WORDS = (
+    'A The I There Yes No Nothing . ? , a the is are no nothing anything something moving see '
+    'appears enters moves stops turns leaves from on in left right middle up down and object '
+    'objects thing things balls boxes cones now system user assistant'
+).split()
+
+
+def corpus() -> list[str]:
+    """Return texts that hold every word the scenes' language has, in its usual company."""
+    texts = [SYSTEM_PROMPT, 'system\n\n', 'user\n\n', 'assistant\n\n']
+    for wordings in WORDINGS.values():
+        for wording, colour, shape in product(wordings, COLOURS, SHAPES):
+            text = wording.format(colour=colour, shape=shape)
+            texts += [text, text[0].lower() + text[1:]]
+    for colour, shape, motion in product(COLOURS, SHAPES, MOTIONS):
+        texts.append(f'The {colour} {shape} is moving {motion}.')
+        texts.append(f'A {colour} {shape} appears on the left. in the middle. on the right.')
+    texts += [f'There are {number} objects.' for number in NUMBER_WORDS]
+    texts += [f' {word}' for word in _WORDS] + list(_WORDS)
+    return texts
+
+
+def build_tokenizer() -> Tokenizer:
+    """Return the tokenizer; the same one each time."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    # More merges than the corpus can fill: every word ends as one token.
+    trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=1, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.add_special_tokens(list(CONTROL_TOKENS))
+    return tokenizer
+
+
+def write_tokenizer(folder: Path) -> Tokenizer:
+    """Write tokenizer.json into folder and return the tokenizer."""
+    tokenizer = build_tokenizer()
+    tokenizer.save(str(folder / 'tokenizer.json'))
+    return tokenizer
