@@ -12,6 +12,8 @@ from moss_ros.training.scenes import EventKind, ObjectState, Scene, SceneEvent
 import numpy as np
 
 FRAME_RATE_FPS = 2.0
+# Seeds of training streams start here; evaluation uses those below.
+FIRST_TRAINING_SEED = 1_000_000_000
 # A move is called a move once this much of it can be seen, in picture widths (2 of 64 pixels);
 # an object whose last two frames differ by less has stopped.
 VISIBLE_MOVE = 0.03

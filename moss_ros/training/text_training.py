@@ -27,6 +27,7 @@ from torch.nn import functional as F
 NUM_COLOURS = len(COLOURS)
 AUXILIARY_WEIGHT = 0.5
 NUM_BATCHES_SORTED = 16
+SNAPSHOT_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,13 @@ def _batches(streams, features, chat, generator, batch_size, num_frames):
 
 def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
                features: np.ndarray, phases: list[tuple[int, int, int]], learning_rate: float,
-               seed: int, report) -> None:
+               seed: int, report, snapshot=None) -> None:
     """
     Train the text side of model in place; its weights end as their moving average.
 
     features: f16 [N, L, P, Dv], pooled, one row a stream. phases: (num_steps, batch_size,
     num_frames) one after the other: short windows first, in which recency is learned fast.
+    snapshot(step) is called now and then while the model holds the averaged weights.
     """
     torch.manual_seed(seed)
     generator = random.Random(seed)
@@ -184,6 +186,17 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
             if step % 50 == 0 or step == num_steps - 1:
                 report(step, figures)
             step += 1
-    with torch.no_grad():
-        for parameter, value in zip(trained, average):
-            parameter.copy_(value)
+            if snapshot is not None and step % SNAPSHOT_STEPS == 0:
+                _swap(trained, average)
+                snapshot(step)
+                _swap(trained, average)
+    _swap(trained, average)
+
+
+@torch.no_grad()
+def _swap(parameters: list[nn.Parameter], values: list[torch.Tensor]) -> None:
+    """Exchange the contents of parameters and values."""
+    for parameter, value in zip(parameters, values):
+        kept = parameter.clone()
+        parameter.copy_(value)
+        value.copy_(kept)

@@ -17,7 +17,7 @@ from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.pictures import content_rows, render_streams
-from moss_ros.training.streams import make_stream
+from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
 from moss_ros.training.text_training import train_text
 from moss_ros.training.vision_training import detection_targets, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
@@ -25,8 +25,6 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 import torch
 
-# Seeds of training streams start here; evaluation uses seeds below (evaluate.py).
-FIRST_TRAINING_SEED = 1_000_000_000
 NUM_STREAMS, STREAM_FRAMES = 2000, 96
 # (num_steps, batch_size, num_frames) of the text stage.
 TEXT_PHASES = ((900, 64, 10), (700, 48, 18), (1100, 32, 28))
@@ -90,7 +88,7 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
               for steps, batch, frames in TEXT_PHASES]
     chat = ChatFormat(output / 'tokenizer.json')
     train_text(model, chat, streams, features, phases, TEXT_LEARNING_RATE, seed,
-               log.stage('text'))
+               log.stage('text'), lambda step: save_model(model, output))
     save_model(model.eval(), output)
     log('saved', folder=str(output))
 

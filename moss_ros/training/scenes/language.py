@@ -60,7 +60,8 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
             text = text[0].lower() + text[1:]
         if generator.random() < 0.3:
             text = text.rstrip('?.')
-    return Question(kind, text, colour, shape)
+    return Question(kind, text, colour if '{colour}' in wording else '',
+                    shape if '{shape}' in wording else '')
 
 
 def question_by_text(text: str) -> Question | None:

@@ -1,0 +1,119 @@
+"""Training samples: the layout a session would see, and targets that are true at that moment."""
+
+import random
+
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.training.samples import IGNORED, SampleMaker
+from moss_ros.training.scenes import EventKind
+from moss_ros.training.streams import make_stream, observable_frame
+from moss_ros.training.vocabulary import build_tokenizer, CONTROL_TOKENS, write_tokenizer
+import numpy as np
+import pytest
+
+NUM_FRAMES = 28
+
+
+@pytest.fixture(scope='module')
+def chat(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tokenizer')
+    write_tokenizer(folder)
+    return ChatFormat(folder / 'tokenizer.json')
+
+
+@pytest.fixture(scope='module')
+def samples(chat):
+    maker = SampleMaker(chat, random.Random(3))
+    streams = [make_stream(seed, 60) for seed in range(40)]
+    return [(stream, maker.make(stream, first, NUM_FRAMES))
+            for stream in streams for first in (0, 20)]
+
+
+def test_tokenizer_is_reproducible_and_whole_words():
+    """Words of the scenes are one token each; control tokens stand behind all text ids."""
+    tokenizer = build_tokenizer()
+    assert tokenizer.to_str() == build_tokenizer().to_str()
+    assert len(tokenizer.encode('The purple cone appears in the middle.').ids) == 8
+    ids = [tokenizer.token_to_id(name) for name in CONTROL_TOKENS]
+    assert ids == list(range(tokenizer.get_vocab_size() - len(ids), tokenizer.get_vocab_size()))
+    assert tokenizer.decode(tokenizer.encode('grüße 🙂').ids) == 'grüße 🙂'
+
+
+def test_every_frame_of_the_window_is_in_its_sample(chat, samples):
+    """One image token a frame, in order, each with its truth at the right position."""
+    for stream, sample in samples:
+        positions = [index for index, token_id in enumerate(sample.token_ids)
+                     if token_id == chat.image_id]
+        assert positions == [frame.position for frame in sample.frames]
+        assert len(positions) == NUM_FRAMES
+        assert len(sample.targets) == len(sample.token_ids)
+
+
+def test_targets_are_the_next_spoken_token(chat, samples):
+    """The model learns text, silence and nothing that the world puts there."""
+    for _, sample in samples:
+        for index, target in enumerate(sample.targets):
+            if target != IGNORED:
+                assert sample.token_ids[index + 1] == target
+                assert target not in chat.never_sampled_ids and target != chat.eot_id
+            elif index + 1 < len(sample.token_ids):
+                assert sample.token_ids[index + 1] in chat.control_ids or \
+                    sample.token_ids[index] in chat.control_ids or _is_prompt(sample, index, chat)
+
+
+def _is_prompt(sample, index, chat):
+    """Return whether token index lies in a turn of the system or the user."""
+    end_header = chat.control_id('<|end_header_id|>')
+    begin = len(sample.token_ids) - 1 - sample.token_ids[::-1].index(
+        end_header, len(sample.token_ids) - 1 - index)
+    return end_header in sample.token_ids[:index + 1] and begin <= index
+
+
+def test_sentences_say_what_has_become_observable(chat, samples):
+    """Every event of the window is said, cut short or crowded out, and nothing else is."""
+    num_events = num_said = 0
+    for stream, sample in samples:
+        events = {event.sentence for index in range(
+            sample.first_frame, sample.first_frame + NUM_FRAMES)
+            for event in stream.observable[index]}
+        text = chat.decode([target for target in sample.targets if target != IGNORED])
+        num_events += len(events)
+        num_said += sum(sentence in text for sentence in events)
+    assert num_said / num_events > 0.85
+
+
+def test_samples_hold_all_that_a_live_stream_does_to_a_session(chat, samples):
+    """Prompts, prompts in mid-sentence, frames in mid-sentence and skipped frames all occur."""
+    seen = dict.fromkeys(('prompt', 'cut', 'frame in sentence', 'two frames'), 0)
+    for _, sample in samples:
+        ids = sample.token_ids
+        for index in range(1, len(ids) - 1):
+            is_text_before = ids[index - 1] not in chat.control_ids
+            was_spoken = sample.targets[index - 2] == ids[index - 1] if index > 1 else False
+            if ids[index] == chat.eot_id and ids[index - 1] == chat.silence_id:
+                seen['prompt'] += 1
+            elif ids[index] == chat.eot_id and is_text_before and was_spoken:
+                seen['cut'] += 1
+            elif ids[index] == chat.image_id and is_text_before and was_spoken:
+                seen['frame in sentence'] += 1
+            elif ids[index] == ids[index - 1] == chat.image_id:
+                seen['two frames'] += 1
+    assert all(count >= 5 for count in seen.values()), seen
+
+
+def test_same_seed_same_samples(chat):
+    """A seeded generator reproduces the sample; another seed gives another."""
+    stream = make_stream(7, 40)
+    first, same, other = (SampleMaker(chat, random.Random(seed)).make(stream, 3, NUM_FRAMES)
+                          for seed in (1, 1, 2))
+    assert first == same and first != other
+
+
+def test_events_become_observable_soon_after_they_happen():
+    """At most one frame after the first frame that follows the event, and never before it."""
+    for seed in range(30):
+        stream = make_stream(seed, 80)
+        times_s = np.asarray(stream.times_s)
+        for index, event in stream.truth:
+            delay = observable_frame(event, times_s) - index
+            assert 0 <= delay <= 1
+            assert delay == 0 or event.kind in (EventKind.MOVES, EventKind.STOPS)
