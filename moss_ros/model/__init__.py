@@ -4,10 +4,13 @@ from .cache import DecoderCache
 from .checkpoint import load_model, save_model
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
+from .preprocess import preprocess_frame
+from .sampling import sample_token, SamplingOptions
 from .video_model import initialise, VideoModel
 from .vision import VisionEncoder
 
 __all__ = [
-    'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'TextConfig', 'TextDecoder',
-    'VideoModel', 'VisionConfig', 'VisionEncoder', 'initialise', 'load_model', 'save_model',
+    'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'SamplingOptions',
+    'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'initialise',
+    'load_model', 'preprocess_frame', 'sample_token', 'save_model',
 ]

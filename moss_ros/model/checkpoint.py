@@ -222,7 +222,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if pickled:
         raise CheckpointError(f'{folder} has its weights in {pickled[0]}, which is a pickle and '
                               f'could run any code: refused; convert them to {_WEIGHTS_FILE}')
-    shards = sorted(path.name for path in folder.glob('*.safetensors'))
+    shards = sorted(path.name for path in folder.glob('*-of-*.safetensors'))
     if shards:
         raise CheckpointError(f'{folder} has {shards[0]}, but neither {_WEIGHTS_FILE} nor '
                               f'{_INDEX_FILE}; copy the index that belongs to the shards')

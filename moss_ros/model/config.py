@@ -40,33 +40,33 @@ class _Fields:
     def fail(self, name, expected):
         raise ValueError(f'{self._prefix}{name} is {self._values.get(name)!r}; {expected}')
 
-    def _value(self, name, default):
+    def value(self, name, default):
         value = self.raw(name, default)
         if value is _MISSING:
             raise ValueError(f'{self._prefix}{name} is missing; it has no default')
         return value
 
     def integer(self, name, default=_MISSING, minimum=1):
-        value = self._value(name, default)
+        value = self.value(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             self.fail(name, f'an integer of at least {minimum} is needed')
         return value
 
     def number(self, name, default=_MISSING):
-        value = self._value(name, default)
+        value = self.value(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             self.fail(name, 'a number above 0 is needed')
         return float(value)
 
     def choice(self, name, default, choices):
-        value = self._value(name, default)
+        value = self.value(name, default)
         if value not in choices:
             self.fail(name, 'supported: ' + ', '.join(repr(choice) for choice in choices))
         return value
 
     def indices(self, name, default, limit):
         """Return distinct integers below limit, in ascending order."""
-        value = self._value(name, default)
+        value = self.value(name, default)
         if not isinstance(value, (list, tuple)) or not all(
                 isinstance(index, int) and not isinstance(index, bool) and 0 <= index < limit
                 for index in value):
@@ -185,7 +185,7 @@ class VisionConfig:
 
 def _aspect_ratios(fields, max_num_tiles):
     default = _FOUR_TILE_ASPECT_RATIOS if max_num_tiles == 4 else _MISSING
-    value = fields._value('supported_aspect_ratios', default)
+    value = fields.value('supported_aspect_ratios', default)
     ratios = tuple(tuple(ratio) if isinstance(ratio, (list, tuple)) else () for ratio in value) \
         if isinstance(value, (list, tuple)) else ()
     # Frames are one tile each and use aspect-ratio id 1, which is the first entry.

@@ -29,18 +29,20 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
     """
     Attend from query [B, H, T, K] to keys and values [B, Hkv, L, K]; return [B, T, H * K].
 
-    mask is bool, True where visible, and broadcasts to [B, H, T, L]; is_causal needs T == L.
+    mask is bool, True where visible: [B, 1, T, L], or [G * T, L] with a row for each query head
+    that shares a key head. is_causal needs T == L.
     """
     num_rows, num_heads, length, head_dim = query.shape
     num_kv_heads = keys.shape[1]
-    if length == 1 and mask is None and num_heads != num_kv_heads:
-        # One token: query heads that share a key head become that head's queries, no repeats.
-        folded = query.reshape(num_rows, num_kv_heads, -1, head_dim)
-        attended = F.scaled_dot_product_attention(folded, keys, values)
-        return attended.reshape(num_rows, 1, num_heads * head_dim)
+    folded = num_heads != num_kv_heads and (length == 1 if mask is None else mask.dim() == 2)
+    if folded:
+        # The query heads of a key head become further queries of it: no kernel has to repeat the
+        # cached heads, which some do for grouped heads with a mask.
+        query = query.reshape(num_rows, num_kv_heads, -1, head_dim)
     attended = F.scaled_dot_product_attention(
         query, keys, values, attn_mask=mask, is_causal=is_causal and length > 1,
-        enable_gqa=num_heads != num_kv_heads)
+        enable_gqa=num_heads != num_kv_heads and not folded)
+    attended = attended.reshape(num_rows, num_heads, length, head_dim)
     return attended.transpose(1, 2).reshape(num_rows, length, num_heads * head_dim)
 
 
@@ -131,7 +133,7 @@ class CrossAttentionLayer(nn.Module):
         return keys.flatten(1, 2).transpose(1, 2), values.flatten(1, 2).transpose(1, 2)
 
     def forward(self, x: torch.Tensor, rotation: Rotation, keys: torch.Tensor,
-                values: torch.Tensor, mask: torch.Tensor | None,
+                values: torch.Tensor, mask: torch.Tensor | None = None,
                 visible: torch.Tensor | None = None) -> torch.Tensor:
         """
         Map x [B, T, D] to [B, T, D], looking at keys and values [B, Hkv, F * N, K].
@@ -163,6 +165,7 @@ class TextDecoder(nn.Module):
             CrossAttentionLayer(text) if index in text.cross_attention_layers
             else SelfAttentionLayer(text) for index in range(text.num_hidden_layers))
         self.norm = nn.RMSNorm(text.hidden_size, eps=text.rms_norm_eps)
+        self.num_groups = text.num_attention_heads // text.num_key_value_heads
         self.rotary_tables = RotaryTables(text.rope, text.head_dim)
 
     def forward(self, input_ids: torch.Tensor, frame_states: torch.Tensor) -> torch.Tensor:
@@ -230,8 +233,9 @@ class TextDecoder(nn.Module):
         rotation = cache.cosines[start:end].unsqueeze(1), cache.sines[start:end].unsqueeze(1)
         mask = None
         if num_tokens > 1 and start > 0:
-            mask = cache.token_index[:end] <= cache.token_index[start:end, None]  # [T, L]
-        frames = _NewFrames(cache, self.config, token_ids, frame_states)
+            mask = cache.token_index[:end] <= cache.token_index[start:end, None]
+            mask = mask.repeat(self.num_groups, 1)  # [G * T, L]
+        frames = _NewFrames(cache, self.config, token_ids, frame_states, self.num_groups)
         skipped = frames.num_blind_tokens
         seeing_rotation = rotation[0][skipped:], rotation[1][skipped:]
         for layer, buffer in zip(self.layers, cache.buffers):
@@ -252,7 +256,7 @@ class TextDecoder(nn.Module):
 class _NewFrames:
     """What one extend() adds to the frames: where they go, and which token sees how many."""
 
-    def __init__(self, cache, config, token_ids, frame_states):
+    def __init__(self, cache, config, token_ids, frame_states, num_groups):
         num_seen, counts, positions = cache.num_frames, [], []
         for offset, token_id in enumerate(token_ids):
             if token_id == config.image_token_id:
@@ -266,8 +270,9 @@ class _NewFrames:
         seeing = counts[self.num_blind_tokens:]
         device = cache.token_index.device
         if seeing and seeing[0] != num_seen:  # else every token sees all frames
-            self.mask = (cache.frame_of_state[:self.num_states]
-                         < torch.tensor(seeing, device=device).unsqueeze(1))  # [T, F * N]
+            mask = (cache.frame_of_state[:self.num_states]
+                    < torch.tensor(seeing, device=device).unsqueeze(1))
+            self.mask = mask.repeat(num_groups, 1)  # [G * T, F * N]
         self._start = cache.num_frames * config.num_frame_tokens
         self._states = None
         if positions:

@@ -65,7 +65,8 @@ class VisionLayer(nn.Module):
 
     def _attend(self, x):
         num_frames, length, size = x.shape
-        heads = self.qkv_proj(x).view(num_frames, length, 3, self.num_heads, -1)
+        heads = self.qkv_proj(x).view(
+            num_frames, length, 3, self.num_heads, size // self.num_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each [F, H, Q, D/H]
         # No mask: the reference lets the zero padding take part in full attention.
         attended = F.scaled_dot_product_attention(query, key, value)
@@ -132,8 +133,10 @@ class VisionEncoder(nn.Module):
         num_frames = pixel_values.shape[0]
         pixels = pixel_values.to(self.patch_embedding.dtype)[..., :grid * patch, :grid * patch]
         pixels = pixels.reshape(num_frames, config.num_channels, grid, patch, grid, patch)
-        pixels = pixels.permute(0, 2, 4, 1, 3, 5).reshape(num_frames, grid * grid, -1)
-        patches = F.linear(pixels, self.patch_embedding.view(size, -1))  # [F, g*g, D]
+        kernels = self.patch_embedding.view(size, -1)
+        pixels = pixels.permute(0, 2, 4, 1, 3, 5).reshape(
+            num_frames, grid * grid, kernels.shape[1])
+        patches = F.linear(pixels, kernels)  # [F, g*g, D]
         patches = torch.addcmul(patches, self.pre_tile_gate.tanh(),
                                 self._one_tile(self.pre_tile_embedding))
         x = torch.cat((self.class_embedding.expand(num_frames, 1, size), patches), dim=1)

@@ -1,0 +1,105 @@
+"""
+Choice of the next token: logits in, one token id out.
+
+Greedy, or temperature, top-k and top-p with a seeded generator; a repetition penalty that spares
+the ids it is told to. It does not know what any id means; the stream session calls it.
+
+Letters: V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+import math
+
+import torch
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """
+    How to choose a token. The default is greedy, without a penalty.
+
+    temperature, top_k (0: all) and top_p matter only with do_sample. A repetition_penalty above 1
+    makes tokens that occurred before less likely.
+    """
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self):
+        if not isinstance(self.do_sample, bool):
+            raise ValueError(f'do_sample is {self.do_sample!r}; true or false is needed')
+        if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
+            raise ValueError(f'top_k is {self.top_k!r}; an integer of at least 0 is needed '
+                             f'(0: all tokens)')
+        for name in ('temperature', 'top_p', 'repetition_penalty'):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) \
+                    or not math.isfinite(value) or value <= 0:
+                raise ValueError(f'{name} is {value!r}; a number above 0 is needed')
+        if self.top_p > 1:
+            raise ValueError(f'top_p is {self.top_p!r}; it is a probability, at most 1')
+
+
+def sample_token(logits: torch.Tensor, options: SamplingOptions,
+                 previous_ids: Iterable[int] = (), exempt_ids: Collection[int] = frozenset(),
+                 generator: torch.Generator | None = None) -> int:
+    """
+    Return the id of the next token for logits [V], which stay as they are.
+
+    previous_ids are punished by the repetition penalty, but never those in exempt_ids; ids from V
+    up are ignored. The same generator state gives the same token; it may be on another device than
+    the logits. Raises ValueError where the logits hold nan or allow no token.
+    """
+    logits = logits.float()
+    if options.repetition_penalty != 1.0:
+        logits = _penalised(logits, options.repetition_penalty, previous_ids, exempt_ids)
+    if not options.do_sample:
+        best, index = logits.max(dim=0)  # nan counts as the largest
+        _check(best)
+        return int(index)
+    logits, ids = _candidates(logits / options.temperature, options)
+    _check(logits.max())
+    probabilities = logits.softmax(dim=0)
+    if generator is not None:
+        probabilities = probabilities.to(generator.device)
+    choice = int(torch.multinomial(probabilities, 1, generator=generator))
+    return choice if ids is None else int(ids[choice])
+
+
+def _penalised(logits, penalty, previous_ids, exempt_ids):
+    """Make each previous id less likely, once: positive logits divided, negative multiplied."""
+    num_ids = logits.shape[0]
+    ids = [index for index in set(previous_ids) if index < num_ids and index not in exempt_ids]
+    if not ids:
+        return logits
+    index = torch.tensor(ids, device=logits.device)
+    chosen = logits[index]
+    return logits.index_copy(
+        0, index, torch.where(chosen > 0, chosen / penalty, chosen * penalty))
+
+
+def _candidates(logits, options):
+    """Return the logits that top-k and top-p leave, and their ids (None: all, in order)."""
+    num_ids = logits.shape[0]
+    num_kept = min(options.top_k or num_ids, num_ids)
+    if num_kept == num_ids and options.top_p >= 1:
+        return logits, None
+    logits, ids = logits.topk(num_kept)  # in descending order
+    if options.top_p < 1:
+        probabilities = logits.softmax(dim=0)
+        # A token stays while those before it have not reached top_p: so at least one does.
+        reached = probabilities.cumsum(dim=0) - probabilities >= options.top_p
+        logits = logits.masked_fill(reached, -math.inf)
+    return logits, ids
+
+
+def _check(best):
+    value = float(best)
+    if math.isnan(value) or value == -math.inf:
+        raise ValueError(f'no token can be chosen: the largest logit is {value}')

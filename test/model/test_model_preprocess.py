@@ -1,0 +1,133 @@
+"""Frames are prepared as Mllama's image processor does it, whatever their size."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from moss_ros.model import preprocess_frame
+
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
+STD = np.array([0.26862954, 0.26130258, 0.27577711])
+ONE_LEVEL = 1 / 255 / STD.min()
+# Height, width, and the size of the picture inside 64 x 64.
+SIZES = [(48, 64, 48, 64), (64, 48, 64, 48), (64, 64, 64, 64), (240, 320, 48, 64),
+         (321, 241, 64, 48), (7, 5, 64, 45), (1, 1, 64, 64), (1, 200, 1, 64), (300, 1, 64, 1),
+         (37, 1, 64, 1), (101, 3, 64, 1), (131, 257, 32, 64), (63, 65, 62, 64)]
+
+
+def triangle_weights(num_in, num_out):
+    """Return [num_out, num_in]: the bilinear filter, widened where it shrinks the image."""
+    scale = num_in / num_out
+    reach = max(1.0, scale)
+    rows = np.zeros((num_out, num_in))
+    for row in range(num_out):
+        centre = (row + 0.5) * scale
+        for column in range(num_in):
+            rows[row, column] = max(0.0, 1 - abs((column + 0.5 - centre) / reach))
+    return rows / rows.sum(axis=1, keepdims=True)
+
+
+def reference(image, side, height, width):
+    """Resize in float64, across and then down, each rounded to 8 bits; pad and normalise."""
+    across = np.einsum('oi,hic->hoc', triangle_weights(image.shape[1], width), image)
+    across = np.floor(across + 0.5)
+    down = np.einsum('oi,iwc->owc', triangle_weights(image.shape[0], height), across)
+    canvas = np.zeros((side, side, 3))
+    canvas[:height, :width] = np.floor(down + 0.5)
+    return ((canvas / 255 - MEAN) / STD).transpose(2, 0, 1)
+
+
+def photo_like(height, width, seed=0):
+    """A smooth picture with some noise, uint8 [H, W, 3]."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    waves = [127 + 90 * np.sin(rows / (5 + 3 * channel) + columns / 11 + channel)
+             for channel in range(3)]
+    noisy = np.stack(waves, axis=2) + rng.normal(0, 12, (height, width, 3))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize('height, width, inner_height, inner_width', SIZES)
+def test_equals_an_independent_resize(height, width, inner_height, inner_width):
+    image = photo_like(height, width)
+    expected = reference(image, 64, inner_height, inner_width)
+    pixels = preprocess_frame(image, 64)
+    assert pixels.dtype == torch.float32 and pixels.shape == (3, 64, 64)
+    difference = np.abs(pixels.numpy() - expected)
+    assert difference.max() < 1.01 * ONE_LEVEL
+    assert difference.mean() < 0.003
+
+
+@pytest.mark.parametrize('height, width, inner_height, inner_width', SIZES)
+def test_the_rest_is_black_before_normalisation(height, width, inner_height, inner_width):
+    pixels = preprocess_frame(np.full((height, width, 3), 255, np.uint8), 64)
+    white, black = ((np.array([[[value]]] * 3) - MEAN[:, None, None]) / STD[:, None, None]
+                    for value in (1.0, 0.0))
+    expected = np.broadcast_to(black, (3, 64, 64)).copy()
+    expected[:, :inner_height, :inner_width] = white
+    assert np.abs(pixels.numpy() - expected).max() < 1e-5
+
+
+def test_equals_pillow_where_it_is_installed():
+    image_module = pytest.importorskip('PIL.Image')
+    image = photo_like(333, 517)
+    resized = image_module.fromarray(image).resize((560, 360), image_module.BILINEAR)
+    canvas = np.zeros((560, 560, 3))
+    canvas[:360] = np.asarray(resized)
+    difference = np.abs(preprocess_frame(image, 560).numpy().transpose(1, 2, 0)
+                        - (canvas / 255 - MEAN) / STD)
+    assert difference.max() < 0.05
+    assert difference.mean() < 0.003
+
+
+def test_an_image_that_fits_is_only_normalised():
+    image = photo_like(64, 64)
+    expected = (image / 255 - MEAN) / STD
+    pixels = preprocess_frame(image, 64).numpy().transpose(1, 2, 0)
+    assert np.abs(pixels - expected).max() < 1e-5
+
+
+def test_read_only_reversed_and_sliced_arrays_and_tensors_give_the_same():
+    image = photo_like(50, 70)
+    expected = preprocess_frame(image, 64)
+    read_only = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+    bgr = image[:, :, ::-1].copy()
+    padded_rows = np.zeros((50, 90, 3), np.uint8)
+    padded_rows[:, :70] = image
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for same in (read_only, bgr[:, :, ::-1], padded_rows[:, :70], torch.from_numpy(image)):
+            assert torch.equal(preprocess_frame(same, 64), expected)
+    assert np.array_equal(image, photo_like(50, 70))
+
+
+def test_frames_prepared_in_inference_mode_serve_training():
+    with torch.inference_mode():
+        preprocess_frame(photo_like(20, 30), 16)
+    pixels = preprocess_frame(photo_like(20, 30), 16)
+    weight = torch.ones(3, 16, 16, requires_grad=True)
+    (pixels * weight).sum().backward()
+    assert torch.equal(weight.grad, pixels)
+
+
+@pytest.mark.parametrize('image, message', [
+    (np.zeros((4, 4), np.uint8), r'torch.uint8 \[4, 4\]; uint8 \[H, W, 3\]'),
+    (np.zeros((4, 4, 4), np.uint8), r'\[4, 4, 4\]'),
+    (np.zeros((0, 4, 3), np.uint8), r'\[0, 4, 3\]'),
+    (np.zeros((4, 4, 3), np.float32), r'torch.float32 \[4, 4, 3\]'),
+    (torch.zeros(3, 4, 4, dtype=torch.uint8), r'\[3, 4, 4\]'),
+])
+def test_what_is_no_rgb_image_is_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        preprocess_frame(image, 64)
+
+
+def test_the_aspect_is_kept_at_the_published_size():
+    for height, width in ((1080, 1920), (480, 640), (720, 720)):
+        pixels = preprocess_frame(np.full((height, width, 3), 255, np.uint8), 560)
+        lit = int((pixels[0, :, 0] > 0).sum()), int((pixels[0, 0] > 0).sum())
+        assert lit == (math.floor(height * 560 / max(height, width)),
+                       math.floor(width * 560 / max(height, width)))
