@@ -1,0 +1,52 @@
+# Two commands: 'make demo' shows the narration, 'make test' runs all tests. 'make help' lists more.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+REQUIREMENTS := $(wildcard requirements/*.txt)
+STAMP := $(VENV)/.installed
+
+# Seconds until 'make demo' ends by itself; 0: it runs until Ctrl-C.
+SECONDS ?= 0
+# More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
+ARGS ?=
+
+.PHONY: demo venv test lint train evaluate clean help
+
+demo: venv  ## Narrate the demo camera live; SECONDS=30 ends it and compares with the truth
+	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) $(ARGS)
+
+venv: $(STAMP)  ## Make the virtual environment .venv with everything pinned (once)
+
+# The stamp is written last: an installation that was broken off is taken up again.
+$(STAMP): $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	(3, 11) <= v <= (3, 13) or sys.exit("Python 3.11 to 3.13 is needed, and $(PYTHON) is %d.%d: \
+	take another by  make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'
+	@$(PYTHON) -m venv $(VENV) || { \
+	echo 'No virtual environment: on Debian and Ubuntu  apt install python3-venv  helps.' >&2; \
+	exit 1; }
+	@echo 'Installing the pinned packages into $(VENV) (once; about 1.5 GB) ...'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt \
+	-r requirements/runtime.txt -r requirements/ros.txt -r requirements/test.txt
+	@touch $@
+
+test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest $(ARGS)
+
+lint: venv  ## Check the style as ament does
+	$(RUN) -m flake8
+	$(RUN) -m pydocstyle moss_ros launch test setup.py
+
+train: venv  ## Train the embedded model anew, from a seed
+	$(RUN) -m moss_ros.training.train $(ARGS)
+
+evaluate: venv  ## Score the embedded model on scenes it has never seen
+	$(RUN) -m moss_ros.training.evaluate --num-scenes 200 --seed 1 $(ARGS)
+
+clean:  ## Remove what builds and runs left behind, the virtual environment too
+	rm -rf $(VENV) build install log *.egg-info .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,36 @@
+"""Installation of the ament_python package moss_ros, also by colcon."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE_NAME = 'moss_ros'
+
+setup(
+    name=PACKAGE_NAME,
+    version='0.1.0',
+    description='Real-time narration of a camera by a video-language model.',
+    maintainer='moss_ros developers',
+    maintainer_email='maintainers@moss-ros.org',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=[PACKAGE_NAME, f'{PACKAGE_NAME}.*']),
+    package_data={f'{PACKAGE_NAME}.checkpoints': ['*/*.json', '*/*.safetensors']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE_NAME}']),
+        (f'share/{PACKAGE_NAME}', ['package.xml']),
+        (f'share/{PACKAGE_NAME}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'share/{PACKAGE_NAME}/config', sorted(glob('config/*.yaml'))),
+    ],
+    zip_safe=False,
+    # colcon test needs the extra: with tests_require it would silently run no test.
+    extras_require={'test': ['pytest']},
+    entry_points={
+        'console_scripts': [
+            'console = moss_ros.nodes.console:main',
+            'demo = moss_ros.nodes.demo:main',
+            'demo_camera = moss_ros.nodes.demo_camera:main',
+            'narrator = moss_ros.nodes.narrator:main',
+        ],
+    },
+)
