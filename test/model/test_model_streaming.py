@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from moss_ros.model import initialise, ModelConfig, VideoModel
+from moss_ros.model.decoder import attend
 
 IMAGE = 40
 IDS = [1, 2, IMAGE, 3, IMAGE, IMAGE, 4, 5, 6, IMAGE, 7]
@@ -216,3 +217,27 @@ def test_initialisation_is_seeded(toy_values):
     same, other = ([torch.equal(a, b) for a, b in zip(models[0].parameters(), m.parameters())]
                    for m in models[1:])
     assert all(same) and not all(other)
+
+
+@pytest.mark.parametrize('num_kv_heads', [1, 2, 4])
+@pytest.mark.parametrize('masked', [False, True])
+def test_attention_has_the_gradients_of_repeated_heads(num_kv_heads, masked):
+    generator = torch.Generator().manual_seed(1)
+
+    def leaf(*shape):
+        return torch.randn(shape, generator=generator).requires_grad_()
+
+    query, keys, values = leaf(2, 4, 7, 8), leaf(2, num_kv_heads, 9, 8), leaf(2, num_kv_heads, 9, 8)
+    mask = torch.rand((2, 1, 7, 9), generator=generator) > 0.3 if masked else None
+    scores = query @ keys.repeat_interleave(4 // num_kv_heads, 1).transpose(2, 3) / 8 ** 0.5
+    if masked:
+        scores = scores.masked_fill(~mask, -1e30)
+    expected = scores.softmax(-1) @ values.repeat_interleave(4 // num_kv_heads, 1)
+    expected = expected.transpose(1, 2).flatten(2)
+    attended = attend(query, keys, values, mask)
+    assert (attended - expected).abs().max() < 1e-5
+    weight = torch.randn(attended.shape, generator=generator)
+    ours, theirs = (torch.autograd.grad((result * weight).sum(), (query, keys, values))
+                    for result in (attended, expected))
+    for our, their in zip(ours, theirs):
+        assert (our - their).abs().max() < 1e-5
