@@ -227,7 +227,8 @@ def test_attention_has_the_gradients_of_repeated_heads(num_kv_heads, masked):
     def leaf(*shape):
         return torch.randn(shape, generator=generator).requires_grad_()
 
-    query, keys, values = leaf(2, 4, 7, 8), leaf(2, num_kv_heads, 9, 8), leaf(2, num_kv_heads, 9, 8)
+    query = leaf(2, 4, 7, 8)
+    keys, values = (leaf(2, num_kv_heads, 9, 8) for _ in range(2))
     mask = torch.rand((2, 1, 7, 9), generator=generator) > 0.3 if masked else None
     scores = query @ keys.repeat_interleave(4 // num_kv_heads, 1).transpose(2, 3) / 8 ** 0.5
     if masked:
