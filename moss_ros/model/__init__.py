@@ -4,13 +4,14 @@ from .cache import DecoderCache
 from .checkpoint import load_model, save_model
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
-from .preprocess import preprocess_frame
+from .preprocess import fit_frame, normalise_frames, preprocess_frame
 from .sampling import sample_token, SamplingOptions
 from .video_model import initialise, VideoModel
 from .vision import VisionEncoder
 
 __all__ = [
     'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'SamplingOptions',
-    'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'initialise',
-    'load_model', 'preprocess_frame', 'sample_token', 'save_model',
+    'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'fit_frame',
+    'initialise', 'load_model', 'normalise_frames', 'preprocess_frame', 'sample_token',
+    'save_model',
 ]

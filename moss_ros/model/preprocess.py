@@ -28,10 +28,10 @@ def fitted_size(height_px: int, width_px: int, image_size: int) -> tuple[int, in
     return image_size, max(1, min(image_size, int(width_px * (image_size / height_px))))
 
 
-def preprocess_frame(image: np.ndarray | torch.Tensor, image_size: int,
-                     device: str | torch.device = 'cpu') -> torch.Tensor:
+def fit_frame(image: np.ndarray | torch.Tensor, image_size: int,
+              device: str | torch.device = 'cpu') -> torch.Tensor:
     """
-    Return float32 [3, S, S], S = image_size, on device, of an RGB image uint8 [H, W, 3].
+    Return uint8 [3, S, S], S = image_size, on device, of an RGB image uint8 [H, W, 3].
 
     Bilinear with antialiasing, aspect kept, padded with black at the right and the bottom.
     The image is only read. Raises ValueError that quotes a wrong shape or type.
@@ -44,21 +44,27 @@ def preprocess_frame(image: np.ndarray | torch.Tensor, image_size: int,
             or not image.numel():
         raise ValueError(f'image is {image.dtype} {list(image.shape)}; uint8 [H, W, 3] with '
                          f'H and W of at least 1 is needed')
-    device = torch.device(device)
     height_px, width_px = fitted_size(image.shape[0], image.shape[1], image_size)
     pixels = image.to(device).permute(2, 0, 1).unsqueeze(0)  # [1, 3, H, W]
-    if device.type != 'cpu':
-        pixels = pixels.float()  # only the CPU resizes integers
     if pixels.shape[2:] != (height_px, width_px):
+        if pixels.device.type != 'cpu':
+            pixels = pixels.float()  # only the CPU resizes integers
         pixels = F.interpolate(pixels, (height_px, width_px), mode='bilinear', antialias=True)
-    scale, black = _normalisation(device)
-    # Whole numbers, as the reference resizes to an 8-bit image.
-    fitted = torch.addcmul(black, pixels[0].float().round(), scale)
-    if (height_px, width_px) == (image_size, image_size):
-        return fitted
-    padded = black.expand(3, image_size, image_size).clone()
-    padded[:, :height_px, :width_px] = fitted
-    return padded
+        # Whole numbers, as the reference resizes to an 8-bit image.
+        pixels = pixels.round().to(torch.uint8)
+    return F.pad(pixels[0], (0, image_size - width_px, 0, image_size - height_px))
+
+
+def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
+    """Return fitted frames uint8 [..., 3, S, S] as float32 in units of CLIP's mean and spread."""
+    scale, black = _normalisation(frames.device)
+    return torch.addcmul(black, frames.float(), scale)
+
+
+def preprocess_frame(image: np.ndarray | torch.Tensor, image_size: int,
+                     device: str | torch.device = 'cpu') -> torch.Tensor:
+    """Return float32 [3, S, S] of an RGB image uint8 [H, W, 3]: fit_frame, then normalised."""
+    return normalise_frames(fit_frame(image, image_size, device))
 
 
 @lru_cache(maxsize=8)

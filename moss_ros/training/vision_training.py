@@ -82,7 +82,7 @@ def detection_loss(head_output, cells, shapes, places):
     place_error = place[batch, cell, slot] - places[batch, slot]
     place_loss = F.smooth_l1_loss(place_error * POSITION_SCALE, torch.zeros_like(place_error),
                                   beta=0.3)
-    loss = presence_loss + picture_loss + shape_loss + 2.0 * place_loss
+    loss = presence_loss + picture_loss + 2.0 * shape_loss + 2.0 * place_loss
     with torch.no_grad():
         found = presence[batch, cell, slot] > 0
         figures = {

@@ -1,0 +1,115 @@
+"""The training program: it learns, it is reproducible, and what it writes can be loaded."""
+
+import json
+
+from moss_ros.model import initialise, load_model, ModelConfig, VideoModel
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.training.architecture import demo_config
+from moss_ros.training.pictures import content_rows, render_stream, render_streams
+from moss_ros.training.streams import make_stream
+from moss_ros.training.text_training import train_text
+from moss_ros.training.train import encode_pictures, train
+from moss_ros.training.vision_training import detection_targets, train_vision
+from moss_ros.training.vocabulary import write_tokenizer
+import numpy as np
+import pytest
+import torch
+
+SEEDS = range(1_500_000_000, 1_500_000_004)
+NUM_FRAMES = 24
+
+
+@pytest.fixture(scope='module')
+def material(tmp_path_factory):
+    """Return chat format, config, streams and pictures small enough to train on in seconds."""
+    folder = tmp_path_factory.mktemp('tokenizer')
+    config = ModelConfig.from_dict(demo_config(write_tokenizer(folder)))
+    streams = [make_stream(seed, NUM_FRAMES) for seed in SEEDS]
+    pictures = np.stack([render_stream(stream) for stream in streams])
+    return ChatFormat(folder / 'tokenizer.json'), config, streams, pictures
+
+
+def fresh_model(config):
+    model = VideoModel(config)
+    initialise(model, torch.Generator().manual_seed(5))
+    return model
+
+
+def vision_run(material, num_steps):
+    """Train the vision encoder for some steps; return the model and the reported losses."""
+    _, config, streams, pictures = material
+    model = fresh_model(config)
+    targets = [np.concatenate(arrays) for arrays in zip(*(
+        detection_targets(stream, content_rows(stream), 4) for stream in streams))]
+    losses = []
+    train_vision(model, pictures.reshape(-1, *pictures.shape[2:]), targets, num_steps, 16, 1e-3,
+                 3, lambda _, figures: losses.append(figures['loss']))
+    return model, losses
+
+
+def text_run(material, num_steps):
+    """Train the text side for some steps; return the model and the reported figures."""
+    chat, config, streams, pictures = material
+    model = fresh_model(config)
+    features = encode_pictures(model, pictures)
+    reports, steps = [], []
+    train_text(model, chat, streams, features, [(num_steps, 8, 8), (2, 4, 12)], 2e-3, 3,
+               lambda _, figures: reports.append(figures), steps.append)
+    return model, reports
+
+
+def assert_same_weights(first, second):
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_vision_training_learns_and_is_reproducible(material):
+    """The loss falls, and the same seed gives the same weights."""
+    model, losses = vision_run(material, 30)
+    assert losses[-1] < 0.6 * losses[0]
+    again, _ = vision_run(material, 30)
+    assert_same_weights(model, again)
+
+
+def test_text_training_learns_and_is_reproducible(material):
+    """The loss falls, the vision encoder stays frozen, the same seed gives the same weights."""
+    model, reports = text_run(material, 40)
+    assert reports[-1]['loss'] < 0.8 * reports[0]['loss']
+    again, _ = text_run(material, 40)
+    assert_same_weights(model, again)
+    assert_same_weights(model.vision, fresh_model(material[1]).vision)
+
+
+def test_pictures_are_the_same_from_any_number_of_processes(material):
+    """Rendering in child processes gives what rendering here gives, in the order of the seeds."""
+    *_, pictures = material
+    assert np.array_equal(render_streams(SEEDS, NUM_FRAMES, num_processes=2), pictures)
+
+
+def test_detection_targets_point_at_the_objects(material):
+    """Each target cell is the cell of the pooled grid that holds the object's centre."""
+    _, _, streams, _ = material
+    num_found = 0
+    for stream in streams:
+        cells, _, places = detection_targets(stream, content_rows(stream), 4)
+        for index, slot in zip(*np.nonzero(cells >= 0)):
+            x, y = places[index, slot]
+            if 0 <= x < 1:
+                row, column = divmod(cells[index, slot], 4)
+                assert (row, column) == (int(y * content_rows(stream) * 4), int(x * 4))
+                num_found += 1
+    assert num_found > 30
+
+
+def test_training_program_writes_a_checkpoint(tmp_path, capsys):
+    """A tiny run ends with a folder that loads; its stages are kept and taken up again."""
+    train(tmp_path / 'first', seed=1, scale=0.001, work_dir=tmp_path / 'work')
+    log = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    stages = [entry['stage'] for entry in log]
+    assert stages[0] == 'model' and stages[-1] == 'saved' and 'rendered' in stages
+    train(tmp_path / 'second', seed=1, scale=0.001, work_dir=tmp_path / 'work')
+    assert 'rendered' not in capsys.readouterr().out
+    first, second = load_model(tmp_path / 'first'), load_model(tmp_path / 'second')
+    assert_same_weights(first, second)
+    assert {path.name for path in (tmp_path / 'first').iterdir()} == {
+        'config.json', 'tokenizer.json', 'model.safetensors'}
