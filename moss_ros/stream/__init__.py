@@ -1,1 +1,20 @@
-"""One live stream: frames and prompts in, narration events out."""
+"""One live stream: frames and prompts in, narration events out; no ROS."""
+
+from .chat import ChatFormat
+from .events import (
+    EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
+    StateEvent, TokenEvent,
+)
+from .frame import Frame, Prompt
+from .mailbox import Mailbox
+from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
+from .sampler import FrameSampler
+from .session import StreamSession
+from .worker import Channel, EngineWorker, WorkerState
+
+__all__ = [
+    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EndReason', 'EngineWorker', 'ErrorEvent',
+    'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent',
+    'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions', 'StreamSession', 'TokenEvent',
+    'WorkerState',
+]

@@ -6,6 +6,9 @@ of turns; knows nothing of frames' contents, sampling or time. Called by the ses
 training samples and by the evaluation. Immutable: any thread may call, nothing blocks.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 import json
 from pathlib import Path
 
@@ -34,7 +37,7 @@ class ChatFormat:
     vocabulary lacks the control tokens, so no text whatever can produce one.
     """
 
-    def __init__(self, tokenizer_file):
+    def __init__(self, tokenizer_file: str | Path):
         """
         Read tokenizer_file, the path of a tokenizer.json.
 
@@ -54,41 +57,41 @@ class ChatFormat:
             *self._ids.values(), *self._text_tokenizer.get_vocab().values()])
 
     @property
-    def silence_id(self):
+    def silence_id(self) -> int:
         """Id of the token by which the model says that it has nothing to say."""
         return self._ids[SILENCE]
 
     @property
-    def image_id(self):
+    def image_id(self) -> int:
         """Id that stands for one frame; may lie beyond the ids that the model can sample."""
         return self._ids[IMAGE]
 
     @property
-    def eot_id(self):
+    def eot_id(self) -> int:
         """Id of the token that closes a turn."""
         return self._ids[END_OF_TURN]
 
     @property
-    def begin_of_text_id(self):
+    def begin_of_text_id(self) -> int:
         """Id of the token that opens every context."""
         return self._ids[BEGIN_OF_TEXT]
 
     @property
-    def control_ids(self):
-        """All ids that no text can produce: frozenset of int."""
+    def control_ids(self) -> frozenset[int]:
+        """All ids that no text can produce."""
         return self._control_ids
 
     @property
-    def never_sampled_ids(self):
-        """Ids that the model must never say: frozenset of int, not silence and end of turn."""
+    def never_sampled_ids(self) -> frozenset[int]:
+        """Ids that the model must never say; silence and end of turn are not among them."""
         return self._never_sampled_ids
 
     @property
-    def num_ids(self):
+    def num_ids(self) -> int:
         """One more than the largest id in use, control tokens included."""
         return self._num_ids
 
-    def control_id(self, name):
+    def control_id(self, name: str) -> int:
         """Id of the control token with this string, such as '<|video|>'; ValueError if none."""
         if name not in self._ids:
             raise ValueError(
@@ -96,7 +99,7 @@ class ChatFormat:
                 f'it has {", ".join(sorted(self._ids))}')
         return self._ids[name]
 
-    def encode_text(self, text):
+    def encode_text(self, text: str) -> list[int]:
         """
         Encode any str as a list of text ids, none of them in control_ids.
 
@@ -109,12 +112,12 @@ class ChatFormat:
             text = text.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace')
         return self._text_tokenizer.encode(text, add_special_tokens=False).ids
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> str:
         """Text of ids (iterable of int) as a str; control tokens have no text."""
         text_ids = [token_id for token_id in ids if token_id not in self._control_ids]
         return self._text_tokenizer.decode(text_ids, skip_special_tokens=False)
 
-    def opening(self, system_prompt, question=''):
+    def opening(self, system_prompt: str, question: str = '') -> list[int]:
         """
         Ids from the start of a context to the head of the assistant's turn.
 
@@ -128,7 +131,7 @@ class ChatFormat:
             *self._header('assistant'),
         ]
 
-    def question_turn(self, text):
+    def question_turn(self, text: str) -> list[int]:
         """Ids that close the assistant's turn, ask text and open the next assistant's turn."""
         return [self.eot_id, *self._turn('user', text), *self._header('assistant')]
 

@@ -5,6 +5,8 @@ Reads "stream_config" of a checkpoint's config.json; knows neither the model's s
 parameters. Made by the nodes, the training and the evaluation, read by the session.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, fields
 import json
 import math
@@ -71,7 +73,7 @@ class StreamOptions:
             raise ValueError(f'sampling must be SamplingOptions, not {self.sampling!r}')
 
     @classmethod
-    def from_checkpoint(cls, folder, **overrides):
+    def from_checkpoint(cls, folder: str | Path, **overrides) -> StreamOptions:
         """
         Options that the checkpoint in folder asks for, changed by overrides.
 

@@ -1,0 +1,224 @@
+"""
+What the model sees of a stream: the transcript of its tokens and frames, kept within bounds.
+
+Frame states and token ids go in, logits of the next token come out. When the next tokens would
+not fit, the oldest are forgotten and the rest is read anew. Knows nothing of states, events or
+sampling; one StreamSession owns it. One thread at a time; forward() blocks for one pass.
+
+Letters: k frames, N states a frame, D text channels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from moss_ros.model import VideoModel
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.stream.options import StreamOptions
+import torch
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A user turn, of the transcript's tokens start to end - 1; 0 and 0 if it is the opening's."""
+
+    text: str
+    start: int = 0
+    end: int = 0
+    # Of the opening's question: whether the answer to it, or its beginning, was forgotten.
+    is_answered: bool = False
+
+
+class StreamContext:
+    """
+    The opening (system turn and latest forgotten question) and the transcript after it.
+
+    The transcript is token ids and the states of the frames that its image tokens stand for. What
+    was added and not yet seen by the model goes through it at the next forward().
+    """
+
+    def __init__(self, model: VideoModel, chat: ChatFormat, options: StreamOptions):
+        """Allocate the cache. Raises ValueError where the options leave no room to speak."""
+        self._model = model
+        self._chat = chat
+        self._options = options
+        # A question in the opening, a frame, an answer of greatest length and the silence that
+        # ends it must fit, whatever came before: see _fold.
+        self._max_opening_tokens = (
+            options.max_context_tokens - options.max_tokens_between_frames - 4)
+        num_opening_tokens = len(chat.opening(options.system_prompt))
+        if num_opening_tokens > self._max_opening_tokens:
+            raise ValueError(
+                f'max_context_tokens of {options.max_context_tokens} is too little for a system '
+                f'prompt of {num_opening_tokens} tokens (with its turns) and '
+                f'{options.max_tokens_between_frames} max_tokens_between_frames; at least '
+                f'{options.max_context_tokens + num_opening_tokens - self._max_opening_tokens} '
+                'is needed, or a shorter system prompt')
+        self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the cache's memory is kept."""
+        self._cache.reset()
+        self._opening_ids: list[int] = []
+        self._ids: list[int] = []
+        self._frame_positions: list[int] = []
+        self._frame_states: list[torch.Tensor] = []  # [N, D] each
+        self._questions: list[_Question] = []  # the first one is the opening's
+        self._said: list[tuple[int, int]] = []  # (position, id) of the text that the model said
+        self._num_rollovers = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the context has begun."""
+        return bool(self._opening_ids)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the opening and the transcript."""
+        return len(self._opening_ids) + len(self._ids)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the transcript."""
+        return len(self._frame_positions)
+
+    @property
+    def num_rollovers(self) -> int:
+        """How often the oldest part was forgotten since the last reset()."""
+        return self._num_rollovers
+
+    @property
+    def said_ids(self) -> list[int]:
+        """Ids of the text that the model said, oldest first, as far as it is kept."""
+        return [token_id for _, token_id in self._said]
+
+    @property
+    def token_ids(self) -> list[int]:
+        """All ids that the model sees after the next forward() unless that rolls over: a copy."""
+        return self._opening_ids + self._ids
+
+    def num_tokens_too_many(self, question: str) -> int:
+        """Tokens by which a question is too long to be asked and answered, 0 where it is not."""
+        opening_ids = self._chat.opening(self._options.system_prompt, question)
+        return max(0, len(opening_ids) - self._max_opening_tokens)
+
+    def open(self, question: str = '') -> None:
+        """Begin with the system turn and a question that is yet to be answered, if any."""
+        self._questions = [_Question(question)]
+        self._opening_ids = self._opening(self._questions[0])
+
+    def add_question(self, text: str) -> None:
+        """Close the assistant's turn, ask text and open the next turn of the assistant."""
+        start = len(self._ids)
+        self._ids += self._chat.question_turn(text)
+        self._questions.append(_Question(text, start, len(self._ids)))
+
+    def add_frames(self, frame_states: torch.Tensor) -> None:
+        """Show frames, states [k, N, D], in their order."""
+        for states in frame_states:
+            self._frame_positions.append(len(self._ids))
+            self._frame_states.append(states)
+            self._ids.append(self._chat.image_id)
+
+    def add_said(self, token_id: int) -> None:
+        """Take over a text token that the model said."""
+        self._said.append((len(self._ids), token_id))
+        self._ids.append(token_id)
+
+    def add_silence(self) -> None:
+        """End what the model said, or take over that it said nothing."""
+        self._ids.append(self._chat.silence_id)
+
+    def forward(self) -> torch.Tensor:
+        """
+        Show the model what was added, and return the logits [V] of the next token.
+
+        Something must have been added since the last call, the context must be open and hold a
+        frame. Where it does not fit, the oldest part is forgotten and the rest goes through the
+        model again, from position 0.
+        """
+        if self.num_tokens > self._options.max_context_tokens \
+                or self.num_frames > self._options.max_context_frames:
+            self._roll_over()
+        new_ids = self.token_ids[self._cache.num_tokens:]
+        new_states = self._frame_states[self._cache.num_frames:]
+        return self._model.extend(
+            self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None)
+
+    def _roll_over(self):
+        """Forget the oldest part, so that the rest and a few more tokens fit."""
+        cut = self._cut()
+        if cut is None:
+            self._fold()
+        else:
+            self._forget_before(cut)
+        self._cache.reset()
+        self._num_rollovers += 1
+        assert self.num_tokens <= self._options.max_context_tokens
+
+    def _cut(self):
+        """Position of the oldest frame to keep, None where none will do."""
+        options = self._options
+        num_openings = {}
+        for position in self._frame_positions[-options.keep_context_frames:]:
+            question = self._question_at(position)
+            if question not in num_openings:
+                num_openings[question] = len(self._opening(question)) + 1
+            num_free = options.max_context_tokens - num_openings[question]
+            # Some room must be left, or the next token would make the context roll over again.
+            num_spare = options.max_context_tokens - options.keep_context_tokens
+            num_free -= min(num_free, num_spare) // 4
+            num_most = options.keep_context_tokens
+            if position == self._frame_positions[-1]:
+                num_most = num_free
+            if len(self._ids) - position <= min(num_most, num_free):
+                return position
+        return None
+
+    def _fold(self):
+        """
+        Keep of the transcript only the newest frame and what follows the latest question.
+
+        For when so much was asked and answered after the newest frame that it does not fit: as
+        if the latest question had been asked before that frame.
+        """
+        newest = self._frame_positions[-1]
+        question = self._questions[-1]
+        if question.end <= newest:
+            self._forget_before(newest)
+            return
+        self._ids = [self._chat.image_id, *self._ids[question.end:]]
+        self._said = [(at - question.end + 1, token_id) for at, token_id in self._said
+                      if at >= question.end]
+        self._set_opening(_Question(question.text), [])
+        self._frame_positions = [0]
+        self._frame_states = self._frame_states[-1:]
+
+    def _forget_before(self, cut):
+        question = self._question_at(cut)
+        is_answered = question.is_answered or any(
+            token_id != self._chat.image_id for token_id in self._ids[question.end:cut])
+        self._set_opening(
+            _Question(question.text, is_answered=is_answered),
+            [replace(later, start=later.start - cut, end=later.end - cut)
+             for later in self._questions if later.start > cut])
+        self._ids = self._ids[cut:]
+        self._said = [(at - cut, token_id) for at, token_id in self._said if at >= cut]
+        num_kept = sum(position >= cut for position in self._frame_positions)
+        self._frame_positions = [at - cut for at in self._frame_positions[-num_kept:]]
+        self._frame_states = self._frame_states[-num_kept:]
+
+    def _set_opening(self, question, later_questions):
+        self._questions = [question, *later_questions]
+        self._opening_ids = self._opening(question)
+
+    def _question_at(self, position):
+        """Latest question asked before position, that of the opening where there is none."""
+        return [question for question in self._questions if question.end <= position][-1]
+
+    def _opening(self, question):
+        # An assistant's turn begins with silence, unless it is to answer a question now.
+        ids = self._chat.opening(self._options.system_prompt, question.text)
+        is_silent = question.is_answered or not question.text
+        return [*ids, self._chat.silence_id] if is_silent else ids

@@ -1,0 +1,111 @@
+"""
+What comes out of a stream: events, each with the time of the newest frame seen before it.
+
+Made by the session and the worker, read by nodes, reports and tests. Immutable data; knows
+neither topics nor strings for users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class SessionState(Enum):
+    """Whether the session waits for something worth saying, or is saying something."""
+
+    SILENT = 'silent'
+    SPEAKING = 'speaking'
+
+
+class EndReason(Enum):
+    """Why a narration ended: by itself, cut by a prompt, running away, or stopped by a call."""
+
+    SILENCE = 'silence'
+    INTERRUPTED = 'interrupted'
+    LIMIT = 'limit'
+    STOPPED = 'stopped'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """
+    Anything that a stream reports.
+
+    - stamp_ns: header time of the newest frame that the model had seen; None before the first.
+    - received_ns: monotonic time at which that frame arrived (0 offline); None before the first.
+    """
+
+    stamp_ns: int | None
+    received_ns: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenEvent(Event):
+    """
+    The next piece of a narration: whole characters, never empty.
+
+    token_id is the token that completed the piece. A token that only begins a character has no
+    event. The texts of a narration's token events, put together, are the narration's text.
+    """
+
+    text: str
+    token_id: int
+    narration_id: int
+    prompt_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SilenceEvent(Event):
+    """The model chose to say nothing (or nothing more); one for each time it did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateEvent(Event):
+    """The state changed; the first one, SILENT, tells that the session opened."""
+
+    state: SessionState
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEvent(Event):
+    """A prompt was taken in. Exactly one NarrationEvent with its prompt_id will follow."""
+
+    prompt_id: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarrationEvent(Event):
+    """
+    A narration ended.
+
+    - narration_id: counts from 1 since the session was made or reset.
+    - text: all that was said; empty only for an answer that was cut or withheld.
+    - first_stamp_ns, stamp_ns: header times of the newest frame before its first token and at
+      its end; None before the first frame.
+    - prompt_id: the prompt that it answers, None for what was said unasked.
+    - num_tokens: text tokens sampled for it.
+    """
+
+    narration_id: int
+    text: str
+    first_stamp_ns: int | None
+    reason: EndReason
+    prompt_id: str | None = None
+    num_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorEvent(Event):
+    """
+    Something went wrong.
+
+    - message: what, with the value and the way out, for a person to read.
+    - traceback: of the exception behind it, empty where there was none.
+    - prompt_id: the prompt that was refused, None where it is about no prompt.
+    """
+
+    message: str
+    traceback: str = ''
+    prompt_id: str | None = None

@@ -1,0 +1,89 @@
+"""
+The bounded letter box between whoever receives frames and prompts and the worker's thread.
+
+Frames and prompts go in from any thread and come out, oldest first, on the worker's. Knows
+neither the model nor what a message is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+import threading
+
+from moss_ros.stream.frame import Frame, Prompt
+
+
+class Mailbox:
+    """
+    Frames and prompts that the session has not taken in yet.
+
+    At most max_frames frames: one more drops the oldest, which is counted. Prompts are never
+    dropped. All methods may be called from any thread and block for no longer than it takes
+    another thread to put or take a reference.
+    """
+
+    def __init__(self, max_frames: int):
+        """Raise ValueError that quotes a max_frames that is no whole number above 0."""
+        if isinstance(max_frames, bool) or not isinstance(max_frames, int) or max_frames < 1:
+            raise ValueError(
+                f'max_frames must be a whole number of at least 1, not {max_frames!r}')
+        self._max_frames = max_frames
+        self._frames: deque[Frame] = deque()
+        self._prompts: deque[Prompt] = deque()
+        self._num_dropped_frames = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Condition()
+
+    @property
+    def num_dropped_frames(self) -> int:
+        """Frames dropped since the mailbox was made."""
+        return self._num_dropped_frames
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether a frame waits."""
+        return bool(self._frames)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether a prompt waits."""
+        return bool(self._prompts)
+
+    def submit_frame(self, frame: Frame) -> None:
+        """Put a frame in, dropping the oldest where there are max_frames already."""
+        with self._lock:
+            if len(self._frames) == self._max_frames:
+                self._frames.popleft()
+                self._num_dropped_frames += 1
+            self._frames.append(frame)
+        self._notify()
+
+    def submit_prompt(self, prompt: Prompt) -> None:
+        """Put a prompt in."""
+        with self._lock:
+            self._prompts.append(prompt)
+        self._notify()
+
+    def drain(self) -> tuple[list[Prompt], list[Frame]]:
+        """Take out everything: all prompts and all frames, oldest first."""
+        with self._lock:
+            prompts, frames = list(self._prompts), list(self._frames)
+            self._prompts.clear()
+            self._frames.clear()
+        return prompts, frames
+
+    def attach(self, condition: threading.Condition) -> None:
+        """
+        Notify this condition of whatever comes in from now on.
+
+        The worker calls it, to wait on one condition for all its mailboxes.
+        """
+        self._wake = condition
+        self._notify()
+
+    def _notify(self):
+        # Never while holding the lock: the worker looks into mailboxes while it holds the
+        # condition, so the other order could deadlock.
+        condition = self._wake
+        with condition:
+            condition.notify_all()
