@@ -8,7 +8,7 @@ import math
 
 from moss_ros.training.samples import SILENCE_WEIGHT
 from moss_ros.training.streams import FRAME_RATE_FPS
-from moss_ros.training.vocabulary import SYSTEM_PROMPT
+from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 from tokenizers import Tokenizer
 
 # Frames of the longest training window; a longer context is outside the model's training.
@@ -67,5 +67,12 @@ def demo_config(tokenizer: Tokenizer) -> dict:
             'max_tokens_between_frames': 24,
             # Training weighs silence down; this gives the odds back.
             'silence_logit_bias': -math.log(SILENCE_WEIGHT),
+        },
+        # What whole clips and pictures are asked with.
+        'offline_config': {
+            'frame_rate_fps': FRAME_RATE_FPS,
+            'max_frames': MAX_WINDOW_FRAMES,
+            'system_prompts': {
+                'video': OFFLINE_SYSTEM_PROMPT, 'text_image': OFFLINE_SYSTEM_PROMPT},
         },
     }

@@ -1,10 +1,11 @@
 """
-Real-time fine-tuning samples: a window of a stream as the token sequence a session would see.
+Fine-tuning samples: a window of a stream as the token sequence a session would see.
 
 A Stream and a seeded generator go in; token ids, targets, loss weights and what is true at each
 frame come out. The layout is the one StreamSession builds at inference: frames interleaved with
 silence and sentences, frames in mid-sentence, prompts at any time with answers that are true at
-that moment. Knows no tensors; batches.py stacks samples.
+that moment. Some samples are offline: a whole clip, or a single picture, and then a question.
+Knows no tensors; text_training.py stacks samples.
 """
 
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ import random
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.scenes import (
     answer_question, COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES,
+    tell_events, WHAT_HAPPENS_WORDINGS,
 )
 from moss_ros.training.streams import Stream
-from moss_ros.training.vocabulary import SYSTEM_PROMPT
+from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 IGNORED = -100
 SILENCE_WEIGHT = 0.3
@@ -26,6 +28,12 @@ P_SLOW_SPEECH = 0.25
 P_PROMPT_IN_SENTENCE = 0.08
 P_QUESTION_OPENS = 0.2
 P_OLD_QUESTION_OPENS = 0.25
+# How many samples are offline; of these, how many a single picture, a clip at half the rate, and
+# asked what happens.
+P_OFFLINE = 0.12
+P_OFFLINE_PICTURE = 0.2
+P_OFFLINE_HALF_RATE = 0.4
+P_OFFLINE_WHAT_HAPPENS = 0.4
 EVENT_KINDS = tuple(EventKind)
 
 
@@ -46,11 +54,11 @@ class Sample:
     One training sequence.
 
     token_ids and targets have the same length; targets[i] is what the model is to say after
-    token i, IGNORED where the world speaks next. first_frame: index in the stream of the frame
-    of the first image token; the others follow without gaps.
+    token i, IGNORED where the world speaks next. frame_indices: index in the stream of the frame
+    of each image token, in order.
     """
 
-    first_frame: int
+    frame_indices: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     frames: list[FrameTruth] = field(default_factory=list)
@@ -65,8 +73,32 @@ class SampleMaker:
         self._ids_by_text: dict[str, list[int]] = {}
 
     def make(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
-        """Return the sample of num_frames frames of stream from first_frame on."""
+        """Return the sample of (at most) num_frames frames of stream from first_frame on."""
+        if self._random.random() < P_OFFLINE:
+            return self._offline(stream, first_frame, num_frames)
         return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
+
+    def _offline(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
+        """Return a sample that shows a clip (or one picture) and then asks about it."""
+        generator, writer = self._random, _SampleWriter(
+            self, stream, first_frame, first_frame + num_frames)
+        if generator.random() < P_OFFLINE_PICTURE:
+            indices = [first_frame]
+        else:
+            step = 2 if generator.random() < P_OFFLINE_HALF_RATE else 1
+            num_kept = generator.randint(min(4, num_frames), num_frames)
+            indices = list(range(first_frame, len(stream.times_s), step))[:num_kept]
+        if len(indices) > 1 and generator.random() < P_OFFLINE_WHAT_HAPPENS:
+            text = generator.choice(WHAT_HAPPENS_WORDINGS)
+            events = [event for before, index in zip(indices, indices[1:])
+                      for at in range(before + 1, index + 1) for event in stream.observable[at]
+                      if _visible_in_window(event, at - first_frame)]
+            answer = tell_events(events)
+        else:
+            objects = stream.objects[indices[-1]]
+            question = random_question(generator, objects, of_one_frame=len(indices) == 1)
+            text, answer = question.text, answer_question(question, objects)
+        return writer.write_offline(indices, text, answer)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of text, remembered: the scenes say few different sentences."""
@@ -86,7 +118,8 @@ class _SampleWriter:
         self._frame = first_frame
         self._end = end_frame
         self._pending: list[SceneEvent] = []
-        self._sample = Sample(first_frame)
+        self._first = first_frame
+        self._sample = Sample()
         # Frames a spoken token, drawn anew for each narration.
         self._frames_per_token = 0.0
 
@@ -94,7 +127,7 @@ class _SampleWriter:
         objects = self._stream.objects[self._frame]
         kind = self._random.random()
         if kind < P_QUESTION_OPENS:
-            question = random_question(self._random, objects)
+            question = random_question(self._random, objects, of_one_frame=True)
             self._put(self._chat.opening(SYSTEM_PROMPT, question.text))
             self._take_frame()
             self._answer(question)
@@ -105,6 +138,18 @@ class _SampleWriter:
             self._put(self._chat.opening(SYSTEM_PROMPT, text) + [self._chat.silence_id])
         while self._frame < self._end:
             self._frame_step()
+        return self._sample
+
+    def write_offline(self, indices: list[int], question: str, answer: str) -> Sample:
+        """Write frames in the user's turn, the question and the answer to the end of its turn."""
+        before, after = self._chat.media_opening(OFFLINE_SYSTEM_PROMPT, question)
+        self._put(before)
+        for index in indices:
+            self._frame = index
+            self._take_frame()
+        self._put(after)
+        for token_id in (*self._maker.encode(answer), self._chat.eot_id):
+            self._speak_token(token_id)
         return self._sample
 
     def _frame_step(self) -> None:
@@ -166,11 +211,12 @@ class _SampleWriter:
         self._put([token_id])
 
     def _take_frame(self) -> None:
-        index, first = self._frame, self._sample.first_frame
+        index, first = self._frame, self._first
         for event in self._stream.observable[index]:
             if _visible_in_window(event, index - first):
                 self._pending.append(event)
         self._sample.frames.append(self._truth(index, index - first))
+        self._sample.frame_indices.append(index)
         self._put([self._chat.image_id])
         self._frame += 1
 

@@ -61,8 +61,7 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     for row, (sample, stream_features) in enumerate(zip(samples, features)):
         token_ids[row, :len(sample.token_ids)] = torch.tensor(sample.token_ids)
         targets[row, :len(sample.targets)] = torch.tensor(sample.targets)
-        first, count = sample.first_frame, len(sample.frames)
-        stacked[row, :count] = stream_features[first:first + count]
+        stacked[row, :len(sample.frames)] = stream_features[sample.frame_indices]
         rows += [(row, frame.position) for frame in sample.frames]
         truths += sample.frames
     return Batch(

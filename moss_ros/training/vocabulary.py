@@ -12,9 +12,12 @@ from pathlib import Path
 from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
 
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
-from moss_ros.training.scenes.language import NUMBER_WORDS, WORDINGS
+from moss_ros.training.scenes.language import (
+    NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS, WORDINGS,
+)
 
 SYSTEM_PROMPT = 'Watch the camera and say what happens.'
+OFFLINE_SYSTEM_PROMPT = 'Answer from what the camera saw.'
 # <|image|> comes last: like the published checkpoint's it has an embedding but no logit.
 CONTROL_TOKENS = (
     '<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>',
@@ -29,8 +32,9 @@ _WORDS = (
 
 def corpus() -> list[str]:
     """Return texts that hold every word the scenes' language has, in its usual company."""
-    texts = [SYSTEM_PROMPT, 'system\n\n', 'user\n\n', 'assistant\n\n']
-    for wordings in WORDINGS.values():
+    texts = [SYSTEM_PROMPT, OFFLINE_SYSTEM_PROMPT, NOTHING_HAPPENS,
+             'system\n\n', 'user\n\n', 'assistant\n\n']
+    for wordings in (*WORDINGS.values(), WHAT_HAPPENS_WORDINGS):
         for wording, colour, shape in product(wordings, COLOURS, SHAPES):
             text = wording.format(colour=colour, shape=shape)
             texts += [text, text[0].lower() + text[1:]]

@@ -4,9 +4,11 @@ import random
 
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.samples import IGNORED, SampleMaker
-from moss_ros.training.scenes import EventKind
+from moss_ros.training.scenes import answer_question, EventKind, question_by_text
 from moss_ros.training.streams import make_stream, observable_frame
-from moss_ros.training.vocabulary import build_tokenizer, CONTROL_TOKENS, write_tokenizer
+from moss_ros.training.vocabulary import (
+    build_tokenizer, CONTROL_TOKENS, OFFLINE_SYSTEM_PROMPT, write_tokenizer,
+)
 import numpy as np
 import pytest
 
@@ -28,6 +30,31 @@ def samples(chat):
             for stream in streams for first in (0, 20)]
 
 
+def is_offline(sample, chat):
+    """Return whether the frames are in the user's turn."""
+    opening = chat.media_opening(OFFLINE_SYSTEM_PROMPT, '')[0]
+    return sample.token_ids[:len(opening)] == opening
+
+
+def test_offline_samples_end_with_a_true_answer(chat, samples):
+    """Clips and single pictures come first, then the question, the answer and its end."""
+    offline = [(stream, sample) for stream, sample in samples if is_offline(sample, chat)]
+    assert offline
+    for stream, sample in offline:
+        answer = chat.decode([target for target in sample.targets if target != IGNORED])
+        text = chat.decode(sample.token_ids)
+        question_text = text.removesuffix(answer).split('user')[-1].removesuffix('assistant')
+        question = question_by_text(question_text.strip().removesuffix('assistant'))
+        last = sample.frame_indices[-1]
+        if question is not None:
+            assert answer == answer_question(question, stream.objects[last])
+        else:
+            told = [event.sentence for index in range(sample.frame_indices[0], last + 1)
+                    for event in stream.observable[index]]
+            assert answer == 'Nothing happens.' or all(
+                sentence + '.' in told for sentence in answer.rstrip('.').split('. '))
+
+
 def test_tokenizer_is_reproducible_and_whole_words():
     """Words of the scenes are one token each; control tokens stand behind all text ids."""
     tokenizer = build_tokenizer()
@@ -44,7 +71,9 @@ def test_every_frame_of_the_window_is_in_its_sample(chat, samples):
         positions = [index for index, token_id in enumerate(sample.token_ids)
                      if token_id == chat.image_id]
         assert positions == [frame.position for frame in sample.frames]
-        assert len(positions) == NUM_FRAMES
+        assert len(positions) == len(sample.frame_indices)
+        assert sample.frame_indices == sorted(set(sample.frame_indices))
+        assert is_offline(sample, chat) or len(positions) == NUM_FRAMES
         assert len(sample.targets) == len(sample.token_ids)
 
 
@@ -54,7 +83,9 @@ def test_targets_are_the_next_spoken_token(chat, samples):
         for index, target in enumerate(sample.targets):
             if target != IGNORED:
                 assert sample.token_ids[index + 1] == target
-                assert target not in chat.never_sampled_ids and target != chat.eot_id
+                assert target not in chat.never_sampled_ids
+                assert (target == chat.eot_id) == (
+                    is_offline(sample, chat) and index + 2 == len(sample.token_ids))
             elif index + 1 < len(sample.token_ids):
                 assert sample.token_ids[index + 1] in chat.control_ids or \
                     sample.token_ids[index] in chat.control_ids or _is_prompt(sample, index, chat)
@@ -72,9 +103,10 @@ def test_sentences_say_what_has_become_observable(chat, samples):
     """Every event of the window is said, cut short or crowded out, and nothing else is."""
     num_events = num_said = 0
     for stream, sample in samples:
-        events = {event.sentence for index in range(
-            sample.first_frame, sample.first_frame + NUM_FRAMES)
-            for event in stream.observable[index]}
+        if is_offline(sample, chat):
+            continue
+        events = {event.sentence for index in sample.frame_indices
+                  for event in stream.observable[index]}
         text = chat.decode([target for target in sample.targets if target != IGNORED])
         num_events += len(events)
         num_said += sum(sentence in text for sentence in events)

@@ -1,7 +1,8 @@
 """Procedural scenes of the demo camera: what happens, how it looks, how it is said."""
 
 from moss_ros.training.scenes.language import (
-    answer_question, Question, question_by_text, random_question,
+    answer_question, Question, question_by_text, random_question, tell_events,
+    WHAT_HAPPENS_WORDINGS,
 )
 from moss_ros.training.scenes.rendering import SceneRenderer
 from moss_ros.training.scenes.world import (
@@ -21,4 +22,6 @@ __all__ = [
     'SceneEvent',
     'SceneRenderer',
     'SHAPES',
+    'tell_events',
+    'WHAT_HAPPENS_WORDINGS',
 ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import random
 
-from moss_ros.training.scenes.world import COLOURS, ObjectState, SHAPES, zone_of
+from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
 
 # By kind: the first wording is the one of evaluation and of the README.
 WORDINGS = {
@@ -26,6 +26,10 @@ WORDINGS = {
     'moving': ('Is anything moving?', 'Is something moving?', 'What is moving?',
                'What is moving now?'),
 }
+# Asked of a whole clip, after it has been seen.
+WHAT_HAPPENS_WORDINGS = (
+    'What happens?', 'What happens in the video?', 'What happened?', 'Describe the video.')
+NOTHING_HAPPENS = 'Nothing happens.'
 NUMBER_WORDS = ('no', 'one', 'two', 'three')
 
 
@@ -40,13 +44,15 @@ class Question:
 
 
 def random_question(generator: random.Random, objects: Sequence[ObjectState],
-                    any_wording: bool = True) -> Question:
+                    any_wording: bool = True, of_one_frame: bool = False) -> Question:
     """
     Return a question that makes sense of the objects: half ask for something that is there.
 
     any_wording: False keeps to the first wording of each kind, as written in WORDINGS.
+    of_one_frame: True leaves out what one frame alone cannot tell, that is movement.
     """
-    kind = generator.choice(tuple(WORDINGS))
+    kind = generator.choice([
+        kind for kind in WORDINGS if not (of_one_frame and kind == 'moving')])
     colour, shape = generator.choice(COLOURS), generator.choice(SHAPES)
     visible = [state for state in objects if state.in_picture]
     if visible and generator.random() < (0.75 if kind == 'where' else 0.5):
@@ -109,3 +115,8 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
         plural = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}[question.shape]
         return f'There are {NUMBER_WORDS[len(same_shape)]} {plural}.'
     return f'The {question.shape} is {same_shape[0].colour}.'
+
+
+def tell_events(events: Sequence[SceneEvent]) -> str:
+    """Return the answer to WHAT_HAPPENS_WORDINGS: the sentences of events, in their order."""
+    return ' '.join(event.sentence for event in events) or NOTHING_HAPPENS
