@@ -135,6 +135,18 @@ class ChatFormat:
         """Ids that close the assistant's turn, ask text and open the next assistant's turn."""
         return [self.eot_id, *self._turn('user', text), *self._header('assistant')]
 
+    def media_opening(self, system_prompt: str, question: str) -> tuple[list[int], list[int]]:
+        """
+        Ids before and after the image tokens of a question about pictures or a whole video.
+
+        The system turn and the head of the user's turn; the question, the end of the turn and
+        the assistant's header. Between them goes one image token for each frame.
+        """
+        before = [self.begin_of_text_id, *self._turn('system', system_prompt),
+                  *self._header('user')]
+        after = [*self.encode_text(question.strip()), self.eot_id, *self._header('assistant')]
+        return before, after
+
     def _turn(self, role, text):
         return [*self._header(role, text.strip()), self.eot_id]
 

@@ -160,15 +160,16 @@ class StreamContext:
     def _cut(self):
         """Position of the oldest frame to keep, None where none will do."""
         options = self._options
+        # Some room must be left, or the next token would make the context roll over again.
+        num_spare = max((options.max_context_tokens - options.keep_context_tokens) // 4,
+                        options.max_context_tokens // 16)
         num_openings = {}
         for position in self._frame_positions[-options.keep_context_frames:]:
             question = self._question_at(position)
             if question not in num_openings:
                 num_openings[question] = len(self._opening(question)) + 1
             num_free = options.max_context_tokens - num_openings[question]
-            # Some room must be left, or the next token would make the context roll over again.
-            num_spare = options.max_context_tokens - options.keep_context_tokens
-            num_free -= min(num_free, num_spare) // 4
+            num_free -= min(num_free // 4, num_spare)
             num_most = options.keep_context_tokens
             if position == self._frame_positions[-1]:
                 num_most = num_free

@@ -13,8 +13,9 @@ _REPLACEMENT = '\ufffd'
 # What stands at the end of a decoded text may be a character of which bytes are missing. One of
 # UTF-8 has four bytes at most, so at most three stand there for it, and a fourth id completes it.
 _MAX_HELD_CHARACTERS = 3
-_MIN_WINDOW_IDS = 4
-_MAX_WINDOW_IDS = 8
+# Three characters of U+FFFD itself, which cannot be told from those, are nine bytes.
+_MIN_WINDOW_IDS = 12
+_MAX_WINDOW_IDS = 24
 
 
 class TextPieces:
@@ -45,8 +46,9 @@ class TextPieces:
         piece = text[self._num_characters_out:end]
         self._num_characters_out = max(self._num_characters_out, end)
         if len(self._window_ids) > _MAX_WINDOW_IDS:
+            num_held = len(text) - self._num_characters_out
             self._window_ids = self._window_ids[-_MIN_WINDOW_IDS:]
-            self._num_characters_out = _end_of_whole_characters(self._decode(self._window_ids))
+            self._num_characters_out = len(self._decode(self._window_ids)) - num_held
         return piece
 
 

@@ -22,7 +22,7 @@ IMAGE_SIZE_PX = 16
 
 
 def write_tokenizer(path, control_tokens=CONTROL_TOKENS):
-    """Byte-level BPE with the control tokens behind it, as in Llama 3."""
+    """Write a byte-level BPE with the control tokens behind it, as in Llama 3."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -35,7 +35,7 @@ def write_tokenizer(path, control_tokens=CONTROL_TOKENS):
 
 
 def tiny_config(image_id):
-    """Parsed config.json of a tiny model that says the ids below image_id."""
+    """Return the parsed config.json of a tiny model that says the ids below image_id."""
     return {
         'model_type': 'mllama', 'image_token_index': image_id, 'pool_mode': 'average',
         'pool_stride': 2,
@@ -71,7 +71,7 @@ class ScriptedModel:
         self.script = script if isinstance(script, Callable) else list(script)
         self.extensions = []  # the ids of each forward
         self.caches = []
-        self.num_frames_encoded = 0
+        self.encoded = []  # every frame's state, in order
         self._silence_id = chat.silence_id
 
     def new_cache(self, max_tokens, max_frames):
@@ -79,9 +79,10 @@ class ScriptedModel:
         return self.caches[-1]
 
     def encode_frames(self, pixel_values):
-        """Frame states [k, 1, 1]: the sum of a frame's pixels, by which it is known."""
-        self.num_frames_encoded += len(pixel_values)
-        return pixel_values.sum(dim=(1, 2, 3)).view(-1, 1, 1)
+        """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
+        sums = pixel_values.sum(dim=(1, 2, 3))
+        self.encoded += sums.tolist()
+        return sums.view(-1, 1, 1)
 
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()

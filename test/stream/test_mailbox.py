@@ -1,0 +1,102 @@
+"""The letter box: order, bound, counts, waking, many threads at once."""
+
+import threading
+
+from moss_ros.stream import Mailbox, Prompt
+import pytest
+
+
+def test_everything_comes_out_once_and_in_order(tools):
+    mailbox = Mailbox(5)
+    frames = [tools.frame(index) for index in range(3)]
+    prompts = [Prompt(text, text) for text in 'ab']
+    for frame in frames:
+        mailbox.submit_frame(frame)
+    for prompt in prompts:
+        mailbox.submit_prompt(prompt)
+    assert mailbox.has_frames
+    assert mailbox.has_prompts
+    assert mailbox.drain() == (prompts, frames)
+    assert mailbox.drain() == ([], [])
+    assert not mailbox.has_frames
+    assert not mailbox.has_prompts
+    assert mailbox.num_dropped_frames == 0
+
+
+def test_a_full_one_drops_the_oldest_frame_and_counts_it(tools):
+    mailbox = Mailbox(2)
+    frames = [tools.frame(index) for index in range(5)]
+    for frame in frames:
+        mailbox.submit_frame(frame)
+    assert mailbox.num_dropped_frames == 3
+    assert mailbox.drain() == ([], frames[-2:])
+    mailbox.submit_frame(frames[0])
+    assert mailbox.num_dropped_frames == 3
+
+
+def test_prompts_are_never_dropped(tools):
+    mailbox = Mailbox(1)
+    prompts = [Prompt('What?', str(index)) for index in range(1000)]
+    for prompt in prompts:
+        mailbox.submit_prompt(prompt)
+        mailbox.submit_frame(tools.frame(0))
+    assert mailbox.drain()[0] == prompts
+
+
+@pytest.mark.parametrize('kind', ['frame', 'prompt'])
+def test_what_comes_in_wakes_who_waits_on_the_shared_condition(tools, kind):
+    mailbox = Mailbox(1)
+    condition = threading.Condition()
+    mailbox.attach(condition)
+    is_waiting = threading.Event()
+    came = []
+
+    def wait():
+        with condition:
+            is_waiting.set()
+            came.append(condition.wait_for(
+                lambda: mailbox.has_frames or mailbox.has_prompts, timeout=10))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    is_waiting.wait(10)
+    if kind == 'frame':
+        mailbox.submit_frame(tools.frame(0))
+    else:
+        mailbox.submit_prompt(Prompt('What?', '1'))
+    thread.join(10)
+    assert came == [True]
+
+
+def test_nothing_is_lost_or_doubled_among_many_threads(tools):
+    mailbox = Mailbox(10_000)
+    num_threads, num_each = 4, 300
+    frame = tools.frame(0)
+    taken_prompts, num_taken_frames = [], 0
+
+    def submit(number):
+        for index in range(num_each):
+            mailbox.submit_frame(frame)
+            mailbox.submit_prompt(Prompt('What?', f'{number} {index}'))
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(num_threads)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) or mailbox.has_prompts:
+        prompts, frames = mailbox.drain()
+        taken_prompts += prompts
+        num_taken_frames += len(frames)
+    num_taken_frames += len(mailbox.drain()[1])
+    assert num_taken_frames == num_threads * num_each
+    assert len({prompt.prompt_id for prompt in taken_prompts}) == num_threads * num_each
+    for number in range(num_threads):  # in the order in which each thread put them in
+        mine = [prompt.prompt_id for prompt in taken_prompts
+                if prompt.prompt_id.startswith(f'{number} ')]
+        assert mine == [f'{number} {index}' for index in range(num_each)]
+
+
+@pytest.mark.parametrize('max_frames', [0, -1, 1.5, None, True])
+def test_an_impossible_bound_is_refused(max_frames):
+    with pytest.raises(ValueError) as error:
+        Mailbox(max_frames)
+    assert repr(max_frames) in str(error.value)
