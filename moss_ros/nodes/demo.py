@@ -1,0 +1,202 @@
+"""
+The demo: camera, narrator and console as three processes over DDS, and a closing line.
+
+Starts the three, listens to what truly happens and to what is said, ends them all on Ctrl-C or
+after a time, and compares. Knows nothing of images or models. Run by `make demo`.
+"""
+
+import argparse
+from collections import deque
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from moss_ros.nodes.messages import read_event
+from moss_ros.nodes.tally import Tally
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+
+START_TIMEOUT_S = 90.0
+END_TIMEOUT_S = 4.0
+NUM_LAST_LINES = 20
+
+
+class Child:
+    """
+    One process of the demo; with is_quiet its output is kept back, the last lines of it.
+
+    Must be ended by end().
+    """
+
+    def __init__(self, name: str, module: str, ros_arguments: list[str], is_quiet: bool):
+        self.name = name
+        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', module, '--ros-args', *ros_arguments],
+            stdin=subprocess.DEVNULL if is_quiet else None,
+            stdout=subprocess.PIPE if is_quiet else None,
+            stderr=subprocess.STDOUT if is_quiet else None,
+            env=_child_environment(), text=True, errors='replace')
+        self._thread = None
+        if is_quiet:
+            self._thread = threading.Thread(target=self._keep_lines, daemon=True)
+            self._thread.start()
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative: minus the signal that ended it."""
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Ask it to end; does not block."""
+        if self.exit_status is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> bool:
+        """Wait until it has ended, kill it after END_TIMEOUT_S; return whether it ended well."""
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+        # One that was still starting up dies of the signal itself.
+        return self.exit_status in (0, -signal.SIGINT, -signal.SIGTERM)
+
+    def report(self) -> None:
+        """Print how it ended and what it said last, to stderr."""
+        print(f'\n{self.name} ended with exit status {self.exit_status}', file=sys.stderr)
+        for line in self.last_lines:
+            print(f'  {line}', file=sys.stderr)
+
+    def _keep_lines(self):
+        for line in self._process.stdout:
+            self.last_lines.append(line.rstrip())
+
+
+class Observer(Node):
+    """Hears what truly happens and what is said."""
+
+    def __init__(self):
+        super().__init__('demo')
+        self.tally = Tally()
+        qos = QoSProfile(depth=1000)
+        self.create_subscription(String, 'demo_camera/truth', self._on_truth, qos)
+        self.create_subscription(String, 'narrator/events', self._on_event, qos)
+
+    def _on_truth(self, message):
+        self.tally.add_truth(json.loads(message.data))
+
+    def _on_event(self, message):
+        self.tally.add_event(read_event(message.data))
+
+
+def _child_environment():
+    # The package is found wherever this process found it.
+    package_parent = str(Path(__file__).resolve().parents[2])
+    python_path = os.environ.get('PYTHONPATH')
+    return {
+        **os.environ, 'PYTHONUNBUFFERED': '1',
+        'PYTHONPATH': package_parent + (os.pathsep + python_path if python_path else '')}
+
+
+def _start_children(arguments):
+    """Yield the children as they are started."""
+    is_quiet = not arguments.verbose
+    yield Child('demo_camera', 'moss_ros.nodes.demo_camera', [
+        '-p', f'seed:={arguments.seed}', '-p', f'scene:={arguments.scene}'], is_quiet)
+    yield Child('narrator', 'moss_ros.nodes.narrator', [
+        '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',
+        '-p', f'max_tokens_per_second:={arguments.tokens_per_second:f}'], is_quiet)
+    yield Child('console', 'moss_ros.nodes.console', [], False)
+
+
+def _watch(observer, children, seconds):
+    """
+    Spin until the time is over or a child has ended; return the child, None for the time.
+
+    The time begins with the first frame that the narrator has seen. Raises TimeoutError where
+    there is none.
+    """
+    begin_s = time.monotonic()
+    first_frame_s = None
+    while True:
+        rclpy.spin_once(observer, timeout_sec=0.2)
+        for child in children:
+            if child.exit_status is not None:
+                return child
+        now_s = time.monotonic()
+        if first_frame_s is None:
+            if observer.tally.num_frames:
+                first_frame_s = now_s
+            elif now_s - begin_s > START_TIMEOUT_S:
+                raise TimeoutError(f'the narrator has seen no frame in {START_TIMEOUT_S:g} s')
+        elif seconds and now_s - first_frame_s > seconds:
+            return None
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """Run the three processes; return the exit status, 1 where one of them failed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rclpy.init(args=[])
+    observer = Observer()
+    children, failed = [], []
+    try:
+        for child in _start_children(arguments):
+            children.append(child)
+        early = _watch(observer, children, arguments.seconds)
+        failed += [early] if early is not None else []
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except TimeoutError as error:
+        print(f'\n{error}', file=sys.stderr)
+        failed += children[:2]
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # The console last, so that it shows what is said until the end.
+        for child in children:
+            child.interrupt()
+        failed += [child for child in children if not child.end() and child not in failed]
+        observer.destroy_node()
+        rclpy.try_shutdown()
+    for child in failed:
+        child.report()
+    if observer.tally.num_frames:
+        print(f'\n{observer.tally.line()}', flush=True)
+    return 1 if failed else 0
+
+
+def main(args=None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog='python -m moss_ros.nodes.demo',
+        description='Narrate the demo camera: camera, narrator and console in three processes.')
+    parser.add_argument('--seconds', type=float, default=0.0,
+                        help='end by itself after so many; 0: on Ctrl-C (default)')
+    parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
+    parser.add_argument('--scene', choices=('random', 'static'), default='random')
+    parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
+    parser.add_argument('--tokens-per-second', type=float, default=0.0,
+                        help='pace of speaking; 0: as fast as it goes (default)')
+    parser.add_argument('--verbose', action='store_true', help='show the log of all processes')
+    arguments = parser.parse_args(args)
+    # A domain of its own, on this machine alone, unless the user has chosen one.
+    domain_id = os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    print(f'A camera on scene {arguments.seed}, ROS_DOMAIN_ID={domain_id}. Ask by typing, such '
+          "as 'What do you see?'; Ctrl-C ends.", flush=True)
+    return run_demo(arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""
+The demo camera: publishes pictures of a procedural scene, and what truly happens in it.
+
+A seed goes in (parameter), sensor_msgs/Image on `image_raw` and JSON on `~/truth` come out. Knows
+nothing of the narrator or the model. Run by `make demo`, the launch files and the tests.
+"""
+
+from array import array
+import json
+
+from moss_ros.nodes.parameters import CameraSettings, declare_settings, read_settings
+from moss_ros.nodes.running import run_node
+from moss_ros.training.scenes import Scene, SceneRenderer
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+TRUTH_SCHEMA = 1
+# What ended longer ago is forgotten, so that a scene may run for days.
+MEMORY_S = 60.0
+
+
+class DemoCamera(Node):
+    """A camera on a scene that starts with the first picture; stamps are the node's clock."""
+
+    def __init__(self, **node_options):
+        """Raise what rclpy raises for parameters that are not allowed."""
+        super().__init__('demo_camera', **node_options)
+        declare_settings(self, CameraSettings)
+        settings = read_settings(self, CameraSettings)
+        self._settings = settings
+        self._scene = Scene(settings.seed, static=settings.scene == 'static')
+        self._renderer = SceneRenderer(self._scene, settings.width, settings.height)
+        # Reliable: it matches subscribers of both kinds. A late reader gets the newest picture.
+        self._image_publisher = self.create_publisher(
+            Image, 'image_raw', QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
+        self._truth_publisher = self.create_publisher(String, '~/truth', QoSProfile(depth=100))
+        self._start_ns: int | None = None
+        self._told_until_s = 0.0
+        self.create_timer(1.0 / settings.rate, self._show)
+        self.get_logger().info(
+            f'scene {settings.seed} ({settings.scene}), {settings.width}x{settings.height} px '
+            f'at {settings.rate:g} Hz on {self._image_publisher.topic_name}')
+
+    def _show(self):
+        now_ns = self.get_clock().now().nanoseconds
+        if self._start_ns is None:
+            self._start_ns = now_ns
+        time_s = (now_ns - self._start_ns) / 1e9
+        if time_s < self._told_until_s:
+            # The clock was set back: the scene goes back with it.
+            self._told_until_s = time_s
+        self._image_publisher.publish(self._image(time_s, now_ns))
+        for event in self._scene.events_between(self._told_until_s, time_s):
+            self._truth_publisher.publish(String(data=json.dumps({
+                'schema': TRUTH_SCHEMA,
+                'stamp_ns': self._start_ns + round(event.time_s * 1e9),
+                'time_s': event.time_s,
+                'kind': event.kind.value,
+                'sentence': event.sentence,
+            })))
+        self._told_until_s = time_s
+        self._scene.forget_before(time_s - MEMORY_S)
+
+    def _image(self, time_s, stamp_ns):
+        picture = self._renderer.render(time_s)
+        message = Image(
+            height=self._settings.height, width=self._settings.width, encoding='rgb8',
+            step=3 * self._settings.width)
+        message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        message.header.frame_id = self._settings.frame_id
+        # Only an array is taken over without a check of every single byte.
+        message.data = array('B', picture.tobytes())
+        return message
+
+
+def main(args=None) -> int:
+    """Run the node until Ctrl-C or SIGTERM; return the exit status."""
+    return run_node(DemoCamera, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

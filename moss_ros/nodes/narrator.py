@@ -1,0 +1,345 @@
+"""
+The narrator: a lifecycle node that says what a camera sees while it happens.
+
+Images and prompts come in, pieces of text, the silence state, narrations and events go out. The
+model runs on the worker's thread, so that the executor stays free. Knows nothing of tokens or
+weights. Run by `make demo` and the launch files; drives everything in moss_ros/stream.
+"""
+
+from collections import Counter
+import gc
+import itertools
+import logging
+import time
+
+from moss_ros.nodes.conversions import BadImageError, ImageConverter
+from moss_ros.nodes.loading import checkpoint_folder, make_session
+from moss_ros.nodes.messages import event_json
+from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
+from moss_ros.nodes.running import run_node
+from moss_ros.stream import (
+    EngineWorker, Frame, FrameSampler, Mailbox, NarrationEvent, Prompt, SessionState, StateEvent,
+    TokenEvent, WorkerState,
+)
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidHandle
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Bool, String
+import torch
+
+# Stamps that fall back by more are a camera or a clock that began anew, not frames out of order.
+RESTART_NS = 2_000_000_000
+SUPERVISION_PERIOD_S = 0.2
+FIRST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 30.0
+# A worker that ran for longer than this since its last start begins with the first backoff.
+STABLE_AFTER_S = 60.0
+STOP_TIMEOUT_S = 1.5
+
+
+class Narrator(LifecycleNode):
+    """
+    Unconfigured it holds nothing; inactive it holds the weights; active it watches and speaks.
+
+    Callbacks run on the executor's thread and never wait for the model. Events come on the
+    worker's thread and are published from there: rclpy's publishers may be used by any thread.
+    """
+
+    def __init__(self, **node_options):
+        """Raise what rclpy raises for parameters that are not allowed."""
+        super().__init__('narrator', **node_options)
+        declare_settings(self, NarratorSettings)
+        self.add_post_set_parameters_callback(self._apply_parameters)
+        self._log_handler = _RosLog(self.get_logger())
+        # Timers on steady time: with use_sim_time, a node's own clock may stand still.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._session = None
+        self._worker = None
+        self._channel = None
+        self._converter = None
+        self._managed_publishers = []
+        self._subscriptions_while_active = []
+        self._prompt_numbers = itertools.count(1)
+        self._event_numbers = itertools.count()
+        self._num_bad_by_kind = Counter()
+        self._autostart_timer = None
+        if self.get_parameter('autostart').value:
+            self._autostart_timer = self.create_timer(
+                0.0, self._start_by_itself, clock=self._steady_clock)
+
+    @property
+    def num_bad_by_kind(self) -> Counter:
+        """Images and stamps that could not be used, counted by kind since the node was made."""
+        return Counter(self._num_bad_by_kind)
+
+    def close(self) -> None:
+        """Stop the worker, in any state; takes at most STOP_TIMEOUT_S."""
+        if self._worker is not None:
+            self._worker.close(STOP_TIMEOUT_S)
+
+    # Lifecycle
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        """Load the weights, warm up and create the publishers; FAILURE says why in the log."""
+        settings = read_settings(self, NarratorSettings)
+        try:
+            start_s = time.monotonic()
+            self._converter = ImageConverter()
+            self._session = make_session(settings)
+            self._worker = EngineWorker(settings.num_threads)
+            self._create_publishers()
+        # rclpy would turn any exception into a failure without a word.
+        except Exception as error:
+            self.get_logger().error(f'cannot be configured: {error}')
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        options = self._session.options
+        self.get_logger().info(
+            f'{checkpoint_folder(settings)} loaded in {time.monotonic() - start_s:.1f} s, '
+            f'{options.frame_rate_fps:g} frames/s')
+        return super().on_configure(state)
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        """Enable the outputs, start the worker and subscribe."""
+        settings = read_settings(self, NarratorSettings)
+        super().on_activate(state)
+        logging.getLogger('moss_ros').addHandler(self._log_handler)
+        self._session.reset()
+        self._sampler = FrameSampler(settings.frame_rate or self._session.options.frame_rate_fps)
+        self._newest_stamp_ns = None
+        self._mailbox = Mailbox(settings.mailbox_size)
+        self._channel = self._worker.open_channel(
+            self._session, self._mailbox, self._publish_event, settings.max_tokens_per_second)
+        if settings.prompt.strip():
+            self._ask(settings.prompt)
+        self._start_worker()
+        self._backoff_s = 0.0
+        self._supervision_timer = self.create_timer(
+            SUPERVISION_PERIOD_S, self._supervise, clock=self._steady_clock)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
+                          on_clock_change=True),
+            post_callback=self._restart_after_jump)
+        self._subscribe(settings)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        """Unsubscribe and stop the worker; the weights stay."""
+        if not self._stop_watching():
+            self.get_logger().error(
+                f'the worker is still in a step after {STOP_TIMEOUT_S} s; cleaning up')
+            return TransitionCallbackReturn.ERROR
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        """Free the weights and the publishers."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        """Stop and free everything, from any state."""
+        self._stop_watching()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Stop and free everything; SUCCESS: the node may be configured anew."""
+        self._stop_watching()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _start_by_itself(self):
+        self._autostart_timer.cancel()
+        if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+        else:
+            self.get_logger().warning(
+                'waits unconfigured: mend what was reported, then request the configure and '
+                'activate transitions, or start it again')
+
+    def _create_publishers(self):
+        in_order = QoSProfile(depth=100)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._token_publisher = self.create_lifecycle_publisher(String, '~/tokens', in_order)
+        self._silence_publisher = self.create_lifecycle_publisher(Bool, '~/silence', latched)
+        self._narration_publisher = self.create_lifecycle_publisher(
+            String, '~/narration', in_order)
+        self._event_publisher = self.create_lifecycle_publisher(String, '~/events', in_order)
+        self._managed_publishers = [
+            self._token_publisher, self._silence_publisher, self._narration_publisher,
+            self._event_publisher]
+
+    def _subscribe(self, settings):
+        # Only the newest picture counts; what the executor was too busy for is not missed.
+        image_qos = QoSProfile(
+            depth=1, reliability=ReliabilityPolicy[settings.image_reliability.upper()])
+        self._subscriptions_while_active = [
+            self.create_subscription(Image, 'image', self._on_image, image_qos),
+            self.create_subscription(String, 'prompt', self._on_prompt, QoSProfile(depth=10)),
+        ]
+        self.get_logger().info(
+            f'active: watching {self._subscriptions_while_active[0].topic_name}')
+
+    def _stop_watching(self):
+        """Undo on_activate; return whether the worker has ended."""
+        for subscription in self._subscriptions_while_active:
+            self.destroy_subscription(subscription)
+        self._subscriptions_while_active = []
+        if self._channel is None:
+            return True
+        self.destroy_timer(self._supervision_timer)
+        self._jump_handle.unregister()
+        self._channel = None
+        has_ended = self._worker.close(STOP_TIMEOUT_S)
+        logging.getLogger('moss_ros').removeHandler(self._log_handler)
+        return has_ended
+
+    def _release(self):
+        """Undo on_configure, as far as it came."""
+        for publisher in self._managed_publishers:
+            self.destroy_lifecycle_publisher(publisher)
+        self._managed_publishers = []
+        self._session = self._worker = self._converter = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _apply_parameters(self, parameters):
+        for item in parameters:
+            # The standing prompt is read at the next activation.
+            if item.name == 'frame_rate' and self._channel is not None:
+                self._sampler = FrameSampler(item.value or self._session.options.frame_rate_fps)
+
+    # Inputs
+
+    def _on_image(self, message):
+        received_ns = time.monotonic_ns()
+        try:
+            self._converter.check(message)
+            stamp_ns = self._stamp_ns(message)
+            self._follow_stamp(stamp_ns)
+            if not self._sampler.select(stamp_ns):
+                return
+            picture = self._converter.to_rgb(message)
+        except BadImageError as error:
+            self._count_bad(error)
+            return
+        self._mailbox.submit_frame(Frame(picture, stamp_ns, received_ns))
+
+    def _stamp_ns(self, message):
+        """Return the header stamp, the node's time where the driver leaves it zero."""
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        if stamp_ns == 0:
+            stamp_ns = self.get_clock().now().nanoseconds
+            if stamp_ns == 0:
+                raise BadImageError(
+                    'no_time', 'the image has no stamp and nothing is published on /clock; '
+                    'publish it, or set use_sim_time to false')
+        return stamp_ns
+
+    def _follow_stamp(self, stamp_ns):
+        """Begin anew where time was set back; BadImageError for a stamp that is just late."""
+        newest_ns = self._newest_stamp_ns
+        if newest_ns is not None and stamp_ns <= newest_ns:
+            if newest_ns - stamp_ns < RESTART_NS:
+                raise BadImageError(
+                    'late', f'the stamp is {(newest_ns - stamp_ns) / 1e6:.1f} ms before that of '
+                    'an earlier image')
+            self._restart_stream(
+                f'image stamps went back by {(newest_ns - stamp_ns) / 1e9:.1f} s')
+        self._newest_stamp_ns = stamp_ns
+
+    def _count_bad(self, error):
+        self._num_bad_by_kind[error.kind] += 1
+        if self._num_bad_by_kind[error.kind] == 1:
+            self.get_logger().warning(
+                f'an image is not used: {error} (more of the kind {error.kind!r} are only '
+                'counted)')
+
+    def _on_prompt(self, message):
+        if not message.data.strip():
+            self.get_logger().warning('an empty prompt is ignored')
+            return
+        self._ask(message.data)
+
+    def _ask(self, text):
+        prompt_id = f'prompt-{next(self._prompt_numbers)}'
+        self._mailbox.submit_prompt(Prompt(text, prompt_id, time.monotonic_ns()))
+
+    def _restart_after_jump(self, jump):
+        self._restart_stream('the clock was set back or changed')
+
+    def _restart_stream(self, reason):
+        self.get_logger().warning(f'{reason}: the stream begins anew')
+        self._sampler.reset()
+        self._newest_stamp_ns = None
+        if self._worker.state is WorkerState.RUNNING:
+            self._channel.request_reset()
+
+    # Worker
+
+    def _start_worker(self):
+        self._started_s = time.monotonic()
+        self._restart_at_s = None
+        self._worker.start()
+
+    def _supervise(self):
+        """Start a failed worker again, later each time it fails soon after."""
+        if self._worker.state is not WorkerState.FAILED:
+            return
+        now_s = time.monotonic()
+        if self._restart_at_s is None:
+            if now_s - self._started_s > STABLE_AFTER_S + self._backoff_s:
+                self._backoff_s = 0.0
+            self._backoff_s = min(2 * self._backoff_s, MAX_BACKOFF_S) or FIRST_BACKOFF_S
+            self._restart_at_s = now_s + self._backoff_s
+            self.get_logger().error(
+                f'the worker failed; it is started again in {self._backoff_s:g} s')
+        elif now_s >= self._restart_at_s:
+            self._start_worker()
+
+    def _publish_event(self, event):
+        """Publish on the worker's thread what the session reports."""
+        if isinstance(event, TokenEvent):
+            self._publish(self._token_publisher, String(data=event.text))
+        elif isinstance(event, StateEvent):
+            is_silent = event.state is SessionState.SILENT
+            self._publish(self._silence_publisher, Bool(data=is_silent))
+        elif isinstance(event, NarrationEvent) and event.text:
+            self._publish(self._narration_publisher, String(data=event.text.strip()))
+        self._publish(self._event_publisher, String(data=event_json(
+            event, next(self._event_numbers), time.monotonic_ns())))
+
+    def _publish(self, publisher, message):
+        try:
+            publisher.publish(message)
+        except (rclpy_implementation.RCLError, InvalidHandle):
+            # The process was told to end while the worker was in a step.
+            if self.context.ok():
+                raise
+
+
+class _RosLog(logging.Handler):
+    """Takes what the other packages log by Python's logging to the node's logger."""
+
+    def __init__(self, logger):
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record):
+        log = self._logger.error if record.levelno >= logging.ERROR else self._logger.info
+        log(record.getMessage())
+
+
+def main(args=None) -> int:
+    """Run the node until Ctrl-C or SIGTERM; return the exit status."""
+    return run_node(Narrator, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

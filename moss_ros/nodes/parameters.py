@@ -1,0 +1,185 @@
+"""
+Parameters of the nodes as declarative tables: a settings dataclass is the table of a node.
+
+Each field is one parameter with its default, description and bounds. Declares them with
+descriptors, refuses bad values with the reason, and reads them back as one object. Knows nothing
+of what the values do. Called by the nodes on the executor's thread.
+"""
+
+from dataclasses import dataclass, field, fields
+import math
+import re
+
+from rcl_interfaces.msg import (
+    FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult,
+)
+
+_DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
+_ROS_TYPE_BY_TYPE = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
+TABLE_KEY = 'parameter'
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """
+    What is true of one parameter besides its name and default.
+
+    - description: one sentence for `ros2 param describe` and the README.
+    - is_live: may be changed while the node runs; all others are read when it starts.
+    - minimum, maximum: inclusive bounds of a number. choices: all values a string may take.
+    - pattern: what else a string must match, with pattern_text as the reason to give.
+    """
+
+    description: str
+    is_live: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: re.Pattern | None = None
+    pattern_text: str = ''
+
+
+def parameter(default, description: str, **row):
+    """Return a dataclass field that is a parameter; row are fields of ParameterRow."""
+    return field(default=default, metadata={TABLE_KEY: ParameterRow(description, **row)})
+
+
+@dataclass(frozen=True)
+class NarratorSettings:
+    """Parameters of the narrator."""
+
+    autostart: bool = parameter(
+        True, 'Configure and activate by itself; off: a lifecycle manager does it.')
+    checkpoint: str = parameter(
+        '', 'Checkpoint folder; empty: the embedded model.')
+    device: str = parameter(
+        'auto', 'Where the model runs: auto (a GPU where there is one), cpu, cuda or cuda:N.',
+        pattern=_DEVICE, pattern_text='auto, cpu, cuda or cuda:N')
+    dtype: str = parameter(
+        'auto', 'Number format of the weights; auto: float32 on a CPU, bfloat16 on a GPU.',
+        choices=('auto', 'float32', 'bfloat16', 'float16'))
+    num_threads: int = parameter(
+        1, 'CPU threads of the model; more help with large models only.', minimum=1, maximum=256)
+    frame_rate: float = parameter(
+        0.0, "Frames a second shown to the model, by header stamp; 0: the checkpoint's own.",
+        is_live=True, minimum=0.0, maximum=120.0)
+    image_reliability: str = parameter(
+        'best_effort', 'Reliability asked of the camera; best_effort matches every camera.',
+        choices=('best_effort', 'reliable'))
+    mailbox_size: int = parameter(
+        8, 'Frames that may wait for the model; one more drops the oldest.',
+        minimum=1, maximum=1000)
+    system_prompt: str = parameter(
+        '', "System prompt of the stream; empty: the checkpoint's own.")
+    prompt: str = parameter(
+        '', 'Standing prompt, asked at each activation; empty: none.', is_live=True)
+    sampling: str = parameter(
+        'checkpoint', "How tokens are chosen: as the checkpoint's settings say, the most likely "
+        'one (greedy), or drawn at random.', choices=('checkpoint', 'greedy', 'random'))
+    temperature: float = parameter(
+        0.0, "Spread of random sampling; 0: the checkpoint's own.", minimum=0.0, maximum=10.0)
+    top_k: int = parameter(
+        -1, "Most likely tokens to draw from, 0: all; -1: the checkpoint's own.",
+        minimum=-1, maximum=1000000)
+    top_p: float = parameter(
+        0.0, "Probability mass to draw from; 0: the checkpoint's own.", minimum=0.0, maximum=1.0)
+    repetition_penalty: float = parameter(
+        0.0, "Above 1: words said before become less likely; 0: the checkpoint's own.",
+        minimum=0.0, maximum=10.0)
+    max_tokens_between_frames: int = parameter(
+        0, "Tokens without a new frame that end a narration; 0: the checkpoint's own.",
+        minimum=0, maximum=100000)
+    max_tokens_per_second: float = parameter(
+        0.0, 'Pace of speaking, to read along or for speech output; 0: as fast as it goes.',
+        minimum=0.0, maximum=1000.0)
+    seed: int = parameter(
+        0, 'Seed of random sampling.', minimum=0, maximum=2 ** 31 - 1)
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """Parameters of the demo camera."""
+
+    width: int = parameter(320, 'Width of the picture, pixels.', minimum=16, maximum=7680)
+    height: int = parameter(240, 'Height of the picture, pixels.', minimum=16, maximum=4320)
+    rate: float = parameter(10.0, 'Pictures a second.', minimum=0.1, maximum=240.0)
+    seed: int = parameter(
+        1, 'Which scene: the same seed shows the same.', minimum=0, maximum=2 ** 31 - 1)
+    scene: str = parameter(
+        'random', 'random: things happen; static: the picture is still.',
+        choices=('random', 'static'))
+    frame_id: str = parameter('camera', 'Frame id in the header of each picture.')
+
+
+def rows(settings_class) -> dict[str, ParameterRow]:
+    """Return the table of a settings class: rows by name, in order."""
+    return {item.name: item.metadata[TABLE_KEY] for item in fields(settings_class)}
+
+
+def ros_type(settings_class, name: str) -> str:
+    """Return the type of a parameter as ROS calls it, such as 'double'."""
+    return _ROS_TYPE_BY_TYPE[type(getattr(settings_class, name))]
+
+
+def allowed_text(row: ParameterRow) -> str:
+    """Return what a parameter may be, in words; '' where anything goes."""
+    if row.choices:
+        return ', '.join(row.choices)
+    if row.minimum is not None:
+        return f'{row.minimum} to {row.maximum}'
+    return row.pattern_text
+
+
+def declare_settings(node, settings_class) -> None:
+    """
+    Declare every parameter of settings_class on node, checked now and at every later change.
+
+    Values given at the start that are not allowed raise what rclpy raises for them
+    (InvalidParameterValueException or InvalidParameterTypeException), with the reason.
+    """
+    table = rows(settings_class)
+
+    def check_all(parameters):
+        for item in parameters:
+            if item.name in table:
+                reason = refusal(item.name, table[item.name], item.value)
+                if reason:
+                    return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    # First the check, so that it sees the values given at the start as well.
+    node.add_on_set_parameters_callback(check_all)
+    for name, row in table.items():
+        node.declare_parameter(name, getattr(settings_class, name), _descriptor(row))
+
+
+def read_settings(node, settings_class):
+    """Return a settings_class with the values that node's parameters have now."""
+    return settings_class(**{
+        name: node.get_parameter(name).value for name in rows(settings_class)})
+
+
+def refusal(name: str, row: ParameterRow, value) -> str:
+    """Return why value is not allowed, quoting it and what is; '' where it is."""
+    # Bounds are checked by rclpy as well, but nan passes there.
+    is_allowed = not isinstance(value, float) or math.isfinite(value)
+    if is_allowed and row.choices:
+        is_allowed = value in row.choices
+    if is_allowed and row.pattern is not None:
+        is_allowed = row.pattern.fullmatch(value) is not None
+    if is_allowed and row.minimum is not None:
+        is_allowed = row.minimum <= value <= row.maximum
+    return '' if is_allowed else f'{name} is {value!r}; allowed: {allowed_text(row)}'
+
+
+def _descriptor(row):
+    descriptor = ParameterDescriptor(
+        description=row.description, read_only=not row.is_live,
+        additional_constraints=', '.join(row.choices) or row.pattern_text)
+    if isinstance(row.minimum, float):
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=row.minimum, to_value=row.maximum)]
+    elif row.minimum is not None:
+        descriptor.integer_range = [
+            IntegerRange(from_value=row.minimum, to_value=row.maximum)]
+    return descriptor
