@@ -335,7 +335,8 @@ class EngineWorker:
                         self._channels.append(self._channels.pop(index))
                         return None, None, channel
                     shortest_s = min(shortest_s, wait_s)
-                self._condition.wait(None if math.isinf(shortest_s) else shortest_s)
+                self._condition.wait(
+                    None if math.isinf(shortest_s) else min(shortest_s, threading.TIMEOUT_MAX))
         return None
 
     def _end_failed(self, channel, error):

@@ -1,0 +1,133 @@
+"""Imports go one way, from model over stream and training to nodes and bag; none unpickles."""
+
+import ast
+from pathlib import Path
+import re
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'moss_ros'
+
+# What each part may import of moss_ros; '' is what lies in the package itself.
+ALLOWED_PARTS = {
+    '': {'', 'checkpoints', 'generator', 'model', 'stream'},
+    'checkpoints': {'checkpoints'},
+    'model': {'model'},
+    'stream': {'model', 'stream'},
+    'generator': {'checkpoints', 'generator', 'model', 'stream'},
+    'training': {'checkpoints', 'model', 'stream', 'training'},
+    'nodes': {'', 'checkpoints', 'generator', 'model', 'nodes', 'stream', 'training'},
+    'bag': {'', 'bag', 'checkpoints', 'generator', 'model', 'stream', 'training'},
+}
+ROS_MODULES = re.compile(
+    r'(rclpy|rcl_interfaces|rpyutils|rosidl_\w+|ros2\w+|rosbag2_py|ament_\w+|launch(_\w+)?|\w+_msgs'
+    r'|std_srvs|builtin_interfaces|tf2\w*|cv_bridge|image_transport|diagnostic_updater)')
+PICKLING_MODULES = {'pickle', '_pickle', 'cPickle', 'cloudpickle', 'dill', 'joblib', 'shelve'}
+
+
+def part_of(path):
+    """Return the part of the package that a file of it belongs to."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ''
+
+
+def imported_names(tree, package):
+    """Yield every dotted name that is imported anywhere in tree, a module of package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split('.')
+            base = '.'.join(parents[:len(parents) - node.level + 1]) if node.level else ''
+            module = '.'.join(filter(None, (base, node.module)))
+            yield from (f'{module}.{alias.name}' for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if ast.unparse(node.func).split('.')[-1] in ('import_module', '__import__'):
+                yield str(node.args[0].value)
+
+
+def offences(source, part, package):
+    """Return what in the source of a module breaks the rule, in words."""
+    tree = ast.parse(source)
+    found = []
+    for name in imported_names(tree, package):
+        top, *inner = name.split('.')
+        if top == 'moss_ros':
+            other = inner[0] if inner and inner[0] in ALLOWED_PARTS else ''
+            if other not in ALLOWED_PARTS.get(part, ()):
+                found.append(f'{part or "the package"} must not import {name}')
+        elif ROS_MODULES.fullmatch(top) and part != 'nodes':
+            found.append(f'only nodes may import {name}')
+        elif top == 'rosbags' and part != 'bag':
+            found.append(f'only bag may import {name}')
+        elif top in PICKLING_MODULES or name == 'torch.load':
+            found.append(f'nothing may be unpickled, but {name} is imported')
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == 'torch.load':
+            found.append('nothing may be unpickled, but torch.load is called')
+        elif isinstance(node, ast.keyword) and node.arg == 'allow_pickle' \
+                and ast.unparse(node.value) != 'False':
+            found.append('nothing may be unpickled, but allow_pickle is given')
+    return found
+
+
+def test_every_module_keeps_the_rule():
+    files = sorted(PACKAGE.rglob('*.py'))
+    assert len(files) > 20
+    broken = []
+    for file in files:
+        package = '.'.join(('moss_ros', *file.relative_to(PACKAGE).parts[:-1]))
+        broken += [
+            f'{file.relative_to(PACKAGE.parent)}: {offence}'
+            for offence in offences(file.read_text(encoding='utf-8'), part_of(file), package)]
+    assert not broken, '\n'.join(broken)
+
+
+def test_every_part_has_a_rule():
+    parts = {part_of(file) for file in PACKAGE.rglob('*.py')}
+    assert parts <= set(ALLOWED_PARTS), 'a new part of the package needs its line in ALLOWED_PARTS'
+
+
+@pytest.mark.parametrize(('part', 'source'), [
+    ('model', 'from moss_ros.stream import Frame'),
+    ('model', 'import moss_ros.training.scenes'),
+    ('model', 'from moss_ros import nodes'),
+    ('model', 'import moss_ros'),
+    ('model', 'from ..stream import Frame'),
+    ('model', 'from .. import stream'),
+    ('model', 'def f():\n    from ..stream.frame import Frame'),
+    ('stream', 'if True:\n    from moss_ros.training import scoring'),
+    ('stream', 'import importlib\nimportlib.import_module("moss_ros.nodes.narrator")'),
+    ('stream', 'from moss_ros.checkpoints import DEMO_CHECKPOINT'),
+    ('training', 'from moss_ros.nodes import narrator'),
+    ('nodes', 'import moss_ros.bag'),
+    ('bag', 'from ..nodes import conversions'),
+    ('generator', 'from moss_ros.training.scenes import Scene'),
+    ('checkpoints', 'from moss_ros.model import load_model'),
+    ('', 'from moss_ros.nodes import narrator'),
+    ('stream', 'import rclpy.node'),
+    ('training', 'from sensor_msgs.msg import Image'),
+    ('bag', 'import rclpy'),
+    ('model', 'from cv_bridge import CvBridge'),
+    ('bag', 'from std_srvs.srv import Trigger'),
+    ('nodes', 'from rosbags.highlevel import AnyReader'),
+    ('model', 'import pickle'),
+    ('nodes', 'from pickle import loads'),
+    ('training', 'import torch\ntorch.load("x.pt")'),
+    ('training', 'from torch import load'),
+    ('training', 'import numpy\nnumpy.load("x.npy", allow_pickle=True)'),
+])
+def test_the_rule_catches(part, source):
+    assert offences(source, part, f'moss_ros.{part}'.rstrip('.'))
+
+
+@pytest.mark.parametrize(('part', 'source'), [
+    ('model', 'from .config import ModelConfig\nimport torch'),
+    ('stream', 'from moss_ros.model import VideoModel\nfrom . import frame'),
+    ('training', 'from moss_ros.checkpoints import DEMO_CHECKPOINT'),
+    ('nodes', 'import rclpy\nfrom moss_ros.training import scenes\nfrom ..stream import Frame'),
+    ('bag', 'from rosbags.highlevel import AnyReader\nfrom moss_ros.stream import Frame'),
+    ('training', 'import numpy\nnumpy.load("x.npy", allow_pickle=False)'),
+])
+def test_the_rule_allows(part, source):
+    assert not offences(source, part, f'moss_ros.{part}')
