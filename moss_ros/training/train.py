@@ -27,7 +27,7 @@ import torch
 
 NUM_STREAMS, STREAM_FRAMES = 2000, 96
 # (num_steps, batch_size, num_frames) of the text stage.
-TEXT_PHASES = ((900, 64, 10), (700, 48, 18), (1100, 32, 28))
+TEXT_PHASES = ((700, 64, 10), (600, 48, 18), (1100, 32, 28))
 VISION_STEPS, VISION_BATCH_SIZE = 4000, 64
 VISION_LEARNING_RATE, TEXT_LEARNING_RATE = 1.5e-3, 2.5e-3
 
