@@ -8,82 +8,61 @@ called by training and by whoever starts a stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-import json
+from collections import Counter
+from itertools import groupby
 import os
 from pathlib import Path
 
-from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
+from torch import nn
 
+from .attention import flash_kernel
 from .config import CheckpointError, ModelConfig
+from .placement import check_memory, choose_device, choose_dtype
+from .preprocess import check_processor_config
+from .quantization import check_quantization, decoder_weights, quantise
 from .video_model import VideoModel
+from .weight_files import opened, stored_tensors, WEIGHTS_FILE
+from .weight_names import checkpoint_entries, HEAD_NAME
 
-_WEIGHTS_FILE = 'model.safetensors'
-_INDEX_FILE = 'model.safetensors.index.json'
-_PICKLED_SUFFIXES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl')
 _FLOAT_TYPES = ('F64', 'F32', 'F16', 'BF16')
-# What newer transformers write in place of the published names (new start, published start).
-_NEWER_PREFIXES = (('model.language_model.', 'language_model.model.'),
-                   ('model.vision_model.', 'vision_model.'),
-                   ('model.multi_modal_projector.', 'multi_modal_projector.'),
-                   ('lm_head.', 'language_model.lm_head.'))
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One tensor of a checkpoint: its published name, and the rows of a parameter it fills."""
-
-    name: str
-    parameter: str
-    first_row: int = 0
-    num_rows: int | None = None  # None: the whole parameter
-
-    def rows_of(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.num_rows is None:
-            return tensor
-        return tensor[self.first_row:self.first_row + self.num_rows]
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """One tensor as a file holds it."""
-
-    file: Path
-    name: str  # as written there, in either layout
-    shape: tuple[int, ...]
-    dtype: str
 
 
 def load_model(folder: str | Path, device: str | torch.device = 'cpu',
-               dtype: torch.dtype = torch.float32) -> VideoModel:
+               dtype: str | torch.dtype = torch.float32, attention: str = 'auto',
+               quantization: str | None = None) -> VideoModel:
     """
     Return the model of a checkpoint folder, in eval mode and without gradients.
 
     The folder holds config.json and model.safetensors, or shards with
-    model.safetensors.index.json. Memory beyond the model itself is one tensor. Raises
-    CheckpointError that names the folder, file or tensor at fault.
+    model.safetensors.index.json. resolve_checkpoint() makes a folder of a name.
+
+    - device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1' or torch's own.
+    - dtype: 'auto' (float32 on the CPU, bfloat16 on CUDA), 'float32', 'bfloat16', 'float16' or
+      torch's own.
+    - attention: 'auto' (flash-attn where it is installed and can be used), 'sdpa', 'flash'.
+    - quantization: 'int8' or 'int4', for the weights of the decoder's layers; needs torchao.
+
+    Host memory beyond the model itself is one shard, and that mapped. Raises CheckpointError that
+    names the folder, file or tensor at fault, also where the memory is too little, before any
+    weight is read; ValueError for options that are not possible.
     """
+    device = choose_device(device)
+    dtype = choose_dtype(dtype, device)
+    flash = flash_kernel(attention, device, dtype)
     folder = Path(folder)
     config = ModelConfig.from_folder(folder)
-    stored = _stored_tensors(folder)
+    check_processor_config(folder, config.vision.image_size)
     with torch.device('meta'):
-        model = VideoModel(config)
-    parameters = dict(model.named_parameters())
-    entries = list(_entries(config))
-    _check(folder, config, entries, parameters, stored)
-    model.requires_grad_(False).eval().to(dtype).to_empty(device=device)
-    parameters = dict(model.named_parameters())
-    by_file = {}
-    for entry in entries:
-        by_file.setdefault(stored[entry.name].file, []).append(entry)
-    for file, file_entries in by_file.items():
-        with _opened(file) as tensors:
-            for entry in file_entries:
-                target = entry.rows_of(parameters[entry.parameter])
-                target.copy_(tensors.get_tensor(stored[entry.name].name))
+        model = VideoModel(config).requires_grad_(False).eval()
+    check_quantization(quantization, device, dtype, model)
+    entries, stored = list(checkpoint_entries(config)), stored_tensors(folder)
+    _check(folder, model, entries, stored)
+    check_memory(folder, model, device, dtype, quantization)
+    _fill(model, entries, stored, device, dtype, quantization)
+    model.use_flash(flash)
+    model.quantization = quantization
     return model
 
 
@@ -91,182 +70,58 @@ def save_model(model: VideoModel, folder: str | Path) -> None:
     """
     Write folder/model.safetensors under the published names, in the model's own dtype.
 
-    The file appears whole or not at all. config.json is the caller's to write.
+    The file appears whole or not at all. config.json is the caller's to write. Raises ValueError
+    for a quantised model, whose weights are no longer those of a checkpoint.
     """
+    if model.quantization is not None:
+        raise ValueError(f'the model was quantised to {model.quantization} and can not be saved; '
+                         f'load it with quantization=None')
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     parameters = dict(model.named_parameters())
     tensors = {}
-    for entry in _entries(model.config):
+    for entry in checkpoint_entries(model.config):
         rows = entry.rows_of(parameters[entry.parameter].detach())
         tensors[entry.name] = rows.cpu().contiguous()
-    partial = folder / f'{_WEIGHTS_FILE}.partial'
+    partial = folder / f'{WEIGHTS_FILE}.partial'
     save_file(tensors, partial, metadata={'format': 'pt'})
-    os.replace(partial, folder / _WEIGHTS_FILE)
+    os.replace(partial, folder / WEIGHTS_FILE)
 
 
-def _entries(config: ModelConfig) -> Iterator[_Entry]:
-    """Yield all tensors of a checkpoint with these sizes; names as published for Mllama."""
-    yield from _vision_entries(config)
-    yield _Entry('multi_modal_projector.weight', 'projector.weight')
-    yield _Entry('multi_modal_projector.bias', 'projector.bias')
-    yield _Entry('language_model.model.embed_tokens.weight', 'decoder.embed_tokens.weight')
-    yield _Entry('language_model.model.norm.weight', 'decoder.norm.weight')
-    yield _Entry('language_model.lm_head.weight', 'lm_head.weight')
-    for index in range(config.text.num_hidden_layers):
-        theirs, ours = f'language_model.model.layers.{index}', f'decoder.layers.{index}'
-        yield from _text_layer_entries(config, index, theirs, ours)
+def _fill(model, entries, stored, device, dtype, quantization):
+    """Replace the meta parameters by what the files hold, one tensor and one file at a time."""
+    quantised = set(decoder_weights(model)) if quantization else set()
+    num_missing = Counter(entry.parameter for entry in entries)
+
+    def place(entry):  # weights to quantise first: their full size is gone before others come
+        return entry.parameter not in quantised, stored[entry.name].file
+
+    for (_, file), entries_there in groupby(sorted(entries, key=place), key=place):
+        with opened(file) as tensors:
+            for entry in entries_there:
+                parameter = model.get_parameter(entry.parameter)
+                if parameter.is_meta:
+                    parameter = torch.empty_like(parameter, device=device, dtype=dtype)
+                    _replace(model, entry.parameter, parameter)
+                entry.rows_of(parameter).copy_(tensors.get_tensor(stored[entry.name].name))
+                num_missing[entry.parameter] -= 1
+                if entry.parameter in quantised and not num_missing[entry.parameter]:
+                    _replace(model, entry.parameter, quantise(parameter, quantization))
 
 
-def _stacked(parameter: str, sizes: tuple[tuple[str, int], ...]) -> Iterator[_Entry]:
-    """Yield entries that lie one below the other in one parameter."""
-    first_row = 0
-    for name, num_rows in sizes:
-        yield _Entry(name, parameter, first_row, num_rows)
-        first_row += num_rows
+def _replace(model, name, tensor):
+    owner, _, attribute = name.rpartition('.')
+    setattr(model.get_submodule(owner), attribute, nn.Parameter(tensor, requires_grad=False))
 
 
-def _text_layer_entries(config, index, theirs, ours):
-    text = config.text
-    num_query_rows = text.num_attention_heads * text.head_dim
-    num_key_rows = text.num_key_value_heads * text.head_dim
-    if index in text.cross_attention_layers:
-        attention = f'{theirs}.cross_attn'
-        yield _Entry(f'{attention}.q_proj.weight', f'{ours}.q_proj.weight')
-        yield from _stacked(f'{ours}.kv_proj.weight', (
-            (f'{attention}.k_proj.weight', num_key_rows),
-            (f'{attention}.v_proj.weight', num_key_rows)))
-        yield _Entry(f'{attention}.q_norm.weight', f'{ours}.q_norm.weight')
-        yield _Entry(f'{attention}.k_norm.weight', f'{ours}.k_norm.weight')
-        yield _Entry(f'{theirs}.cross_attn_attn_gate', f'{ours}.attention_gate')
-        yield _Entry(f'{theirs}.cross_attn_mlp_gate', f'{ours}.mlp_gate')
-    else:
-        attention = f'{theirs}.self_attn'
-        yield from _stacked(f'{ours}.qkv_proj.weight', (
-            (f'{attention}.q_proj.weight', num_query_rows),
-            (f'{attention}.k_proj.weight', num_key_rows),
-            (f'{attention}.v_proj.weight', num_key_rows)))
-    yield _Entry(f'{attention}.o_proj.weight', f'{ours}.o_proj.weight')
-    yield _Entry(f'{theirs}.input_layernorm.weight', f'{ours}.attention_norm.weight')
-    yield _Entry(f'{theirs}.post_attention_layernorm.weight', f'{ours}.mlp_norm.weight')
-    yield from _stacked(f'{ours}.mlp.gate_up_proj.weight', (
-        (f'{theirs}.mlp.gate_proj.weight', text.intermediate_size),
-        (f'{theirs}.mlp.up_proj.weight', text.intermediate_size)))
-    yield _Entry(f'{theirs}.mlp.down_proj.weight', f'{ours}.mlp.down_proj.weight')
-
-
-_VISION_NAMES = (
-    ('patch_embedding.weight', 'patch_embedding'),
-    ('class_embedding', 'class_embedding'),
-    ('gated_positional_embedding.embedding', 'position_embedding'),
-    ('gated_positional_embedding.gate', 'position_gate'),
-    ('gated_positional_embedding.tile_embedding.weight', 'tile_position_embedding'),
-    ('pre_tile_positional_embedding.embedding.weight', 'pre_tile_embedding'),
-    ('pre_tile_positional_embedding.gate', 'pre_tile_gate'),
-    ('post_tile_positional_embedding.embedding.weight', 'post_tile_embedding'),
-    ('post_tile_positional_embedding.gate', 'post_tile_gate'),
-    ('layernorm_pre.weight', 'norm_pre.weight'), ('layernorm_pre.bias', 'norm_pre.bias'),
-    ('layernorm_post.weight', 'norm_post.weight'), ('layernorm_post.bias', 'norm_post.bias'))
-_VISION_LAYER_NAMES = (
-    ('self_attn.o_proj.weight', 'o_proj.weight'),
-    ('input_layernorm.weight', 'attention_norm.weight'),
-    ('input_layernorm.bias', 'attention_norm.bias'),
-    ('post_attention_layernorm.weight', 'mlp_norm.weight'),
-    ('post_attention_layernorm.bias', 'mlp_norm.bias'),
-    ('mlp.fc1.weight', 'fc1.weight'), ('mlp.fc1.bias', 'fc1.bias'),
-    ('mlp.fc2.weight', 'fc2.weight'), ('mlp.fc2.bias', 'fc2.bias'))
-_VISION_GATE_NAMES = (('gate_attn', 'attention_gate'), ('gate_ffn', 'mlp_gate'))
-
-
-def _vision_entries(config):
-    size = config.vision.hidden_size
-    for theirs, ours in _VISION_NAMES:
-        yield _Entry(f'vision_model.{theirs}', f'vision.{ours}')
-    for their_tower, our_tower, num_layers in (
-            ('transformer', 'local_layers', config.vision.num_hidden_layers),
-            ('global_transformer', 'global_layers', config.vision.num_global_layers)):
-        gates = _VISION_GATE_NAMES if our_tower == 'global_layers' else ()
-        for index in range(num_layers):
-            theirs = f'vision_model.{their_tower}.layers.{index}'
-            ours = f'vision.{our_tower}.{index}'
-            yield from _stacked(f'{ours}.qkv_proj.weight', tuple(
-                (f'{theirs}.self_attn.{letter}_proj.weight', size) for letter in 'qkv'))
-            for their_name, our_name in _VISION_LAYER_NAMES + gates:
-                yield _Entry(f'{theirs}.{their_name}', f'{ours}.{our_name}')
-
-
-def _published_name(name: str) -> str:
-    for newer, published in _NEWER_PREFIXES:
-        if name.startswith(newer):
-            return published + name[len(newer):]
-    return name
-
-
-def _opened(file: Path):
-    try:
-        return safe_open(file, framework='pt', device='cpu')
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{file} can not be read as safetensors ({error}); it is truncated '
-                              f'or damaged: copy it again') from error
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder; CheckpointError where there are none to trust."""
-    if (folder / _WEIGHTS_FILE).is_file():
-        return [folder / _WEIGHTS_FILE]
-    index = folder / _INDEX_FILE
-    if index.is_file():
-        return _shards(index)
-    pickled = sorted(path.name for path in folder.iterdir()
-                     if path.suffix in _PICKLED_SUFFIXES)
-    if pickled:
-        raise CheckpointError(f'{folder} has its weights in {pickled[0]}, which is a pickle and '
-                              f'could run any code: refused; convert them to {_WEIGHTS_FILE}')
-    shards = sorted(path.name for path in folder.glob('*-of-*.safetensors'))
-    if shards:
-        raise CheckpointError(f'{folder} has {shards[0]}, but neither {_WEIGHTS_FILE} nor '
-                              f'{_INDEX_FILE}; copy the index that belongs to the shards')
-    raise CheckpointError(f'{folder} has no weights: neither {_WEIGHTS_FILE} nor {_INDEX_FILE}')
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f'{index} is not an index of shards ({error!r}); '
-                              f'copy it again') from error
-    for name in names:
-        if not name.endswith('.safetensors') or Path(name).name != name:
-            raise CheckpointError(f'{index} names {name!r} as a shard; only safetensors files '
-                                  f'beside it are read')
-        if not (index.parent / name).is_file():
-            raise CheckpointError(f'{index} names the shard {name}, which is missing; copy it '
-                                  f'into {index.parent}')
-    return [index.parent / name for name in names]
-
-
-def _stored_tensors(folder: Path) -> dict[str, _Stored]:
-    """Read the headers of all files; published name -> what is stored."""
-    stored = {}
-    for file in _weight_files(folder):
-        with _opened(file) as tensors:
-            for name in tensors.keys():
-                view = tensors.get_slice(name)
-                key = _published_name(name)
-                if key in stored:
-                    raise CheckpointError(f'{file} holds {name}, which {stored[key].file} holds '
-                                          f'already as {stored[key].name}')
-                stored[key] = _Stored(file, name, tuple(view.get_shape()), view.get_dtype())
-    return stored
-
-
-def _check(folder, config, entries, parameters, stored):
+def _check(folder, model, entries, stored):
     """Raise CheckpointError unless stored tensors and entries agree in names, shapes, types."""
+    parameters = dict(model.named_parameters())
     needed = {entry.name for entry in entries}
     missing = [entry.name for entry in entries if entry.name not in stored]
-    if missing == ['language_model.lm_head.weight'] and config.tie_word_embeddings:
+    if missing == [HEAD_NAME] and model.config.tie_word_embeddings:
         raise CheckpointError(
-            f'{folder}: tie_word_embeddings is true and language_model.lm_head.weight is missing; '
+            f'{folder}: tie_word_embeddings is true and {HEAD_NAME} is missing; '
             f'the embedding table has other rows than the head, so they can not be tied: export '
             f'the head as a tensor of its own')
     if missing:

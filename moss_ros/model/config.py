@@ -24,6 +24,17 @@ class CheckpointError(Exception):
     """A checkpoint folder can't be used; the message names the file or tensor and the way out."""
 
 
+def read_json_object(file: Path) -> dict:
+    """Return the object that a JSON file holds; CheckpointError that names the file otherwise."""
+    try:
+        values = json.loads(file.read_text(encoding='utf-8'))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f'{file}: {error}') from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f'{file} holds a {type(values).__name__}, not a JSON object')
+    return values
+
+
 class _Fields:
     """Typed reading of one JSON object; every error names the field and quotes the value."""
 
@@ -301,7 +312,8 @@ class ModelConfig:
         file = folder / 'config.json'
         if not file.is_file():
             raise CheckpointError(f'{folder} has no config.json, so it is not a checkpoint folder')
+        values = read_json_object(file)
         try:
-            return cls.from_dict(json.loads(file.read_text(encoding='utf-8')))
-        except (ValueError, OSError) as error:
+            return cls.from_dict(values)
+        except ValueError as error:
             raise CheckpointError(f'{file}: {error}') from error

@@ -14,36 +14,14 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from .attention import attend
 from .cache import DecoderCache, KeyValueBuffer
 from .config import ModelConfig, TextConfig
 from .rope import rotate, RotaryTables
 from .vision import activation
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
-
-
-def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
-           mask: torch.Tensor | None = None, is_causal: bool = False) -> torch.Tensor:
-    """
-    Attend from query [B, H, T, K] to keys and values [B, Hkv, L, K]; return [B, T, H * K].
-
-    mask is bool, True where visible: [B, 1, T, L], or [G * T, L] with a row for each query head
-    that shares a key head. is_causal needs T == L.
-    """
-    num_rows, num_heads, length, head_dim = query.shape
-    num_kv_heads = keys.shape[1]
-    folded = num_heads != num_kv_heads and (length == 1 if mask is None else mask.dim() == 2)
-    if folded:
-        # The query heads of a key head become further queries of it: no kernel has to repeat the
-        # cached heads, which some do for grouped heads with a mask.
-        query = query.reshape(num_rows, num_kv_heads, -1, head_dim)
-    attended = F.scaled_dot_product_attention(
-        query, keys, values, attn_mask=mask, is_causal=is_causal and length > 1,
-        enable_gqa=num_heads != num_kv_heads and not folded)
-    attended = attended.reshape(num_rows, num_heads, length, head_dim)
-    return attended.transpose(1, 2).reshape(num_rows, length, num_heads * head_dim)
 
 
 class GatedMlp(nn.Module):
@@ -74,15 +52,16 @@ class SelfAttentionLayer(nn.Module):
         self.o_proj = nn.Linear(self.num_heads * self.head_dim, config.hidden_size, bias=False)
         self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = GatedMlp(config)
+        self.flash = None  # flash-attn's function, where VideoModel.use_flash() was called
 
-    def forward(self, x: torch.Tensor, rotation: Rotation, mask: torch.Tensor | None,
-                is_causal: bool, buffer: KeyValueBuffer | None = None,
-                start: int = 0) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, rotation: Rotation, mask: torch.Tensor | None = None,
+                buffer: KeyValueBuffer | None = None, start: int = 0) -> torch.Tensor:
         """
         Map x [B, T, D] to [B, T, D]; rotation holds two [T, 1, K].
 
         With a buffer the new keys and values are appended at start, and attention reaches over
-        all that it holds up to there.
+        all that it holds up to there; several tokens at a start above 0 need the causal mask
+        [G * T, L].
         """
         num_rows, length, _ = x.shape
         heads = self.qkv_proj(self.attention_norm(x)).view(num_rows, length, -1, self.head_dim)
@@ -93,7 +72,8 @@ class SelfAttentionLayer(nn.Module):
         if buffer is not None:
             buffer.write(start, key, value)
             key, value = buffer.first(start + length)
-        x = x + self.o_proj(attend(query, key, value, mask, is_causal))
+        attended = attend(query, key, value, mask, is_causal=True, flash=self.flash)
+        x = x + self.o_proj(attended)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -116,6 +96,7 @@ class CrossAttentionLayer(nn.Module):
         self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = GatedMlp(config)
         self.mlp_gate = nn.Parameter(torch.empty(1))
+        self.flash = None
 
     def project_frames(self, frame_states: torch.Tensor,
                        rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,7 +129,7 @@ class CrossAttentionLayer(nn.Module):
         attention_gate, mlp_gate = self.attention_gate.tanh(), self.mlp_gate.tanh()
         if visible is not None:
             attention_gate, mlp_gate = attention_gate * visible, mlp_gate * visible
-        attended = self.o_proj(attend(query, keys, values, mask))
+        attended = self.o_proj(attend(query, keys, values, mask, flash=self.flash))
         x = torch.addcmul(x, attention_gate, attended)
         return torch.addcmul(x, mlp_gate, self.mlp(self.mlp_norm(x)))
 
@@ -193,7 +174,7 @@ class TextDecoder(nn.Module):
             mask = self._frame_mask(num_seen, *frame_states.shape[1:3])
         for layer in self.layers:
             if isinstance(layer, SelfAttentionLayer):
-                x = layer(x, rotation, mask=None, is_causal=True)
+                x = layer(x, rotation)
             elif num_frames:
                 keys, values = layer.project_frames(frame_states, frame_rotation)
                 x = layer(x, rotation, keys, values, mask, visible)
@@ -240,7 +221,7 @@ class TextDecoder(nn.Module):
         seeing_rotation = rotation[0][skipped:], rotation[1][skipped:]
         for layer, buffer in zip(self.layers, cache.buffers):
             if isinstance(layer, SelfAttentionLayer):
-                x = layer(x, rotation, mask, start == 0, buffer, start)
+                x = layer(x, rotation, mask, buffer, start)
                 continue
             frames.append_to(buffer, layer)
             if skipped == num_tokens:

@@ -1,8 +1,9 @@
 """
 Preprocessing of one camera frame: uint8 RGB of any size in, normalised square pixels out.
 
-Equal to Mllama's image processor with one tile: fit, pad, rescale, normalise. It does not know
-cameras, messages or the encoder; sessions and training call it.
+Equal to Mllama's image processor with one tile: fit, pad, rescale, normalise; checkpoints that
+want something else are refused. It does not know cameras, messages or the encoder; sessions,
+training and load_model() call it.
 
 Letters: H, W height and width of the image, S side of the encoder's input, all in pixels.
 """
@@ -10,14 +11,19 @@ Letters: H, W height and width of the image, S side of the encoder's input, all 
 from __future__ import annotations
 
 from functools import lru_cache
+import math
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .config import CheckpointError, read_json_object
+
 # Mean and standard deviation of RGB in CLIP's training images, for values in 0 to 1.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_BILINEAR = 2  # as the files of image processors number the filters
 
 
 def fitted_size(height_px: int, width_px: int, image_size: int) -> tuple[int, int]:
@@ -75,3 +81,41 @@ def _normalisation(device):
         mean, std = (torch.tensor(numbers, dtype=torch.float64).view(3, 1, 1)
                      for numbers in (CLIP_MEAN, CLIP_STD))
         return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
+
+def check_processor_config(folder: Path, image_size: int) -> None:
+    """
+    Raise CheckpointError where a checkpoint's own processor prepares frames in another way.
+
+    Reads preprocessor_config.json, or the image_processor in processor_config.json, which newer
+    writers use. What they do not say is taken to agree; max_image_tiles is left alone, since a
+    frame is always one tile here.
+    """
+    file = folder / 'preprocessor_config.json'
+    values = read_json_object(file) if file.is_file() else None
+    if values is None:
+        file = folder / 'processor_config.json'
+        values = read_json_object(file).get('image_processor') if file.is_file() else None
+    if not isinstance(values, dict):
+        return
+    needed = {'size': {'height': image_size, 'width': image_size},
+              'image_mean': list(CLIP_MEAN), 'image_std': list(CLIP_STD),
+              'rescale_factor': 1 / 255, 'resample': _BILINEAR, 'do_resize': True, 'do_pad': True,
+              'do_rescale': True, 'do_normalize': True}
+    for name, ours in needed.items():
+        theirs = values.get(name)
+        if theirs is not None and not _agree(theirs, ours):
+            raise CheckpointError(f'{file}: {name} is {theirs!r}, but frames are prepared with '
+                                  f'{ours!r} for this config.json; take the files of one '
+                                  f'checkpoint, or correct the value')
+
+
+def _agree(theirs, ours):
+    if isinstance(ours, dict):
+        return isinstance(theirs, dict) and all(
+            _agree(theirs.get(key), value) for key, value in ours.items())
+    if isinstance(ours, list):
+        return isinstance(theirs, (list, tuple)) and len(theirs) == len(ours) and all(
+            map(_agree, theirs, ours))
+    # Written with fewer digits by some.
+    return isinstance(theirs, (int, float)) and math.isclose(theirs, ours, rel_tol=1e-4)

@@ -12,8 +12,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 import math
+from pathlib import Path
 
 import torch
+
+from .config import CheckpointError, read_json_object
+
+# What transformers, which writes and reads these files, takes for a top_k that is not given.
+_UNWRITTEN_TOP_K = 50
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,29 @@ class SamplingOptions:
                 raise ValueError(f'{name} is {value!r}; a number above 0 is needed')
         if self.top_p > 1:
             raise ValueError(f'top_p is {self.top_p!r}; it is a probability, at most 1')
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> SamplingOptions:
+        """
+        Return what a checkpoint's generation_config.json asks for; the default where it has none.
+
+        null and what is not in the file are as transformers, for which it is written, takes them.
+        Raises CheckpointError that names the file and the value.
+        """
+        file = Path(folder) / 'generation_config.json'
+        if not file.is_file():
+            return cls()
+        values = read_json_object(file)
+        chosen = {name: values[name] for name in (
+            'do_sample', 'temperature', 'top_k', 'top_p', 'repetition_penalty')
+            if values.get(name) is not None}
+        chosen.setdefault('top_k', 0 if 'top_k' in values else _UNWRITTEN_TOP_K)
+        if not chosen.get('do_sample') and chosen.get('temperature') == 0:
+            del chosen['temperature']  # some write 0 for greedy, which it is without it
+        try:
+            return cls(**chosen)
+        except ValueError as error:
+            raise CheckpointError(f'{file}: {error}') from error
 
 
 def sample_token(logits: torch.Tensor, options: SamplingOptions,

@@ -11,12 +11,14 @@ N after it, Dv vision channels, D text channels, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from .cache import DecoderCache
 from .config import ModelConfig
-from .decoder import CrossAttentionLayer, TextDecoder
+from .decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
 from .vision import VisionEncoder, VisionLayer
 
 # Longer inputs go through the decoder in pieces, which bounds the memory of masks and scores.
@@ -39,6 +41,7 @@ class VideoModel(nn.Module):
         self.projector = nn.Linear(config.vision.output_dim, config.text.hidden_size)
         self.decoder = TextDecoder(config)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        self.quantization = None  # 'int8' or 'int4' where load_model() quantised the decoder
         initialise(self)
 
     @property
@@ -48,6 +51,17 @@ class VideoModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.projector.weight.dtype
+
+    @property
+    def attention(self) -> str:
+        """Whose kernels attention is computed by: 'sdpa' (PyTorch's own) or 'flash'."""
+        return 'flash' if self.decoder.layers[0].flash is not None else 'sdpa'
+
+    def use_flash(self, flash: Callable[..., torch.Tensor] | None) -> None:
+        """Compute attention by flash-attn's function; None: by PyTorch's kernels, as at first."""
+        for module in self.modules():
+            if isinstance(module, (SelfAttentionLayer, CrossAttentionLayer, VisionLayer)):
+                module.flash = flash
 
     def pool_frames(self, features: torch.Tensor) -> torch.Tensor:
         """Average features [F, P, Dv] over squares of pool_stride patches: [F, N, Dv]."""

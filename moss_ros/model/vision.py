@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .attention import attend
 from .config import VisionConfig
 
 # Row of the tile tables that belongs to the aspect ratio [1, 1].
@@ -49,6 +50,7 @@ class VisionLayer(nn.Module):
         self.fc1 = nn.Linear(size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, size)
         self.activation = activation(config.hidden_act)
+        self.flash = None  # flash-attn's function, where VideoModel.use_flash() was called
         self.gated = gated
         if gated:
             self.attention_gate = nn.Parameter(torch.empty(1))
@@ -69,8 +71,7 @@ class VisionLayer(nn.Module):
             num_frames, length, 3, self.num_heads, size // self.num_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each [F, H, Q, D/H]
         # No mask: the reference lets the zero padding take part in full attention.
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.o_proj(attended.transpose(1, 2).reshape(num_frames, length, size))
+        return self.o_proj(attend(query, key, value, flash=self.flash))
 
 
 class VisionEncoder(nn.Module):

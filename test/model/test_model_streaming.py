@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moss_ros.model import initialise, ModelConfig, VideoModel
-from moss_ros.model.decoder import attend
+from moss_ros.model.attention import attend
 
 IMAGE = 40
 IDS = [1, 2, IMAGE, 3, IMAGE, IMAGE, 4, 5, 6, IMAGE, 7]

@@ -1,0 +1,119 @@
+"""
+Where a model goes: the device, the precision, and whether there is memory enough for it.
+
+Names from parameters and command lines go in, torch's devices and types come out, or errors that
+say what is possible. It knows sizes, but no weights; load_model() calls it before it reads any.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .config import CheckpointError
+from .quantization import decoder_weights, quantised_bytes, shape_obstacle
+from .video_model import VideoModel
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+# What torchao needs besides the weight and the result, for each weight (measured: 6 to 8).
+_WORKING_BYTES = 8
+_MEMORY_INFO = Path('/proc/meminfo')
+_OWN_GROUP = Path('/proc/self/cgroup')
+_GROUPS = Path('/sys/fs/cgroup')
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Return the device of that name; 'auto' is CUDA where there is one. ValueError otherwise."""
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if isinstance(device, str) and device == 'auto':
+        return torch.device('cuda' if num_gpus else 'cpu')
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        chosen = None
+    if chosen is None or chosen.type not in ('cpu', 'cuda'):
+        raise ValueError(f'device is {str(device)!r}; allowed: auto, cpu, cuda, cuda:0 and so on')
+    if chosen.type == 'cuda' and (chosen.index or 0) >= num_gpus:
+        raise ValueError(f'device is {str(device)!r}, but torch sees {num_gpus} GPUs: use '
+                         f"device=cpu, or install torch for this machine's GPU")
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """Return the type of that name; 'auto' is float32 on the CPU, bfloat16 on CUDA. ValueError."""
+    if isinstance(dtype, str) and dtype == 'auto':
+        return torch.float32 if device.type == 'cpu' else torch.bfloat16
+    chosen = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if chosen not in DTYPES.values():
+        raise ValueError(f'dtype is {str(dtype)!r}; allowed: auto, {", ".join(DTYPES)}')
+    return chosen
+
+
+def required_bytes(model: VideoModel, dtype: torch.dtype, quantization: str | None) -> int:
+    """Return the bytes of the model's weights (it may be on the meta device) while they load."""
+    quantised = decoder_weights(model) if quantization else {}
+    num_quantised = sum(quantised_bytes(weight.shape, quantization, dtype)
+                        for weight in quantised.values())
+    num_plain = sum(parameter.numel() for name, parameter in model.named_parameters()
+                    if name not in quantised) * dtype.itemsize
+    # Quantised weights are made first: the room for it is later taken by the others.
+    num_working = max((weight.numel() for weight in quantised.values()), default=0)
+    return num_quantised + max(num_plain, num_working * (dtype.itemsize + _WORKING_BYTES))
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the bytes that can still be allocated there; None where nobody says."""
+    if device.type == 'cuda':
+        kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept_by_torch
+    try:
+        fields = dict(line.split(':') for line in _MEMORY_INFO.read_text().splitlines())
+        available = int(fields['MemAvailable'].split()[0]) * 1024
+    except (OSError, ValueError, KeyError):
+        return None
+    return max(0, min([available, *_group_limits()]))
+
+
+def check_memory(folder: Path, model: VideoModel, device: torch.device, dtype: torch.dtype,
+                 quantization: str | None) -> None:
+    """Raise CheckpointError where the weights do not fit the free memory; it says what would."""
+    needed, free = required_bytes(model, dtype, quantization), free_bytes(device)
+    if free is None or needed <= free:
+        return
+    smaller = [name for name in ('int4', 'int8')
+               if quantization in (None, 'int8') and name != quantization
+               and shape_obstacle(name, model) is None]
+    one_change = [(f'quantization={name}', dtype, name) for name in smaller]
+    two_changes = []
+    if dtype == torch.float32:
+        one_change.append(('dtype=bfloat16', torch.bfloat16, quantization))
+        two_changes = [(f'dtype=bfloat16 with quantization={name}', torch.bfloat16, name)
+                       for name in smaller]
+    way_out = 'free some of it, or take a device with more'
+    for options in (one_change, two_changes):
+        fitting = [text for text, *change in options if required_bytes(model, *change) <= free]
+        if fitting:
+            way_out = f'try {" or ".join(fitting)}'
+            break
+    raise CheckpointError(f'{folder} needs {needed / 1e9:.1f} GB, the device has '
+                          f'{free / 1e9:.1f} GB free; {way_out}')
+
+
+def _group_limits():
+    """Yield what the control groups (version 2) that this process is in leave of their memory."""
+    try:
+        own = [line[3:] for line in _OWN_GROUP.read_text().splitlines() if line.startswith('0::')]
+    except OSError:
+        return
+    parts = [part for part in ''.join(own).split('/') if part not in ('', '..')]
+    for depth in range(len(parts) + 1):
+        group = _GROUPS.joinpath(*parts[:depth])
+        try:
+            limit = int((group / 'memory.max').read_text())
+            usage = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines())
+            # Pages of files count as used, but are given up at need; shared memory is not.
+            reclaimable = int(usage['file']) - int(usage['shmem'])
+            yield limit - int((group / 'memory.current').read_text()) + reclaimable
+        except (OSError, ValueError, KeyError):
+            continue  # no limit: 'max', or the root, which has no such files

@@ -1,0 +1,115 @@
+"""
+Weight-only quantisation of the decoder's linear layers by torchao: 8 or 4 bits a weight.
+
+A weight goes in, a torchao tensor that computes like it comes out. Embedding, head and vision
+encoder stay as they are. It knows neither files nor memory; load_model() calls it weight by
+weight, so that only one of them is there in full.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+import logging
+
+import torch
+from torch import nn
+
+from .video_model import VideoModel
+
+QUANTIZATION_NAMES = ('int8', 'int4')
+# Weights of a row that share a scale, by preference; torchao's kernels for int4 know these.
+_GROUP_SIZES = (128, 64, 32)
+_ROW_MULTIPLE = 16  # what torchao's CPU kernel for int4 needs
+_MIN_CUDA_CAPABILITY = 8  # of its CUDA kernel
+_INSTALL = 'pip install "torchao==0.18.*"'
+
+
+def decoder_weights(model: VideoModel) -> dict[str, torch.Tensor]:
+    """Return the weights that are quantised, [rows, columns] each, by their parameters' names."""
+    return {f'decoder.layers.{name}.weight': module.weight
+            for name, module in model.decoder.layers.named_modules()
+            if isinstance(module, nn.Linear)}
+
+
+def check_quantization(quantization: str | None, device: torch.device, dtype: torch.dtype,
+                       model: VideoModel) -> None:
+    """
+    Raise ValueError, with the way out, where the model can't be quantised like that there.
+
+    The model may be on the meta device. None, for no quantisation, is always possible.
+    """
+    if quantization is None:
+        return
+    if quantization not in QUANTIZATION_NAMES:
+        raise ValueError(f'quantization is {quantization!r}; allowed: None, '
+                         f'{", ".join(QUANTIZATION_NAMES)}')
+    _torchao('quantization')
+    if quantization == 'int8':
+        return
+    if device.type == 'cuda':
+        if dtype != torch.bfloat16:
+            raise ValueError(f"quantization is 'int4', which on CUDA computes in bfloat16, but "
+                             f'dtype is {str(dtype)[6:]}: use dtype=bfloat16 or quantization=int8')
+        major, minor = torch.cuda.get_device_capability(device)
+        if major < _MIN_CUDA_CAPABILITY:
+            raise ValueError(f"quantization is 'int4', which needs compute capability "
+                             f'{_MIN_CUDA_CAPABILITY}.0, but this GPU has {major}.{minor}: use '
+                             f'quantization=int8')
+    obstacle = shape_obstacle(quantization, model)
+    if obstacle:
+        raise ValueError(f"quantization is 'int4', which {obstacle}: use quantization=int8")
+
+
+def shape_obstacle(quantization: str, model: VideoModel) -> str | None:
+    """Return what of the sizes of the model's weights stands against it; None where nothing."""
+    if quantization == 'int8':
+        return None
+    for name, weight in decoder_weights(model).items():
+        rows, columns = weight.shape
+        if _group_size(columns) is None:
+            return (f'needs columns in groups of {_GROUP_SIZES[-1]}, but {name} is '
+                    f'{rows} x {columns}')
+        if rows % _ROW_MULTIPLE:
+            return f'needs a multiple of {_ROW_MULTIPLE} rows, but {name} is {rows} x {columns}'
+    return None
+
+
+def quantised_bytes(shape: tuple[int, int], quantization: str, dtype: torch.dtype) -> int:
+    """Return the bytes of a quantised weight [rows, columns]; scales have 4 bytes, or dtype's."""
+    rows, columns = shape
+    if quantization == 'int8':
+        return rows * columns + 5 * rows  # a float32 scale and an 8-bit zero point a row
+    return rows * columns // 2 + 2 * rows * (columns // _group_size(columns)) * dtype.itemsize
+
+
+def quantise(weight: torch.Tensor, quantization: str) -> nn.Parameter:
+    """Return weight [rows, columns] with 8 or 4 bits a number, on its device."""
+    if quantization == 'int8':
+        api = _torchao('quantization')
+        quantised = api.Int8Tensor.from_hp(weight, granularity=api.PerRow())
+    else:
+        if weight.device.type == 'cuda':
+            tensor_class = _torchao('quantization').Int4TilePackedTo4dTensor
+        else:
+            tensor_class = _torchao('prototype.quantization.int4').Int4OpaqueTensor
+        quantised = tensor_class.from_hp(weight, [1, _group_size(weight.shape[1])])
+    return nn.Parameter(quantised, requires_grad=False)
+
+
+def _group_size(num_columns):
+    """Return the largest group that divides the columns, None where none does."""
+    return next((size for size in _GROUP_SIZES if num_columns % size == 0), None)
+
+
+def _torchao(module):
+    # It warns of binaries for machines that this one is not; none of them is used here.
+    logger = logging.getLogger('torchao')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return import_module(f'torchao.{module}')
+    except ImportError as error:
+        raise ValueError(f'quantization needs torchao, which can not be imported ({error}): '
+                         f'{_INSTALL}') from error
+    finally:
+        logger.setLevel(level)
