@@ -11,9 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 import re
 
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
-
 from .config import CheckpointError
 from .weight_files import weight_files
 
@@ -31,19 +28,22 @@ def resolve_checkpoint(name: str | Path) -> Path:
     leads nowhere.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():  # the path of '' would be the working folder
         return path
     if not _HUB_ID.fullmatch(str(name)):
-        raise CheckpointError(f"{name} is neither a folder nor an id 'owner/name' of the Hugging "
-                              f'Face hub; a checkpoint is a folder that holds config.json and '
-                              f'model.safetensors')
+        raise CheckpointError(f"{str(name)!r} is neither a folder nor an id 'owner/name' of the "
+                              f'Hugging Face hub; a checkpoint is a folder that holds '
+                              f'config.json and model.safetensors')
+    # Imported late: it takes half a second, and most checkpoints are folders.
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
     try:
         return _complete(_snapshot(name, local_files_only=True))
     except LocalEntryNotFoundError:
         missing = 'there is no whole copy of it'
     except CheckpointError as error:
-        missing = str(error)
-    place = f'{name} is no folder, and in the cache {constants.HF_HUB_CACHE} {missing}'
+        missing = f'it is not complete ({error})'
+    place = f'{name} is no folder; in the cache {constants.HF_HUB_CACHE} {missing}'
     if constants.HF_HUB_OFFLINE:
         raise CheckpointError(f'{place}; HF_HUB_OFFLINE forbids to download it: unset it, or copy '
                               f'the checkpoint here and name its folder')
@@ -57,13 +57,15 @@ def resolve_checkpoint(name: str | Path) -> Path:
 
 
 def _snapshot(name, local_files_only):
+    from huggingface_hub import snapshot_download
     return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED,
                                   local_files_only=local_files_only))
 
 
 def _complete(folder):
     """Return folder; CheckpointError where a download that broke off has left it incomplete."""
-    if not (folder / 'config.json').is_file():
-        raise CheckpointError(f'{folder} has no config.json')
+    for name in ('config.json', 'tokenizer.json'):
+        if not (folder / name).is_file():
+            raise CheckpointError(f'{folder} has no {name}')
     weight_files(folder)
     return folder
