@@ -20,8 +20,8 @@ ALLOWED_PARTS = {
     'bag': {'', 'bag', 'checkpoints', 'generator', 'model', 'stream', 'training'},
 }
 ROS_MODULES = re.compile(
-    r'(rclpy|rcl_interfaces|rpyutils|rosidl_\w+|ros2\w+|rosbag2_py|ament_\w+|launch(_\w+)?|\w+_msgs'
-    r'|std_srvs|builtin_interfaces|tf2\w*|cv_bridge|image_transport|diagnostic_updater)')
+    r'(rclpy|rcl_interfaces|rpyutils|rosidl_\w+|ros2\w+|rosbag2_py|ament_\w+|launch(_\w+)?'
+    r'|\w+_msgs|std_srvs|builtin_interfaces|tf2\w*|cv_bridge|image_transport|diagnostic_updater)')
 PICKLING_MODULES = {'pickle', '_pickle', 'cPickle', 'cloudpickle', 'dill', 'joblib', 'shelve'}
 
 

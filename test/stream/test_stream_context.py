@@ -118,6 +118,34 @@ def test_a_question_not_yet_answered_is_followed_by_frames_not_by_silence(tools,
     assert model.caches[0].frames == [6, 7, 8]
 
 
+def test_a_question_once_answered_stays_so_when_only_frames_follow(tools, chat):
+    context, model = make_context(tools, chat, max_context_frames=6, keep_context_frames=3)
+    context.open('Is it red?')
+    fill(context, range(7))
+    context.forward()
+    for name in (10, 20):
+        context.add_frames(states_of(*range(name, name + 7)))
+        context.forward()
+        assert model.caches[0].ids == [*opening_of(chat, 'Is it red?'), *[chat.image_id] * 3]
+
+
+def test_a_question_after_the_newest_frame_stays_there_if_it_can(tools, chat):
+    context, model = make_context(tools, chat, keep_context_tokens=8, max_context_frames=200)
+    context.open()
+    while context.num_tokens < 185:
+        fill(context, [0])
+    context.add_frames(states_of(1))
+    context.forward()
+    context.add_question('Is there a red ball?')
+    context.add_question('Is it red?')
+    assert context.num_tokens > 200
+    context.forward()
+    assert model.caches[0].frames == [1]
+    assert model.caches[0].ids == [
+        *opening_of(chat), chat.image_id, *chat.question_turn('Is there a red ball?'),
+        *chat.question_turn('Is it red?')]
+
+
 def test_many_questions_after_the_newest_frame_leave_that_frame_and_the_latest(tools, chat):
     word = chat.encode_text(' red')[0]
     context, model = make_context(tools, chat)
@@ -171,7 +199,8 @@ def test_an_opening_with_more_frames_than_fit_keeps_the_newest(tools, chat):
 @pytest.mark.parametrize('num_words', [1, 30])  # little and much beside what is kept
 def test_it_does_not_roll_over_at_every_frame(tools, chat, num_words):
     context, _ = make_context(tools, chat, system_prompt='watch ' * num_words,
-                              keep_context_tokens=199, max_context_frames=200)
+                              keep_context_tokens=199, max_context_frames=200,
+                              keep_context_frames=199)
     context.open()
     for name in range(400):
         context.add_frames(states_of(name))
