@@ -78,8 +78,9 @@ class StreamOptions:
         Options that the checkpoint in folder asks for, changed by overrides.
 
         Read from "stream_config" in its config.json; the defaults where there is none. Within
-        it "sampling" is an object with the fields of SamplingOptions. Raises ValueError naming
-        the file and the key or value that is wrong.
+        it "sampling" is an object with the fields of SamplingOptions; without it, that of
+        generation_config.json counts. Raises ValueError naming the file and the key or value
+        that is wrong, CheckpointError for generation_config.json.
         """
         path = Path(folder) / 'config.json'
         settings = _read_stream_config(path)
@@ -92,6 +93,8 @@ class StreamOptions:
         try:
             if isinstance(settings.get('sampling'), dict):
                 settings['sampling'] = SamplingOptions(**settings['sampling'])
+            elif 'sampling' not in settings:
+                settings['sampling'] = SamplingOptions.from_folder(folder)
             return cls(**{**settings, **overrides})
         except (TypeError, ValueError) as error:
             raise ValueError(f'stream options for {path.parent}: {error}') from error
