@@ -1,0 +1,210 @@
+"""
+One live stream between queues: images and prompts in, the published strings out, until stopped.
+
+The session runs in the caller's thread. A small thread sleeps on each incoming queue and moves
+what comes to the mailbox, so that the caller's sleeps on one condition. Knows what goes where,
+not what the strings are (queue_strings.py). Made and run by the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import logging
+import queue
+import threading
+import time
+
+from moss_ros.generator.media import rgb_array
+from moss_ros.generator.queue_strings import DONE, error_string, LiveStrings
+from moss_ros.generator.turn_lock import TurnLock
+from moss_ros.stream import (
+    Frame, Mailbox, NarrationEvent, Prompt, PromptEvent, SessionState, StreamSession,
+)
+import torch
+
+# How often a thread that sleeps on a queue looks whether it is to end, in seconds. What comes
+# into the queue wakes it at once.
+_STOP_CHECK_S = 0.1
+# Different things wrong with what comes in that are told, each once.
+_MAX_REPORTS = 20
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class LiveRun:
+    """
+    One call of real_time_generate; run() blocks until request_stop() or an error.
+
+    request_stop() and wait() may be called from any thread, before, while and after it runs.
+    """
+
+    def __init__(self, make_session: Callable[[], StreamSession], image_queue: queue.Queue,
+                 prompt_queue: queue.Queue, token_queue: queue.Queue,
+                 max_new_tokens: int | None, model_lock: TurnLock):
+        """
+        Prepare; nothing is taken from the queues yet.
+
+        max_new_tokens ends a narration after so many tokens; None: the session's own limits.
+        model_lock is held during each pass through the model.
+        """
+        self._make_session = make_session
+        self._image_queue = image_queue
+        self._prompt_queue = prompt_queue
+        self._token_queue = token_queue
+        self._max_new_tokens = max_new_tokens
+        self._model_lock = model_lock
+        self._strings = LiveStrings()
+        self._condition = threading.Condition()
+        self._is_stopped = False  # guarded by the condition
+        self._feed_error: Exception | None = None
+        self._reported: set[str] = set()
+        self._num_frames = 0
+        self._num_prompts = 0
+        self._num_tokens = 0  # of what is being said
+        self._thread: threading.Thread | None = None
+        self._has_ended = threading.Event()
+
+    def run(self) -> None:
+        """
+        Generate until stopped; then the end marker is on the token queue.
+
+        An exception of the model ends it with an error string, and is logged.
+        """
+        self._thread = threading.current_thread()
+        # Asking sets torch's number of threads up for this one; without it the cores may be
+        # oversubscribed.
+        torch.get_num_threads()
+        feeders = []
+        try:
+            session = None if self._is_stopped else self._make_session()
+            if session is not None:
+                # More could never be seen together.
+                mailbox = Mailbox(session.options.max_context_frames)
+                mailbox.attach(self._condition)
+                feeders = self._start_feeders(mailbox, session.options.frame_rate_fps)
+                self._generate(session, mailbox)
+            self._put_last(DONE)
+        except Exception as error:
+            _LOGGER.exception('a live stream failed')
+            self._put_last(error_string(str(error) or repr(error)))
+        finally:
+            self.request_stop()
+            for feeder in feeders:
+                feeder.join()
+
+    def request_stop(self) -> None:
+        """Have run() end after the step it is in; does not block."""
+        with self._condition:
+            self._is_stopped = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until end() was called, at most timeout_s; whether it was. At once in run()."""
+        if self._thread is threading.current_thread():
+            return False
+        return self._has_ended.wait(timeout_s)
+
+    def end(self) -> None:
+        """Let wait() return; called by whoever called run(), when all is tidied up."""
+        self._has_ended.set()
+
+    def _generate(self, session, mailbox):
+        def has_something():
+            return self._is_stopped or self._feed_error is not None or mailbox.has_prompts \
+                or mailbox.has_frames or session.has_work
+
+        while True:
+            with self._condition:
+                self._condition.wait_for(has_something)
+            if self._feed_error is not None:
+                raise self._feed_error
+            if self._is_stopped:
+                break
+            prompts, frames = mailbox.drain()
+            for prompt in prompts:
+                session.add_prompt(prompt)
+            for frame in frames:
+                session.add_frame(frame)
+            with self._model_lock:
+                events = session.step()
+            events += self._stop_at_limit(session, events)
+            for event in events:
+                for string in self._strings.of(event):
+                    self._put(string)
+        if mailbox.num_dropped_frames:
+            _LOGGER.warning('%d images came faster than the model could see them and were dropped',
+                            mailbox.num_dropped_frames)
+
+    def _stop_at_limit(self, session, events):
+        """Count what was said; return the events of ending it where it is as long as it may be."""
+        if self._max_new_tokens is None:
+            return []
+        if any(isinstance(event, (NarrationEvent, PromptEvent)) for event in events):
+            self._num_tokens = 0
+        if session.state is not SessionState.SPEAKING:
+            return []
+        self._num_tokens += 1
+        if self._num_tokens < self._max_new_tokens:
+            return []
+        self._num_tokens = 0
+        return session.stop()
+
+    def _put(self, string):
+        """Put string on the token queue; where that is full, wait until it is not or stopped."""
+        while not self._is_stopped:
+            try:
+                return self._token_queue.put(string, timeout=_STOP_CHECK_S)
+            except queue.Full:
+                pass
+
+    def _put_last(self, string):
+        try:
+            self._token_queue.put_nowait(string)
+        except queue.Full:
+            _LOGGER.warning('the token queue is full: %r was not put', string)
+
+    def _start_feeders(self, mailbox, frame_rate_fps):
+        def feed_image(image):
+            # Images have no time of their own: each is a step of the rate the model knows.
+            stamp_ns = round(self._num_frames * 1e9 / frame_rate_fps)
+            mailbox.submit_frame(Frame(rgb_array(image), stamp_ns, time.monotonic_ns()))
+            self._num_frames += 1
+
+        def feed_prompt(text):
+            self._num_prompts += 1
+            mailbox.submit_prompt(
+                Prompt(text, f'prompt-{self._num_prompts}', time.monotonic_ns()))
+
+        feeders = [
+            threading.Thread(target=self._feed, args=(name, source, feed), daemon=True,
+                             name=f'moss-{name}-feeder')
+            for name, source, feed in (('image', self._image_queue, feed_image),
+                                       ('prompt', self._prompt_queue, feed_prompt))]
+        for feeder in feeders:
+            feeder.start()
+        return feeders
+
+    def _feed(self, name, source, feed):
+        """Move what comes into a queue to the mailbox, until stopped."""
+        try:
+            while not self._is_stopped:
+                try:
+                    item = source.get(timeout=_STOP_CHECK_S)
+                except queue.Empty:
+                    continue
+                try:
+                    feed(item)
+                except Exception as error:
+                    self._report(f'{name} queue: {error}')
+        except Exception as error:  # of the queue itself: nothing more can come from it
+            with self._condition:
+                self._feed_error = error
+                self._condition.notify_all()
+
+    def _report(self, message):
+        """Put an error string, once for each message: a camera may repeat it for hours."""
+        if message in self._reported:
+            return
+        if len(self._reported) < _MAX_REPORTS:
+            self._reported.add(message)
+            self._put(error_string(message))

@@ -1,0 +1,270 @@
+"""
+Pictures and videos: PIL images and files in, frames uint8 [H, W, 3] RGB out, one at a time.
+
+Chooses the times at which a video is looked at and decodes no more of it than these need. Knows
+neither models nor queries. Called by the offline answerer and by the live stream's feeder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import logging
+import math
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+import numpy as np
+from PIL import Image, ImageOps
+
+# A gap between two wanted times, in seconds, that is rather jumped over than decoded. Most
+# videos have a key frame, where decoding can start, more often than this.
+_JUMP_S = 10.0
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class MediaError(Exception):
+    """A picture or video can't be used; the message names it, the reason and the way out."""
+
+
+def rgb_array(image: Image.Image) -> np.ndarray:
+    """
+    Return uint8 [H, W, 3] RGB of a PIL image of any mode, turned as its EXIF data says.
+
+    Sixteen bits are scaled to eight, transparency is dropped. Raises ValueError for what is no
+    PIL image or has no pixels, OSError where the file behind it is truncated.
+    """
+    if not isinstance(image, Image.Image):
+        raise ValueError(f'a PIL image is needed, not a {type(image).__name__}')
+    if not image.width or not image.height:
+        raise ValueError(f'the image of {image.width}x{image.height} pixels is empty')
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I;16'):  # which convert() would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode == 'La':
+        image = image.convert('LA')
+    return np.array(image.convert('RGB'))
+
+
+def read_image(source: Image.Image | str | Path) -> np.ndarray:
+    """Return uint8 [H, W, 3] RGB of a PIL image or an image file; MediaError where it can't be."""
+    try:
+        if isinstance(source, Image.Image):
+            return rgb_array(source)
+        path = _existing_file(source, 'image')
+        with Image.open(path) as image:
+            return rgb_array(image)
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # A broken PNG is a SyntaxError to Pillow.
+        name = 'the image' if isinstance(source, Image.Image) else source
+        reason = ('it is no picture of a format that Pillow reads'
+                  if isinstance(error, Image.UnidentifiedImageError) else error)
+        raise MediaError(f'{name} cannot be read as an image: {reason}') from error
+
+
+def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: int,
+                   last_s: float | None = None) -> list[float]:
+    """
+    Return the times in seconds at which to look at a video of duration_s.
+
+    As published: ceil(duration * fps) frames at fps. Where these are fewer than min_frames or
+    more than max_frames, that many, uniformly spaced from the first frame to the last one, which
+    is shown from last_s on (None: not known).
+    """
+    # A duration is a rounded sum: 10.000001 s at 1 fps are ten frames, not eleven.
+    num_frames = max(1, math.ceil(duration_s * fps - 1e-3))
+    if min_frames <= num_frames <= max_frames:
+        return [index / fps for index in range(num_frames)]
+    num_frames = min(max(num_frames, min_frames), max_frames)
+    return np.linspace(0.0, duration_s if last_s is None else last_s, num_frames).tolist()
+
+
+class VideoFile:
+    """
+    An open video: its duration, and the frames shown at given times. Close it, or use `with`.
+
+    One thread at a time. Memory is what the decoder needs, and one frame.
+    """
+
+    def __init__(self, path: str | Path):
+        """Open the file. Raises MediaError where it is missing, no video, or has no pictures."""
+        self.path = _existing_file(path, 'video')
+        self._container = self._open()
+        try:
+            self._stream = self._video_stream()
+            self._start_s = float((self._stream.start_time or 0) * self._stream.time_base)
+            self.duration_s = self._find_duration_s()
+            # When the last frame comes, seconds; roughly where the rate is not constant.
+            self.last_s = max(0.0, self.duration_s - 1 / float(self._stream.average_rate or 1000))
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._container.close()
+
+    def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
+        """
+        Yield, for each of the ascending times_s, the frame uint8 [H, W, 3] RGB shown then.
+
+        The first frame before there is one, the last one after the end. Damaged parts are
+        passed over. Raises MediaError where nothing at all can be decoded. Call it once.
+        """
+        decoder = _Decoder(self._container, self._stream, self._start_s)
+        tolerance_s = 0.5 / float(self._stream.average_rate or 1000)
+        shown, picture = None, None
+        index = 0
+        for frame, time_s in decoder.frames():
+            while index < len(times_s) and time_s > times_s[index] + tolerance_s:
+                if shown is None:
+                    shown, picture = frame, None
+                if picture is None:
+                    picture = _rgb_array_of_frame(shown)
+                yield picture
+                index += 1
+            if index == len(times_s):
+                break
+            shown, picture = frame, None
+            if decoder.jump(time_s, times_s[index]):
+                shown = None
+        if index < len(times_s) and shown is None:
+            shown = decoder.newest
+        if shown is None:
+            raise MediaError(f'{self.path} has no frame that can be decoded; is it damaged?')
+        for _ in times_s[index:]:
+            picture = _rgb_array_of_frame(shown) if picture is None else picture
+            yield picture
+        if decoder.num_damaged:
+            _LOGGER.warning('%s: %d damaged parts were passed over', self.path,
+                            decoder.num_damaged)
+
+    def _open(self):
+        try:
+            # With the protocol, a name such as 'concat:a' can't be taken for one.
+            return av.open(f'file:{self.path}')
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(f'{self.path} is not a video that can be read '
+                             f'({getattr(error, "strerror", None) or error})') from error
+
+    def _video_stream(self):
+        kinds = []
+        for stream in self._container.streams:
+            # The cover of a song is a stream as well.
+            if stream.type == 'video' and not stream.disposition & Disposition.attached_pic:
+                if stream.codec_context is None:
+                    raise MediaError(f'{self.path}: no decoder for its video stream')
+                stream.thread_type = 'AUTO'
+                return stream
+            kinds.append(stream.type)
+        if not kinds:
+            raise MediaError(f'{self.path} is not a video that can be read (nothing is in it)')
+        raise MediaError(f'{self.path} has no video stream, only {", ".join(sorted(set(kinds)))}')
+
+    def _find_duration_s(self):
+        stream = self._stream
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        if self._container.duration:
+            return self._container.duration / av.time_base
+        return self._read_duration_s()
+
+    def _read_duration_s(self):
+        """Duration of a stream that does not say it: read to the end, nothing decoded."""
+        end, num_packets = 0, 0
+        with self._open() as container:
+            for packet in container.demux(container.streams[self._stream.index]):
+                num_packets += packet.size > 0
+                if packet.pts is not None:
+                    end = max(end, packet.pts + (packet.duration or 0))
+        if end:
+            return float(end * self._stream.time_base) - self._start_s
+        return num_packets / float(self._stream.average_rate or 25)
+
+
+class _Decoder:
+    """Decodes one stream from the start on, damaged parts left out, and jumps ahead."""
+
+    def __init__(self, container, stream, start_s: float):
+        self.num_damaged = 0
+        self.newest: av.VideoFrame | None = None
+        self._container = container
+        self._stream = stream
+        self._start_s = start_s
+        self._packets = None
+        self._can_jump = True
+        self._jumped_from_s: float | None = None  # until the first frame after it
+        self._jumped_to_s: float | None = None
+        self._num_frames = 0
+
+    def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
+        """Yield each frame with its time in seconds since the start of the video."""
+        self._packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(self._packets, None)
+            except av.FFmpegError:
+                self.num_damaged += 1
+                return
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.num_damaged += 1
+                continue
+            packets = self._packets
+            for frame in frames:
+                self.newest = frame
+                yield frame, self._time_s(frame)
+                if self._packets is not packets:
+                    break  # jumped: the others are old
+
+    def jump(self, time_s: float, wanted_s: float) -> bool:
+        """Go on decoding near wanted_s where that is far ahead; whether it does."""
+        if self._jumped_from_s is not None and time_s <= self._jumped_from_s:
+            # It led back: no key frame in between, and there may be none until the end.
+            self._can_jump = False
+        self._jumped_from_s = None
+        if not self._can_jump or wanted_s == self._jumped_to_s or wanted_s - time_s < _JUMP_S:
+            return False
+        self._jumped_to_s = wanted_s
+        target = round((self._start_s + wanted_s) / float(self._stream.time_base))
+        try:
+            self._container.seek(target, stream=self._stream)
+        except av.FFmpegError:
+            self._can_jump = False
+            return False
+        self._packets = self._container.demux(self._stream)
+        self._jumped_from_s = time_s
+        return True
+
+    def _time_s(self, frame):
+        self._num_frames += 1
+        if frame.time is None:  # a raw stream
+            self._can_jump = False
+            return (self._num_frames - 1) / float(self._stream.average_rate or 25)
+        return frame.time - self._start_s
+
+
+def _rgb_array_of_frame(frame):
+    array = frame.to_ndarray(format='rgb24')
+    # How phones store upright videos: lying, and how far to turn them counterclockwise.
+    return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
+
+
+def _existing_file(path, kind):
+    if not isinstance(path, (str, Path)):
+        raise MediaError(f'a path of {"an image" if kind == "image" else "a video"} is needed, '
+                         f'not a {type(path).__name__}')
+    if not Path(path).is_file():
+        reason = 'is a folder' if Path(path).is_dir() else 'does not exist'
+        raise MediaError(f'the {kind} {path} {reason}; name a file')
+    return Path(path)

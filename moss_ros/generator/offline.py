@@ -1,0 +1,212 @@
+"""
+Answers about pictures and whole videos: a query in, pieces of text out.
+
+Frames are decoded, fitted and encoded a chunk at a time, and what is kept of a chunk is its place
+in the decoder's cache. Knows no queues and no strings of the protocol. Called by the generator.
+
+Letters: k frames of a chunk, S side of the encoder's input in pixels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from itertools import islice
+import json
+import logging
+import math
+from pathlib import Path
+
+from moss_ros.generator.media import read_image, sample_times_s, VideoFile
+from moss_ros.generator.query import OfflineQuery
+from moss_ros.generator.turn_lock import TurnLock
+from moss_ros.model import (
+    DecoderCache, fit_frame, normalise_frames, sample_token, VideoModel,
+)
+from moss_ros.stream import ChatFormat
+from moss_ros.stream.text_pieces import TextPieces
+import numpy as np
+import torch
+
+_LOGGER = logging.getLogger(__name__)
+
+_DEFAULT_SYSTEM_PROMPTS = {
+    'video': 'You are a helpful assistant. You are shown a video as a sequence of pictures. '
+             'Answer the user from what can be seen in it.',
+    'text_image': 'You are a helpful assistant. You are shown one or more pictures. Answer the '
+                  'user from what can be seen in them.',
+}
+
+
+@dataclass(frozen=True)
+class OfflineOptions:
+    """
+    What a checkpoint asks for when it is shown whole videos; defaults for the published one.
+
+    - frame_rate_fps: frames a second of a video, where the query does not say.
+    - max_frames: frames of all media together that the model was trained for.
+    - system_prompts: text of the system turn by system_prompt_type.
+    """
+
+    frame_rate_fps: float = 1.0
+    max_frames: int = 256
+    system_prompts: dict[str, str] = field(default_factory=lambda: dict(_DEFAULT_SYSTEM_PROMPTS))
+
+    def __post_init__(self):
+        """Raise ValueError that quotes the name and the value of what can't be."""
+        rate = self.frame_rate_fps
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) \
+                or not math.isfinite(rate) or rate <= 0:
+            raise ValueError(f'frame_rate_fps is {rate!r}; a number above 0 is needed')
+        most = self.max_frames
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise ValueError(f'max_frames is {most!r}; a whole number of at least 1 is needed')
+        prompts = self.system_prompts
+        if not isinstance(prompts, dict) or not prompts \
+                or not all(isinstance(text, str) for text in prompts.values()):
+            raise ValueError(f'system_prompts is {prompts!r}; an object of texts is needed')
+
+    @classmethod
+    def from_checkpoint(cls, folder: str | Path) -> OfflineOptions:
+        """
+        Read "offline_config" of config.json in folder; the defaults where there is none.
+
+        Raises ValueError naming the file and the key or value that is wrong.
+        """
+        path = Path(folder) / 'config.json'
+        try:
+            settings = json.loads(path.read_text(encoding='utf-8')).get('offline_config', {})
+            unknown = sorted(set(settings) - {option.name for option in fields(cls)})
+            if unknown:
+                raise ValueError(f'unknown key {unknown[0]!r}')
+            return cls(**settings)
+        except (OSError, AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f'offline_config in {path}: {error}') from error
+
+
+class OfflineAnswerer:
+    """
+    Answers one query after the other with a model that others may use in between.
+
+    One thread at a time calls; model_lock is held during each pass through the model, so that a
+    live stream of another thread gets its turn.
+    """
+
+    def __init__(self, model: VideoModel, chat: ChatFormat, options: OfflineOptions,
+                 model_lock: TurnLock):
+        self._model = model
+        self._chat = chat
+        self._options = options
+        self._model_lock = model_lock
+        vocab_size = model.config.text.vocab_size
+        # Controls, and rows of the head that stand for no token.
+        self._never_said = torch.tensor(sorted(
+            {token_id for token_id in chat.never_sampled_ids if token_id < vocab_size}
+            | set(range(chat.num_ids, vocab_size))), dtype=torch.int64, device=model.device)
+
+    def answer(self, query: OfflineQuery, chunk_length: int,
+               on_frames: Callable[[int, int], None] | None = None) -> Iterator[str]:
+        """
+        Yield the answer in pieces of whole characters, as they are said; it may be empty.
+
+        At most chunk_length frames are encoded at a time. on_frames is called with the numbers
+        of frames done and in all, first with 0 done when some could be read. Raises MediaError
+        for media that can't be read and ValueError for a query that the checkpoint can't take.
+        """
+        before, after = self._chat.media_opening(self._system_prompt(query), query.prompt)
+        with ExitStack() as stack:
+            num_frames, frames = self._frames(query, stack)
+            num_read = len(before) + num_frames + len(after)
+            cache = self._cache(num_read, num_frames, query.settings.max_new_tokens)
+            report = on_frames or (lambda num_done, num_frames: None)
+            self._extend(cache, before)
+            while chunk := list(islice(frames, chunk_length)):
+                if cache.num_frames == 0:
+                    report(0, num_frames)
+                self._show(cache, chunk)
+                report(cache.num_frames, num_frames)
+        yield from self._say(cache, self._extend(cache, after), query)
+
+    def _system_prompt(self, query):
+        prompts = self._options.system_prompts
+        if query.system_prompt_type not in prompts:
+            raise ValueError(f'system_prompt_type is {query.system_prompt_type!r}; the checkpoint '
+                             f'knows {", ".join(map(repr, prompts))}')
+        return prompts[query.system_prompt_type]
+
+    def _frames(self, query, stack):
+        """Return the number of frames and an iterator of them, fitted uint8 [3, S, S]."""
+        num_images, most = len(query.images), self._options.max_frames
+        if num_images + len(query.videos) > most:
+            raise ValueError(f'{num_images} images and {len(query.videos)} videos are too many '
+                             f'for the checkpoint, which takes {most} frames')
+        videos = [stack.enter_context(VideoFile(path)) for path in query.videos]
+        fps = query.video_fps or self._options.frame_rate_fps
+        times_s = []
+        for index, video in enumerate(videos):
+            wanted = sample_times_s(video.duration_s, fps, query.video_min_frames,
+                                    query.video_max_frames, video.last_s)
+            # What is left for each of the videos that are still to come.
+            num_free = most - num_images - sum(map(len, times_s))
+            share = num_free // (len(videos) - index)
+            if len(wanted) > share:
+                _LOGGER.warning(
+                    '%s: %d frames instead of %d, uniformly spaced: the checkpoint takes at most '
+                    '%d in all', video.path, share, len(wanted), most)
+                wanted = sample_times_s(video.duration_s, fps, share, share, video.last_s)
+            times_s.append(wanted)
+        return (num_images + sum(map(len, times_s)),
+                map(self._fitted, self._pictures(query, videos, times_s)))
+
+    @staticmethod
+    def _pictures(query, videos, times_s):
+        for source in query.images:
+            yield read_image(source)
+        for video, video_times_s in zip(videos, times_s):
+            yield from video.frames_at(video_times_s)
+
+    def _fitted(self, image: np.ndarray) -> torch.Tensor:
+        # At once, so that no chunk of large pictures piles up.
+        return fit_frame(image, self._model.config.vision.image_size, self._model.device)
+
+    def _cache(self, num_read, num_frames, max_new_tokens) -> DecoderCache:
+        most = self._model.config.text.max_position_embeddings
+        if num_read >= most:
+            raise ValueError(f'the query is too long: {num_read} tokens with its frames, but the '
+                             f'model has {most} positions; ask in fewer words, or about less')
+        num_tokens = min(num_read + max_new_tokens, most)
+        return self._model.new_cache(num_tokens, num_frames)
+
+    @torch.inference_mode()
+    def _show(self, cache, chunk):
+        """Encode fitted frames and put them, with their image tokens, into the cache."""
+        with self._model_lock:
+            pixel_values = normalise_frames(torch.stack(chunk)).to(self._model.dtype)
+            frame_states = self._model.encode_frames(pixel_values)
+            self._model.extend(cache, [self._chat.image_id] * len(chunk), frame_states)
+
+    def _extend(self, cache, ids):
+        with self._model_lock:
+            return self._model.extend(cache, ids)
+
+    def _say(self, cache, logits, query):
+        """Sample tokens from logits [V] on, and yield the text that they complete."""
+        generator = torch.Generator().manual_seed(query.seed)
+        pieces = TextPieces(self._chat.decode)
+        said = []
+        while True:
+            token_id = self._sample(logits, query.settings.sampling, said, generator)
+            if token_id in (self._chat.eot_id, self._chat.silence_id):
+                return
+            said.append(token_id)
+            if piece := pieces.push(token_id):
+                yield piece
+            if len(said) >= query.settings.max_new_tokens or cache.num_tokens == cache.max_tokens:
+                return
+            logits = self._extend(cache, [token_id])
+
+    @torch.inference_mode()
+    def _sample(self, logits, sampling, said, generator):
+        allowed = logits.float().index_fill(0, self._never_said, -math.inf)
+        return sample_token(allowed, sampling, said, self._chat.control_ids, generator)

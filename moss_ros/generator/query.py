@@ -1,0 +1,179 @@
+"""
+What a caller asks for: the keyword arguments and query dicts of the published calls, checked.
+
+Dicts of the protocol come in, frozen dataclasses come out; ValueErrors name the key, quote the
+value and say what is known. Knows neither queues nor the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+import math
+from pathlib import Path
+
+from moss_ros.model import SamplingOptions
+from PIL import Image
+
+STOP_KEY = 'stop_offline_generate'
+THINKING_MODES = ('no_thinking', 'deep_thinking')
+# The defaults of the published scripts.
+DEFAULT_MAX_NEW_TOKENS = 1024
+DEFAULT_MIN_FRAMES = 8
+DEFAULT_MAX_FRAMES = 256
+DEFAULT_TOP_K = 50
+
+_SAMPLING_KEYS = ('do_sample', 'temperature', 'top_k', 'top_p', 'repetition_penalty')
+_GENERATION_KEYS = ('max_new_tokens', *_SAMPLING_KEYS)
+_MEDIA_KEYS = ('video_fps', 'video_minlen', 'video_maxlen')
+_QUERY_KEYS = ('prompt', 'images', 'videos', 'media_kwargs', 'thinking_mode',
+               'system_prompt_type', 'generate_kwargs', STOP_KEY)
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How tokens are drawn, and how many at most; None: no limit but the checkpoint's own."""
+
+    sampling: SamplingOptions
+    max_new_tokens: int | None = None
+
+    @classmethod
+    def from_keywords(cls, keywords: Mapping, base: SamplingOptions) -> GenerationSettings:
+        """
+        Read the published keyword arguments; what they leave out is as in base.
+
+        temperature 0 means the most likely token, top_k None all tokens. Raises ValueError for
+        an unknown key or a value that can't be.
+        """
+        _require_known('generation argument', keywords, _GENERATION_KEYS)
+        max_new_tokens = keywords.get('max_new_tokens')
+        if max_new_tokens is not None:
+            _require_count('max_new_tokens', max_new_tokens)
+        changes = {key: keywords[key] for key in _SAMPLING_KEYS if key in keywords}
+        if changes.get('top_k', 0) is None:
+            changes['top_k'] = 0
+        temperature = changes.get('temperature')
+        if not isinstance(temperature, bool) and temperature == 0:
+            changes.update(do_sample=False, temperature=1.0)
+        return cls(replace(base, **changes), max_new_tokens)
+
+
+@dataclass(frozen=True)
+class OfflineQuery:
+    """
+    One question about pictures and videos, which the model sees in this order.
+
+    - prompt: the question. images: PIL images or paths. videos: paths.
+    - video_fps: frames a second to look at; None as the checkpoint was trained.
+    - video_min_frames, video_max_frames: of each video, before the checkpoint's own limit.
+    - system_prompt_type: 'video' or 'text_image'.
+    - settings: sampling and the limit of tokens. seed: of random sampling.
+    """
+
+    prompt: str
+    images: tuple[Image.Image | str | Path, ...]
+    videos: tuple[str | Path, ...]
+    video_fps: float | None
+    video_min_frames: int
+    video_max_frames: int
+    system_prompt_type: str
+    settings: GenerationSettings
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, query: Mapping, base: SamplingOptions) -> OfflineQuery:
+        """
+        Check a query of the protocol; base is the sampling where it says nothing.
+
+        Raises ValueError that names the key, quotes the value and says what is possible.
+        """
+        if not isinstance(query, Mapping):
+            raise ValueError(f'a query must be a dict with a prompt, not {query!r}')
+        _require_known('query key', query, _QUERY_KEYS)
+        prompt = query.get('prompt')
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError(f'prompt is {prompt!r}; a question is needed')
+        images, videos = _media(query, 'images'), _media(query, 'videos')
+        if not images and not videos:
+            raise ValueError('the query has neither images nor videos to look at')
+        _require_thinking_mode(query.get('thinking_mode') or 'no_thinking')
+        media = _mapping(query, 'media_kwargs')
+        _require_known('media_kwargs key', media, _MEDIA_KEYS)
+        # A checkpoint that says nothing of sampling is sampled as the published scripts do it.
+        default = base if base.do_sample else replace(base, top_k=DEFAULT_TOP_K)
+        settings = GenerationSettings.from_keywords(_mapping(query, 'generate_kwargs'), default)
+        if settings.max_new_tokens is None:
+            settings = replace(settings, max_new_tokens=DEFAULT_MAX_NEW_TOKENS)
+        default_type = 'video' if videos else 'text_image'
+        min_frames, max_frames = _frame_bounds(media)
+        return cls(
+            prompt, images, videos, video_fps=_fps(media.get('video_fps')),
+            video_min_frames=min_frames, video_max_frames=max_frames,
+            system_prompt_type=query.get('system_prompt_type') or default_type,
+            settings=settings)
+
+
+def is_stop(query: object) -> bool:
+    """Return whether this query of the protocol ends the serving of queries."""
+    return isinstance(query, Mapping) and bool(query.get(STOP_KEY))
+
+
+def _require_known(what, given, known):
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        names = ', '.join(repr(key) for key in unknown)
+        raise ValueError(f'unknown {what} {names}; known are {", ".join(known)}')
+
+
+def _require_count(name, value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f'{name} is {value!r}; a whole number of at least 1 is needed')
+
+
+def _require_thinking_mode(mode):
+    if mode not in THINKING_MODES:
+        raise ValueError(f'thinking_mode is {mode!r}; known are {", ".join(THINKING_MODES)}')
+    if mode != 'no_thinking':
+        raise ValueError(
+            f'thinking_mode {mode!r} is not supported: how a checkpoint is asked to think is not '
+            'part of its files; use \'no_thinking\'')
+
+
+def _mapping(query, key):
+    value = query.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f'{key} must be a dict, not {value!r}')
+    return value
+
+
+def _media(query, key):
+    value = query.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f'{key} must be a list, not a {type(value).__name__}')
+    return tuple(value)
+
+
+def _fps(value):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) \
+            or not math.isfinite(value) or value <= 0:
+        raise ValueError(f'video_fps is {value!r}; a number above 0 is needed')
+    return float(value)
+
+
+def _frame_bounds(media):
+    """Return video_minlen and video_maxlen; a default gives way to the other one."""
+    minimum, maximum = media.get('video_minlen'), media.get('video_maxlen')
+    for name, value in (('video_minlen', minimum), ('video_maxlen', maximum)):
+        if value is not None:
+            _require_count(name, value)
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ValueError(f'video_minlen is {minimum}, more than video_maxlen, which is {maximum}')
+    if minimum is None:
+        minimum = min(DEFAULT_MIN_FRAMES, maximum or DEFAULT_MAX_FRAMES)
+    return minimum, maximum or max(DEFAULT_MAX_FRAMES, minimum)
