@@ -235,14 +235,14 @@ class EngineWorker:
         """
         thread = self._thread
         if thread is threading.current_thread():
-            raise RuntimeError('start() was called on the worker\'s own thread')
+            raise RuntimeError("start() was called on the worker's own thread")
         if thread is not None and self._state is WorkerState.FAILED:
             thread.join(timeout=2.0)
         with self._condition:
             if self._thread is not None and self._thread.is_alive():
                 if not self._is_stop_wanted and self._state is WorkerState.RUNNING:
                     return
-                raise RuntimeError('the worker\'s thread is still in its last step; '
+                raise RuntimeError("the worker's thread is still in its last step; "
                                    'stop() it again and see that it returns True')
             self._is_stop_wanted = False
             self._state = WorkerState.RUNNING
