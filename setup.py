@@ -30,6 +30,7 @@ setup(
             'console = moss_ros.nodes.console:main',
             'demo = moss_ros.nodes.demo:main',
             'demo_camera = moss_ros.nodes.demo_camera:main',
+            'describe = moss_ros.generator.describe:main',
             'narrator = moss_ros.nodes.narrator:main',
         ],
     },

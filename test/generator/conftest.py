@@ -269,6 +269,21 @@ def clips():
 
 
 @pytest.fixture(scope='session')
+def write_sound():
+    """Return a function that writes a second of silence as a sound file."""
+    def write(path):
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream('pcm_s16le', rate=8000)
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((1, 8000), np.int16), format='s16', layout='mono')
+            frame.sample_rate = 8000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+    return write
+
+
+@pytest.fixture(scope='session')
 def scene_clip(tmp_path_factory):
     """Return an mp4 file with 6 s of a scene, 320x240 at 10 fps."""
     path = tmp_path_factory.mktemp('clips') / 'scene 5.mp4'

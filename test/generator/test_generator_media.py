@@ -168,18 +168,7 @@ def test_a_video_that_was_cut_off_is_refused(clips, tmp_path):
         VideoFile(path)
 
 
-def write_sound(path, codec='pcm_s16le'):
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream(codec, rate=8000)
-        frame = av.AudioFrame.from_ndarray(
-            np.zeros((1, 8000), np.int16), format='s16', layout='mono')
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def test_sound_alone_is_refused(tmp_path):
+def test_sound_alone_is_refused(write_sound, tmp_path):
     with pytest.raises(MediaError, match='has no video stream, only audio'):
         VideoFile(write_sound(tmp_path / 'a.wav'))
 

@@ -1,0 +1,64 @@
+"""The three scripts of the published model run as they stand, but for their loading line."""
+
+from pathlib import Path
+import subprocess
+import sys
+
+from moss_ros.training.scenes import Scene, SceneRenderer
+from PIL import Image
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run_example(name, *arguments):
+    result = subprocess.run(
+        [sys.executable, '-m', f'examples.{name}', *map(str, arguments)], cwd=REPOSITORY,
+        capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert 'Traceback' not in result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / 'scene.png'
+    Image.fromarray(SceneRenderer(Scene(5), 320, 240).render(4.0)).save(path)
+    return path
+
+
+def test_live_streaming(checkpoint, scene_clip):
+    """A model that was never trained: whatever it says, the script prints it, and ends."""
+    shown = run_example('live_streaming', scene_clip, '--checkpoint', checkpoint, '--fps', '2',
+                        '--interval', '0.05', '--prompt', 'What do you see?')
+    assert '<|' not in shown and '[ERROR]' not in shown
+    assert shown.count('[Silence / Observing]') >= 1
+
+
+def test_offline_video(checkpoint, scene_clip):
+    shown = run_example('offline_video', scene_clip, '--checkpoint', checkpoint)
+    assert shown.strip() and '<|' not in shown and '[ERROR]' not in shown
+
+
+def test_offline_image(checkpoint, picture):
+    shown = run_example('offline_image', picture, picture, '--checkpoint', checkpoint)
+    assert shown.strip() and '<|' not in shown and '[ERROR]' not in shown
+
+
+def test_an_error_is_shown(checkpoint, tmp_path):
+    shown = run_example('offline_video', tmp_path / 'nowhere.mp4', '--checkpoint', checkpoint)
+    assert shown.startswith('[ERROR] the video ') and 'does not exist' in shown
+
+
+def test_live_streaming_of_the_embedded_model(trained_checkpoint, scene_clip):
+    """It is asked at the beginning, answers, and observes silently in between."""
+    shown = run_example('live_streaming', scene_clip, '--fps', '2', '--interval', '0.05',
+                        '--prompt', 'What do you see?')
+    assert shown.lstrip().startswith('I see ')
+    assert '[Silence / Observing]' in shown
+
+
+def test_offline_scripts_of_the_embedded_model(trained_checkpoint, scene_clip, picture):
+    assert run_example('offline_video', scene_clip, '--fps', '2', '--prompt',
+                       'What do you see?').startswith('I see ')
+    assert run_example('offline_image', picture).startswith('I see ')
