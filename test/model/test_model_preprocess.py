@@ -1,5 +1,6 @@
 """Frames are prepared as Mllama's image processor does it, whatever their size."""
 
+import json
 import math
 import warnings
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from moss_ros.model import preprocess_frame
+from moss_ros.model import CheckpointError, preprocess_frame
+from moss_ros.model.preprocess import check_processor_config
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -83,6 +85,39 @@ def test_equals_pillow_where_it_is_installed():
     assert difference.mean() < 0.003
 
 
+@pytest.fixture(scope='module')
+def reference_processor():
+    """Return transformers' Mllama image processor for one tile of the published size."""
+    module = pytest.importorskip('transformers.models.mllama.image_processing_pil_mllama')
+    return module.MllamaImageProcessorPil(
+        size={'height': 560, 'width': 560}, max_image_tiles=1, image_mean=MEAN.tolist(),
+        image_std=STD.tolist())
+
+
+def moving_edges(height, width):
+    """Checks, bars and a disc with hard edges, which show every difference in filtering."""
+    rows, columns = np.mgrid[:height, :width]
+    checks = (rows // 3 + columns // 3) % 2 * 255
+    bars = columns % 2 * 255
+    disc = ((rows - height / 2) ** 2 + (columns - width / 2) ** 2
+            < min(height, width) ** 2 / 9) * 255
+    return np.stack((checks, bars, disc), axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize('make_image', [photo_like, moving_edges])
+@pytest.mark.parametrize('height, width', [
+    (1080, 1920), (480, 640), (333, 517), (517, 333), (560, 560), (561, 559), (559, 561),
+    (100, 37), (7, 1200), (1200, 7), (1, 1), (3, 2), (721, 1281)])
+def test_equals_transformers_processor(reference_processor, make_image, height, width):
+    image = make_image(height, width)
+    expected = reference_processor(
+        images=image, input_data_format='channels_last', return_tensors='np')['pixel_values']
+    assert expected.shape == (1, 1, 1, 3, 560, 560)
+    difference = np.abs(preprocess_frame(image, 560).numpy() - expected[0, 0, 0])
+    assert difference.max() < 0.05
+    assert difference.mean() < 0.003
+
+
 def test_an_image_that_fits_is_only_normalised():
     image = photo_like(64, 64)
     expected = (image / 255 - MEAN) / STD
@@ -114,11 +149,11 @@ def test_frames_prepared_in_inference_mode_serve_training():
 
 
 @pytest.mark.parametrize('image, message', [
-    (np.zeros((4, 4), np.uint8), r'torch.uint8 \[4, 4\]; uint8 \[H, W, 3\]'),
-    (np.zeros((4, 4, 4), np.uint8), r'\[4, 4, 4\]'),
-    (np.zeros((0, 4, 3), np.uint8), r'\[0, 4, 3\]'),
-    (np.zeros((4, 4, 3), np.float32), r'torch.float32 \[4, 4, 3\]'),
-    (torch.zeros(3, 4, 4, dtype=torch.uint8), r'\[3, 4, 4\]'),
+    (np.zeros((4, 4), np.uint8), r'torch.uint8 \[4, 4\]; uint8 \[H, W, 3]'),
+    (np.zeros((4, 4, 4), np.uint8), r'\[4, 4, 4]'),
+    (np.zeros((0, 4, 3), np.uint8), '[0, 4, 3]'),
+    (np.zeros((4, 4, 3), np.float32), r'torch.float32 \[4, 4, 3]'),
+    (torch.zeros(3, 4, 4, dtype=torch.uint8), r'\[3, 4, 4]'),
 ])
 def test_what_is_no_rgb_image_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
@@ -131,3 +166,50 @@ def test_the_aspect_is_kept_at_the_published_size():
         lit = int((pixels[0, :, 0] > 0).sum()), int((pixels[0, 0] > 0).sum())
         assert lit == (math.floor(height * 560 / max(height, width)),
                        math.floor(width * 560 / max(height, width)))
+
+
+PUBLISHED_PROCESSOR = {
+    'do_convert_rgb': True, 'do_normalize': True, 'do_pad': True, 'do_rescale': True,
+    'do_resize': True, 'image_mean': MEAN.tolist(), 'image_std': STD.tolist(),
+    'image_processor_type': 'MllamaImageProcessor', 'max_image_tiles': 4, 'resample': 2,
+    'rescale_factor': 0.00392156862745098, 'size': {'height': 560, 'width': 560}}
+
+
+def test_processors_that_agree(tmp_path):
+    check_processor_config(tmp_path, 560)  # none is there
+    for name, values in (('preprocessor_config.json', PUBLISHED_PROCESSOR),
+                         ('preprocessor_config.json', {}),
+                         ('preprocessor_config.json', {'image_mean': [0.4815, 0.4578, 0.4082]}),
+                         ('processor_config.json', {'image_processor': PUBLISHED_PROCESSOR}),
+                         ('processor_config.json', {'processor_class': 'MllamaProcessor'})):
+        (tmp_path / name).write_text(json.dumps(values))
+        check_processor_config(tmp_path, 560)
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize('name, value, needed', [
+    ('size', {'height': 448, 'width': 448}, "{'height': 560, 'width': 560}"),
+    ('size', {'shortest_edge': 560}, "{'height': 560, 'width': 560}"),
+    ('size', 560, "{'height': 560, 'width': 560}"),
+    ('image_mean', [0.5, 0.5, 0.5], '[0.48145466, 0.4578275, 0.40821073]'),
+    ('image_std', [0.5], '[0.26862954, 0.26130258, 0.27577711]'),
+    ('image_std', 0.5, '[0.26862954, 0.26130258, 0.27577711]'),
+    ('resample', 3, '2'), ('rescale_factor', 1.0, '0.0039'), ('do_normalize', False, 'True'),
+    ('do_pad', False, 'True')])
+@pytest.mark.parametrize('file', ['preprocessor_config.json', 'processor_config.json'])
+def test_processors_that_do_not_agree_are_refused_with_the_value(tmp_path, file, name, value,
+                                                                 needed):
+    values = {**PUBLISHED_PROCESSOR, name: value}
+    (tmp_path / file).write_text(json.dumps(
+        values if file.startswith('pre') else {'image_processor': values}))
+    with pytest.raises(CheckpointError) as caught:
+        check_processor_config(tmp_path, 560)
+    assert f'{tmp_path / file}: {name} is {value!r}, but frames' in str(caught.value)
+    assert needed in str(caught.value)
+    assert 'take the files of one checkpoint, or correct the value' in str(caught.value)
+
+
+def test_a_processor_file_that_is_none(tmp_path):
+    (tmp_path / 'preprocessor_config.json').write_text('[]')
+    with pytest.raises(CheckpointError, match='preprocessor_config.json holds a list, not a JSON'):
+        check_processor_config(tmp_path, 560)

@@ -1,12 +1,13 @@
 """Choice of a token: greedy and drawn, filtered, punished and exempt."""
 
 from collections import Counter
+import json
 import math
 
 import pytest
 import torch
 
-from moss_ros.model import sample_token, SamplingOptions
+from moss_ros.model import CheckpointError, sample_token, SamplingOptions
 
 LOGITS = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
 
@@ -128,3 +129,41 @@ def test_impossible_options_are_refused_with_their_value(field, value):
     with pytest.raises(ValueError) as caught:
         SamplingOptions(**{field: value})
     assert str(caught.value).startswith(f'{field} is {value!r}; ')
+
+
+def read_generation_config(folder, text):
+    (folder / 'generation_config.json').write_text(
+        text if isinstance(text, str) else json.dumps(text))
+    return SamplingOptions.from_folder(folder)
+
+
+def test_a_checkpoint_that_asks_for_nothing_is_greedy(tmp_path):
+    assert SamplingOptions.from_folder(tmp_path) == SamplingOptions()
+
+
+@pytest.mark.parametrize('values, expected', [
+    ({'do_sample': True, 'temperature': 0.6, 'top_p': 0.9, 'eos_token_id': [1, 2]},
+     SamplingOptions(True, 0.6, 50, 0.9)),
+    ({'do_sample': True, 'top_k': 20, 'repetition_penalty': 1.05},
+     SamplingOptions(True, top_k=20, repetition_penalty=1.05)),
+    ({'do_sample': True, 'top_k': 0}, SamplingOptions(True, top_k=0)),
+    ({'do_sample': True, 'top_k': None, 'top_p': None, 'temperature': None},
+     SamplingOptions(True)),
+    ({'temperature': 0.6}, SamplingOptions(False, 0.6, 50)),
+    ({'do_sample': False, 'temperature': 0.0}, SamplingOptions(top_k=50)),
+    ({'temperature': 0}, SamplingOptions(top_k=50)),
+    ({}, SamplingOptions(top_k=50)),
+])
+def test_a_checkpoints_sampling_is_read_as_transformers_reads_it(tmp_path, values, expected):
+    assert read_generation_config(tmp_path, values) == expected
+
+
+@pytest.mark.parametrize('values, message', [
+    ({'do_sample': True, 'temperature': 0.0}, 'temperature is 0.0; a number above 0 is needed'),
+    ({'do_sample': True, 'top_p': 1.5}, 'top_p is 1.5; it is a probability'),
+    ({'do_sample': 1}, 'do_sample is 1; true or false'),
+    ({'top_k': '50'}, "top_k is '50'; an integer"),
+    ([], 'holds a list, not a JSON object'), ('{', 'Expecting property name')])
+def test_a_checkpoints_impossible_sampling_is_named_with_its_file(tmp_path, values, message):
+    with pytest.raises(CheckpointError, match=f'generation_config.json:? {message}'):
+        read_generation_config(tmp_path, values)

@@ -2,7 +2,7 @@
 
 import json
 
-from moss_ros.model import SamplingOptions
+from moss_ros.model import CheckpointError, SamplingOptions
 from moss_ros.stream import StreamOptions
 import pytest
 
@@ -33,6 +33,26 @@ def test_a_checkpoint_brings_its_own_settings_and_the_caller_has_the_last_word(t
     assert options.max_context_tokens == 4096
     assert options.seed == 7
     assert options.sampling == SamplingOptions(do_sample=True, temperature=0.5)
+
+
+def test_sampling_comes_from_generation_config_unless_the_settings_have_their_own(tmp_path):
+    (tmp_path / 'generation_config.json').write_text(json.dumps(
+        {'do_sample': True, 'temperature': 0.6, 'top_p': 0.9, 'top_k': 40}))
+    theirs = SamplingOptions(do_sample=True, temperature=0.6, top_p=0.9, top_k=40)
+    for config in ({}, {'stream_config': {'frame_rate_fps': 2.0}}):
+        write_config(tmp_path, config)
+        assert StreamOptions.from_checkpoint(tmp_path).sampling == theirs
+    write_config(tmp_path, {'stream_config': {'sampling': {'top_p': 0.5}}})
+    assert StreamOptions.from_checkpoint(tmp_path).sampling == SamplingOptions(top_p=0.5)
+    ours = SamplingOptions(top_k=3)
+    assert StreamOptions.from_checkpoint(tmp_path, sampling=ours).sampling == ours
+
+
+def test_a_wrong_generation_config_is_named(tmp_path):
+    write_config(tmp_path, {})
+    (tmp_path / 'generation_config.json').write_text('{"top_p": 2}')
+    with pytest.raises(CheckpointError, match='generation_config.json: top_p is 2'):
+        StreamOptions.from_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(('name', 'value'), [
