@@ -27,6 +27,8 @@ import torch
 _STOP_CHECK_S = 0.1
 # Different things wrong with what comes in that are told, each once.
 _MAX_REPORTS = 20
+# For a queue whose get() does not keep to its timeout.
+_MAX_JOIN_S = 2.0
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -86,11 +88,11 @@ class LiveRun:
             self._put_last(DONE)
         except Exception as error:
             _LOGGER.exception('a live stream failed')
-            self._put_last(error_string(str(error) or repr(error)))
+            self._put_last(error_string(error))
         finally:
             self.request_stop()
             for feeder in feeders:
-                feeder.join()
+                feeder.join(_MAX_JOIN_S)
 
     def request_stop(self) -> None:
         """Have run() end after the step it is in; does not block."""
@@ -175,11 +177,12 @@ class LiveRun:
             mailbox.submit_prompt(
                 Prompt(text, f'prompt-{self._num_prompts}', time.monotonic_ns()))
 
+        # Prompts first: one that waits already is asked of the first image, not after it.
         feeders = [
             threading.Thread(target=self._feed, args=(name, source, feed), daemon=True,
                              name=f'moss-{name}-feeder')
-            for name, source, feed in (('image', self._image_queue, feed_image),
-                                       ('prompt', self._prompt_queue, feed_prompt))]
+            for name, source, feed in (('prompt', self._prompt_queue, feed_prompt),
+                                       ('image', self._image_queue, feed_image))]
         for feeder in feeders:
             feeder.start()
         return feeders
@@ -195,7 +198,7 @@ class LiveRun:
                 try:
                     feed(item)
                 except Exception as error:
-                    self._report(f'{name} queue: {error}')
+                    self._report(f'{name} queue: {str(error) or repr(error)}')
         except Exception as error:  # of the queue itself: nothing more can come from it
             with self._condition:
                 self._feed_error = error

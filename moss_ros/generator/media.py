@@ -63,6 +63,12 @@ def read_image(source: Image.Image | str | Path) -> np.ndarray:
         raise MediaError(f'{name} cannot be read as an image: {reason}') from error
 
 
+def num_samples(duration_s: float, fps: float, min_frames: int, max_frames: int) -> int:
+    """Return how many frames to look at of a video of duration_s: the length of the list below."""
+    # A duration is a rounded sum: 10.000001 s at 1 fps are ten frames, not eleven.
+    return min(max(1, math.ceil(duration_s * fps - 1e-3), min_frames), max_frames)
+
+
 def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: int,
                    last_s: float | None = None) -> list[float]:
     """
@@ -72,11 +78,10 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
     more than max_frames, that many, uniformly spaced from the first frame to the last one, which
     is shown from last_s on (None: not known).
     """
-    # A duration is a rounded sum: 10.000001 s at 1 fps are ten frames, not eleven.
-    num_frames = max(1, math.ceil(duration_s * fps - 1e-3))
+    num_frames = num_samples(duration_s, fps, 1, max_frames + 1)
     if min_frames <= num_frames <= max_frames:
         return [index / fps for index in range(num_frames)]
-    num_frames = min(max(num_frames, min_frames), max_frames)
+    num_frames = num_samples(duration_s, fps, min_frames, max_frames)
     return np.linspace(0.0, duration_s if last_s is None else last_s, num_frames).tolist()
 
 

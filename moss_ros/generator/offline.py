@@ -18,7 +18,7 @@ import logging
 import math
 from pathlib import Path
 
-from moss_ros.generator.media import read_image, sample_times_s, VideoFile
+from moss_ros.generator.media import num_samples, read_image, sample_times_s, VideoFile
 from moss_ros.generator.query import OfflineQuery
 from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.model import (
@@ -145,17 +145,17 @@ class OfflineAnswerer:
         fps = query.video_fps or self._options.frame_rate_fps
         times_s = []
         for index, video in enumerate(videos):
-            wanted = sample_times_s(video.duration_s, fps, query.video_min_frames,
-                                    query.video_max_frames, video.last_s)
+            bounds = query.video_min_frames, query.video_max_frames
+            num_wanted = num_samples(video.duration_s, fps, *bounds)
             # What is left for each of the videos that are still to come.
             num_free = most - num_images - sum(map(len, times_s))
             share = num_free // (len(videos) - index)
-            if len(wanted) > share:
+            if num_wanted > share:
                 _LOGGER.warning(
                     '%s: %d frames instead of %d, uniformly spaced: the checkpoint takes at most '
-                    '%d in all', video.path, share, len(wanted), most)
-                wanted = sample_times_s(video.duration_s, fps, share, share, video.last_s)
-            times_s.append(wanted)
+                    '%d in all', video.path, share, num_wanted, most)
+                bounds = share, share
+            times_s.append(sample_times_s(video.duration_s, fps, *bounds, video.last_s))
         return (num_images + sum(map(len, times_s)),
                 map(self._fitted, self._pictures(query, videos, times_s)))
 

@@ -59,13 +59,13 @@ def answer_strings(pieces: Iterable[str]) -> Iterator[str]:
     try:
         yield from pieces
     except (MediaError, ValueError) as error:
-        yield error_string(str(error))
+        yield error_string(error)
     except Exception as error:
         _LOGGER.exception('a query failed')
-        yield error_string(str(error) or repr(error))
+        yield error_string(error)
     yield ROUND_END
 
 
-def error_string(message: str) -> str:
-    """Return the string that reports an error with this text."""
-    return f'{ERROR} {message}'
+def error_string(error: Exception | str) -> str:
+    """Return the string that reports an error, or what is wrong in words."""
+    return f'{ERROR} {str(error) or repr(error)}'

@@ -290,7 +290,7 @@ def scene_clip(tmp_path_factory):
     return write_clip(path, scene_pictures(5, 2.0, 6.0), 10)
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def trained_checkpoint():
     """Return the folder of the embedded model."""
     if not (DEMO_CHECKPOINT / 'model.safetensors').is_file():

@@ -35,6 +35,8 @@ def test_text_comes_in_pieces_and_ends_with_a_silence(make_generator, scripts, l
 def test_a_prompt_starts_a_round_and_is_answered(make_generator, scripts, live, clips):
     stream = live(make_generator(scripts.saying('Yes.')))
     stream.prompts.put('Is there a red ball?')
+    stream.prompts.put('')  # when it is refused, the one before it is with the stream
+    assert stream.next().startswith('[ERROR]')
     stream.images.put(clips.grey_image())
     first, *pieces, _ = stream.until('<|silence|>')
     assert first == '<|round_start|>' and ''.join(pieces) == 'Yes.'
@@ -219,6 +221,8 @@ def test_a_prompt_that_is_none_is_told(make_generator, scripts, live, clips, pro
 def test_a_prompt_that_is_too_long_is_told(make_generator, scripts, live, clips):
     stream = live(make_generator(scripts.silent()))
     stream.prompts.put('where is the red ball ' * 300)
+    stream.prompts.put('')
+    assert stream.next().startswith('[ERROR] prompt queue')
     stream.images.put(clips.grey_image())
     first, last = stream.until('<|silence|>')
     assert first.startswith('[ERROR] prompt') and 'tokens too long' in first

@@ -4,7 +4,9 @@ from fractions import Fraction
 import logging
 
 import av
-from moss_ros.generator.media import MediaError, read_image, sample_times_s, VideoFile
+from moss_ros.generator.media import (
+    MediaError, num_samples, read_image, sample_times_s, VideoFile,
+)
 import numpy as np
 from PIL import Image
 import pytest
@@ -23,6 +25,11 @@ import pytest
 ])
 def test_sample_times(duration_s, fps, minimum, maximum, times_s):
     assert sample_times_s(duration_s, fps, minimum, maximum) == pytest.approx(times_s)
+
+
+def test_absurd_rates_cost_nothing():
+    assert num_samples(1e4, 1e9, 8, 10 ** 12) == 10 ** 12
+    assert len(sample_times_s(1e4, 1e9, 8, 20)) == 20
 
 
 def test_sample_times_end_with_the_last_frame():
