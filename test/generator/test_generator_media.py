@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 import logging
+import struct
 
 import av
 from moss_ros.generator.media import (
@@ -128,6 +129,22 @@ def test_jumping_saves_decoding(clips, tmp_path, monkeypatch):
     with VideoFile(path) as video:
         assert len(list(video.frames_at([0.0, 20.0, 40.0, 59.0]))) == 4
     assert 0 < opened[0].num_packets < 200
+
+
+def test_a_video_is_shown_upright(clips, tmp_path):
+    """As phones store it: lying, with a matrix that turns it clockwise when it is shown."""
+    lying = np.zeros((48, 64, 3), np.uint8)
+    lying[:24] = 250  # the upper half, which becomes the right one
+    path = clips.write(tmp_path / 'a.mp4', [lying] * 3, 10)
+    data = path.read_bytes()
+    no_turn = struct.pack('>9i', 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    turn = struct.pack('>9i', 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    head, track = data[:data.index(b'tkhd')], data[data.index(b'tkhd'):]
+    path.write_bytes(head + track.replace(no_turn, turn, 1))
+    with VideoFile(path) as video:
+        picture, = video.frames_at([0.0])
+    assert picture.shape == (64, 48, 3)
+    assert picture[:, :20].max() < 30 and picture[:, 28:].min() > 220
 
 
 def test_a_damaged_part_is_passed_over(clips, tmp_path, caplog):
