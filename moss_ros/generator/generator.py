@@ -19,7 +19,9 @@ from moss_ros.generator.offline import OfflineAnswerer, OfflineOptions
 from moss_ros.generator.query import GenerationSettings, is_stop, OfflineQuery
 from moss_ros.generator.queue_strings import answer_strings
 from moss_ros.generator.turn_lock import TurnLock
-from moss_ros.model import load_model, resolve_checkpoint, SamplingOptions, VideoModel
+from moss_ros.model import (
+    CheckpointError, load_model, ModelConfig, resolve_checkpoint, SamplingOptions, VideoModel,
+)
 from moss_ros.stream import ChatFormat, StreamOptions, StreamSession
 import torch
 
@@ -50,11 +52,7 @@ class Generator:
     def __init__(self, model: VideoModel, chat: ChatFormat, stream_options: StreamOptions,
                  offline_options: OfflineOptions, checkpoint: Path | None = None):
         """Put a model and its tokenizer together; ValueError where they don't belong together."""
-        if model.config.image_token_id != chat.image_id:
-            raise ValueError(
-                f'the model takes token {model.config.image_token_id} for a frame, but <|image|> '
-                f'of {chat.tokenizer_file} is {chat.image_id}; use the tokenizer of the '
-                'checkpoint')
+        _require_match(model.config, chat)
         self.processor = Processor(chat, model.config.vision.image_size)
         self.checkpoint = checkpoint
         self._model = model
@@ -188,16 +186,29 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     - dtype: 'auto', 'float32', 'bfloat16' or 'float16'.
     - attention: 'auto', 'sdpa' or 'flash'. quantization: None, 'int8' or 'int4'.
 
-    Raises CheckpointError or ValueError that names the cause and the way out.
+    Raises CheckpointError for a checkpoint that can't be used, ValueError for the other
+    arguments; the message names the cause and the way out.
     """
     folder = DEMO_CHECKPOINT if checkpoint is None else resolve_checkpoint(checkpoint)
-    chat = ChatFormat(folder / 'tokenizer.json')
-    stream_options = StreamOptions.from_checkpoint(folder)
-    offline_options = OfflineOptions.from_checkpoint(folder)
     # The weights last: what else may be wrong shows in less time.
+    config = ModelConfig.from_folder(folder)
+    try:
+        chat = ChatFormat(folder / 'tokenizer.json')
+        _require_match(config, chat)
+        stream_options = StreamOptions.from_checkpoint(folder)
+        offline_options = OfflineOptions.from_checkpoint(folder)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     model = load_model(folder, device=device, dtype=dtype, attention=attention,
                        quantization=quantization)
     return Generator(model, chat, stream_options, offline_options, folder)
+
+
+def _require_match(config, chat):
+    if config.image_token_id != chat.image_id:
+        raise ValueError(
+            f'the model takes token {config.image_token_id} for a frame, but <|image|> of '
+            f'{chat.tokenizer_file} is {chat.image_id}; use the tokenizer of the checkpoint')
 
 
 def _require_chunk_length(length):

@@ -56,7 +56,30 @@ def test_a_tokenizer_of_another_model_is_refused(checkpoint, tmp_path):
     for token in tokenizer['added_tokens']:
         token['id'] += 3
     (folder / 'tokenizer.json').write_text(json.dumps(tokenizer))
-    with pytest.raises((CheckpointError, ValueError), match='tokenizer'):
+    with pytest.raises(CheckpointError, match='for a frame, but .* use the tokenizer of the'):
+        moss_ros.load_generator(folder)
+
+
+@pytest.mark.parametrize('missing, message', [
+    ('config.json', 'has no config.json, so it is not a checkpoint folder'),
+    ('tokenizer.json', 'a checkpoint folder needs a tokenizer.json'),
+    ('model.safetensors', 'has no weights'),
+])
+def test_a_folder_that_is_not_complete_is_refused(checkpoint, tmp_path, missing, message):
+    folder = tmp_path / 'checkpoint'
+    shutil.copytree(checkpoint, folder)
+    (folder / missing).unlink()
+    with pytest.raises(CheckpointError, match=message):
+        moss_ros.load_generator(folder)
+
+
+def test_bad_settings_of_a_checkpoint_are_refused(checkpoint, tmp_path):
+    folder = tmp_path / 'checkpoint'
+    shutil.copytree(checkpoint, folder)
+    values = json.loads((folder / 'config.json').read_text())
+    values['offline_config']['max_frames'] = -3
+    (folder / 'config.json').write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r'offline_config in .*max_frames is -3'):
         moss_ros.load_generator(folder)
 
 
