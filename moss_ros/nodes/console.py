@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 from moss_ros.nodes.messages import read_event
 from moss_ros.nodes.running import run_node
@@ -74,7 +75,7 @@ class StreamPrinter:
             self._write(note)
             self._end_line()
         elif note and record['prompt_id']:
-            self._line(f'(no answer{note})')
+            self._line(f'(no answer: {record["reason"]})')
 
     def _line(self, text):
         self._end_line()
@@ -196,10 +197,10 @@ def _write_now(text):
     sys.stdout.flush()
 
 
-def main(args=None) -> int:
-    """Run the node until Ctrl-C or SIGTERM; return the exit status."""
-    return run_node(Console, args)
+def main(args=None) -> NoReturn:
+    """Run the node until Ctrl-C or SIGTERM, and end the process."""
+    run_node(Console, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

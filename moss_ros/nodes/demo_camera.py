@@ -7,6 +7,7 @@ nothing of the narrator or the model. Run by `make demo`, the launch files and t
 
 from array import array
 import json
+from typing import NoReturn
 
 from moss_ros.nodes.parameters import CameraSettings, declare_settings, read_settings
 from moss_ros.nodes.running import run_node
@@ -76,10 +77,10 @@ class DemoCamera(Node):
         return message
 
 
-def main(args=None) -> int:
-    """Run the node until Ctrl-C or SIGTERM; return the exit status."""
-    return run_node(DemoCamera, args)
+def main(args=None) -> NoReturn:
+    """Run the node until Ctrl-C or SIGTERM, and end the process."""
+    run_node(DemoCamera, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

@@ -11,9 +11,10 @@ import gc
 import itertools
 import logging
 import time
+from typing import NoReturn
 
 from moss_ros.nodes.conversions import BadImageError, ImageConverter
-from moss_ros.nodes.loading import checkpoint_folder, make_session
+from moss_ros.nodes.loading import make_session
 from moss_ros.nodes.messages import event_json
 from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
 from moss_ros.nodes.running import run_node
@@ -98,10 +99,10 @@ class Narrator(LifecycleNode):
             self.get_logger().error(f'cannot be configured: {error}')
             self._release()
             return TransitionCallbackReturn.FAILURE
-        options = self._session.options
         self.get_logger().info(
-            f'{checkpoint_folder(settings)} loaded in {time.monotonic() - start_s:.1f} s, '
-            f'{options.frame_rate_fps:g} frames/s')
+            f'{settings.checkpoint or "the embedded model"} loaded in '
+            f'{time.monotonic() - start_s:.1f} s, '
+            f'{self._session.options.frame_rate_fps:g} frames/s')
         return super().on_configure(state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -336,10 +337,10 @@ class _RosLog(logging.Handler):
         log(record.getMessage())
 
 
-def main(args=None) -> int:
-    """Run the node until Ctrl-C or SIGTERM; return the exit status."""
-    return run_node(Narrator, args)
+def main(args=None) -> NoReturn:
+    """Run the node until Ctrl-C or SIGTERM, and end the process."""
+    run_node(Narrator, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

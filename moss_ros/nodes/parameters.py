@@ -51,13 +51,19 @@ class NarratorSettings:
     autostart: bool = parameter(
         True, 'Configure and activate by itself; off: a lifecycle manager does it.')
     checkpoint: str = parameter(
-        '', 'Checkpoint folder; empty: the embedded model.')
+        '', 'Checkpoint folder, or its name on the Hugging Face hub; empty: the embedded model.')
     device: str = parameter(
         'auto', 'Where the model runs: auto (a GPU where there is one), cpu, cuda or cuda:N.',
         pattern=_DEVICE, pattern_text='auto, cpu, cuda or cuda:N')
     dtype: str = parameter(
         'auto', 'Number format of the weights; auto: float32 on a CPU, bfloat16 on a GPU.',
         choices=('auto', 'float32', 'bfloat16', 'float16'))
+    attention: str = parameter(
+        'auto', 'Attention kernel; auto: flash-attn where it is installed and can be used.',
+        choices=('auto', 'sdpa', 'flash'))
+    quantization: str = parameter(
+        'none', "Bits of the decoder's weights, for small devices; needs torchao.",
+        choices=('none', 'int8', 'int4'))
     num_threads: int = parameter(
         1, 'CPU threads of the model; more help with large models only.', minimum=1, maximum=256)
     frame_rate: float = parameter(
@@ -161,14 +167,12 @@ def read_settings(node, settings_class):
 
 def refusal(name: str, row: ParameterRow, value) -> str:
     """Return why value is not allowed, quoting it and what is; '' where it is."""
-    # Bounds are checked by rclpy as well, but nan passes there.
+    # rclpy checks the bounds itself, but not every version of it refuses nan.
     is_allowed = not isinstance(value, float) or math.isfinite(value)
     if is_allowed and row.choices:
         is_allowed = value in row.choices
     if is_allowed and row.pattern is not None:
         is_allowed = row.pattern.fullmatch(value) is not None
-    if is_allowed and row.minimum is not None:
-        is_allowed = row.minimum <= value <= row.maximum
     return '' if is_allowed else f'{name} is {value!r}; allowed: {allowed_text(row)}'
 
 

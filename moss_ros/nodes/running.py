@@ -1,12 +1,15 @@
 """
 How a node's process runs and ends: spin until Ctrl-C or SIGTERM, then close within 2 s.
 
-A node class goes in, an exit status comes out. Knows nothing of what the node does. Called by the
-main() of each node.
+A node class goes in, the process ends. Knows nothing of what the node does. Called by the main()
+of each node.
 """
 
+import gc
+import os
 import signal
 import sys
+from typing import NoReturn
 import warnings
 
 import rclpy
@@ -14,46 +17,57 @@ from rclpy.exceptions import (
     InvalidHandle, InvalidParameterTypeException, InvalidParameterValueException,
     ROSInterruptException,
 )
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
 
-def run_node(node_class, args=None) -> int:
+def run_node(node_class, args=None) -> NoReturn:
     """
-    Make a node_class(), spin it until the process is asked to end, and close it.
+    Make a node_class(), spin it until the process is asked to end, close it and end the process.
 
-    Returns 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node cannot be made
-    with the parameters given. The node's close(), where it has one, is called before it is
-    destroyed and must take less than 2 s.
+    The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node
+    cannot be made with the parameters given or a callback raised. The node's close(), where it
+    has one, is called before it is destroyed and must take less than 2 s.
     """
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    node = None
+    node, executor, status = None, None, 1
     try:
         rclpy.init(args=args)
         node = node_class()
-        rclpy.spin(node)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException):
-        pass
-    except rclpy_implementation.RCLError:
-        # A signal while a node is being made or publishes: its context is gone under it.
-        if rclpy.ok():
-            raise
+        status = 0
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f'{node_class.__name__}: {error}', file=sys.stderr)
-        return 1
+    except Exception as error:
+        # A signal while a node is being made or publishes: its context is gone under it.
+        status = int(not isinstance(error, rclpy_implementation.RCLError) or rclpy.ok())
+        if status:
+            sys.excepthook(*sys.exc_info())
     finally:
         # A second signal, such as Ctrl-C sent to the whole group, must not break the closing.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A callback that the signal overtook is never run; Python would warn of that.
         warnings.filterwarnings('ignore', message='coroutine .* was never awaited')
-        _close(node)
-    return 0
+        _close(node, executor)
+        # Peers hear of the end when the last reference to the node is gone.
+        del node, executor
+        gc.collect()
+    # Everything is closed: taking torch apart would cost a second or two on top, and crashes
+    # where a thread is still in it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
-def _close(node):
+def _close(node, executor):
+    if executor is not None:
+        executor.shutdown(timeout_sec=0.1)
     if node is not None:
         if hasattr(node, 'close'):
             node.close()

@@ -1,0 +1,45 @@
+"""Start a narrator on a camera's images."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+
+def generate_launch_description():
+    """Return the narrator with its arguments."""
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=PathJoinSubstitution(
+                [FindPackageShare('moss_ros'), 'config', 'narrator.yaml']),
+            description='YAML file with the parameters of the narrator.'),
+        DeclareLaunchArgument(
+            'namespace', default_value='',
+            description='Namespace of the node and its relative topics.'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='false', choices=['true', 'false'],
+            description='Take the time from /clock, as for a bag or a simulator.'),
+        DeclareLaunchArgument(
+            'image', default_value='image',
+            description='Topic of the camera, such as /camera/image_raw.'),
+        DeclareLaunchArgument(
+            'prompt', default_value='prompt',
+            description='Topic of the prompts.'),
+        DeclareLaunchArgument(
+            'log_level', default_value='info',
+            description='Least severity that is logged: debug, info, warn or error.'),
+        Node(
+            package='moss_ros', executable='narrator', name='narrator',
+            namespace=LaunchConfiguration('namespace'), output='screen', emulate_tty=True,
+            parameters=[
+                LaunchConfiguration('params_file'),
+                {'use_sim_time': LaunchConfiguration('use_sim_time')},
+            ],
+            remappings=[
+                ('image', LaunchConfiguration('image')),
+                ('prompt', LaunchConfiguration('prompt')),
+            ],
+            arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')]),
+    ])

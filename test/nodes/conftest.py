@@ -1,0 +1,184 @@
+"""What the node tests share: ROS, a listener, processes, checkpoints."""
+
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
+from moss_ros.nodes.messages import read_event
+from moss_ros.training.architecture import demo_config
+from moss_ros.training.vocabulary import write_tokenizer
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Bool, String
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Host:
+    """Spins nodes of this process in the test's thread, until something is true."""
+
+    def __init__(self):
+        self._executor = SingleThreadedExecutor()
+        self._nodes = []
+
+    def add(self, node):
+        self._executor.add_node(node)
+        self._nodes.append(node)
+        return node
+
+    def until(self, is_true, timeout_s: float = 30.0, what: str = ''):
+        """Spin until is_true() gives something true, and return that; fail after timeout_s."""
+        end_s = time.monotonic() + timeout_s
+        while not (result := is_true()):
+            if time.monotonic() > end_s:
+                pytest.fail(f'not within {timeout_s:g} s: {what or is_true}')
+            self._executor.spin_once(timeout_sec=0.05)
+        return result
+
+    def call(self, client, request, timeout_s: float = 30.0):
+        """Call a service and return its response."""
+        self.until(client.service_is_ready, timeout_s, f'service {client.srv_name}')
+        future = client.call_async(request)
+        self.until(future.done, timeout_s, f'response of {client.srv_name}')
+        return future.result()
+
+    def close(self):
+        for node in self._nodes:
+            if hasattr(node, 'close'):
+                node.close()
+            self._executor.remove_node(node)
+            node.destroy_node()
+        self._executor.shutdown()
+
+
+class Listener(Node):
+    """Keeps everything that a narrator named 'narrator' publishes."""
+
+    def __init__(self):
+        super().__init__('listener')
+        self.events, self.tokens, self.silence, self.narration = [], [], [], []
+        self.prompts = self.create_publisher(String, 'prompt', QoSProfile(depth=10))
+        in_order = QoSProfile(depth=1000)
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        for message_type, topic, kept, qos in (
+                (String, 'tokens', self.tokens, in_order),
+                (Bool, 'silence', self.silence, latched),
+                (String, 'narration', self.narration, in_order)):
+            self.create_subscription(
+                message_type, f'narrator/{topic}',
+                lambda message, kept=kept: kept.append(message.data), qos)
+        self.create_subscription(
+            String, 'narrator/events',
+            lambda message: self.events.append(read_event(message.data)), in_order)
+
+    def of_type(self, kind: str) -> list[dict]:
+        return [record for record in self.events if record['type'] == kind]
+
+    def ask(self, text: str) -> None:
+        self.prompts.publish(String(data=text))
+
+
+class Process:
+    """A node in a process of its own, its output in a file."""
+
+    def __init__(self, module: str, output: Path, ros_arguments=(), **options):
+        self._output = output
+        with output.open('w') as file:
+            self.popen = subprocess.Popen(
+                [sys.executable, '-m', module,
+                 *(['--ros-args', *ros_arguments] if ros_arguments else [])],
+                cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, text=True, **options)
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def end(self, number=signal.SIGINT, timeout_s: float = 2.0) -> float:
+        """Send a signal, and return the seconds it took to end; fail after timeout_s."""
+        start_s = time.monotonic()
+        self.popen.send_signal(number)
+        try:
+            self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f'still alive {timeout_s:g} s after {number!r}:\n{self.output}')
+        return time.monotonic() - start_s
+
+    def kill(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
+
+
+@pytest.fixture
+def ros():
+    """Initialise rclpy for one test."""
+    rclpy.init(args=[])
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def host(ros):
+    """Return a Host, closed after the test."""
+    host = Host()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def listener(host):
+    """Return a Listener that the host spins."""
+    return host.add(Listener())
+
+
+@pytest.fixture
+def start_process(tmp_path):
+    """Return a function that starts a node's process; all are ended after the test."""
+    processes = []
+
+    def start(module, *ros_arguments, **options):
+        output = tmp_path / f'{len(processes)}_{module}.log'
+        processes.append(
+            Process(f'moss_ros.nodes.{module}', output, ros_arguments, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.popen.poll() is None:
+            process.popen.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.popen.wait(5.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope='session')
+def babbling_checkpoint(tmp_path_factory):
+    """Return a folder with random weights that never chooses silence."""
+    folder = tmp_path_factory.mktemp('babbling')
+    config = demo_config(write_tokenizer(folder))
+    config['stream_config']['silence_logit_bias'] = -100.0
+    (folder / 'config.json').write_text(json.dumps(config))
+    model = VideoModel(ModelConfig.from_dict(config))
+    initialise(model, torch.Generator().manual_seed(5))
+    save_model(model.eval(), folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def trained_checkpoint():
+    """Return the folder of the embedded model."""
+    folder = Path(os.environ.get('MOSS_ROS_TEST_CHECKPOINT', DEMO_CHECKPOINT))
+    assert (folder / 'model.safetensors').is_file(), f'no weights in {folder}: make train'
+    return folder

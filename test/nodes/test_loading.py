@@ -1,0 +1,49 @@
+"""From parameters to a session: the checkpoint's own settings, and what overrides them."""
+
+from dataclasses import replace
+
+from moss_ros.model import CheckpointError, SamplingOptions
+from moss_ros.nodes.loading import make_session, stream_options
+from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.stream import StreamOptions
+import pytest
+import torch
+
+
+def test_by_default_all_options_are_the_checkpoints(babbling_checkpoint):
+    own = StreamOptions.from_checkpoint(babbling_checkpoint)
+    assert stream_options(babbling_checkpoint, NarratorSettings()) == own
+
+
+def test_what_is_given_overrides_the_checkpoint(babbling_checkpoint):
+    settings = NarratorSettings(
+        frame_rate=4.0, system_prompt='Watch.', seed=9, max_tokens_between_frames=7,
+        sampling='random', temperature=0.5, top_k=3, top_p=0.9, repetition_penalty=1.2)
+    own = StreamOptions.from_checkpoint(babbling_checkpoint)
+    assert stream_options(babbling_checkpoint, settings) == replace(
+        own, frame_rate_fps=4.0, system_prompt='Watch.', seed=9, max_tokens_between_frames=7,
+        sampling=SamplingOptions(True, 0.5, 3, 0.9, 1.2))
+
+
+def test_greedy_overrides_only_the_choice(babbling_checkpoint):
+    settings = NarratorSettings(sampling='greedy', top_k=0)
+    assert stream_options(babbling_checkpoint, settings).sampling == SamplingOptions(do_sample=False, top_k=0)
+
+
+def test_a_session_is_warm_and_new(babbling_checkpoint):
+    session = make_session(NarratorSettings(checkpoint=str(babbling_checkpoint), device='cpu'))
+    assert not session.has_work
+    assert session.context.num_frames == 0
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    folder = tmp_path / 'nowhere'
+    with pytest.raises((CheckpointError, ValueError), match=str(folder)):
+        make_session(NarratorSettings(checkpoint=str(folder)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without a GPU')
+def test_a_gpu_that_is_not_there_is_named(babbling_checkpoint):
+    settings = NarratorSettings(checkpoint=str(babbling_checkpoint), device='cuda:1')
+    with pytest.raises(ValueError, match="'cuda:1', but torch sees 0 GPUs"):
+        make_session(settings)
