@@ -102,14 +102,16 @@ def _group_size(num_columns):
 
 
 def _torchao(module):
-    # It warns of binaries for machines that this one is not; none of them is used here.
-    logger = logging.getLogger('torchao')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    # It warns of binaries for other machines and of its own use of torch; neither is of use here.
+    loggers = [logging.getLogger(name) for name in ('torchao', 'torch.utils._pytree')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         return import_module(f'torchao.{module}')
     except ImportError as error:
         raise ValueError(f'quantization needs torchao, which can not be imported ({error}): '
                          f'{_INSTALL}') from error
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
