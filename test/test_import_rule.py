@@ -15,8 +15,10 @@ ALLOWED_PARTS = {
     'model': {'model'},
     'stream': {'model', 'stream'},
     'generator': {'checkpoints', 'generator', 'model', 'stream'},
+    'remote': {'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
-    'nodes': {'', 'checkpoints', 'generator', 'model', 'nodes', 'stream', 'training'},
+    'nodes': {
+        '', 'checkpoints', 'generator', 'model', 'nodes', 'remote', 'stream', 'training'},
     'bag': {'', 'bag', 'checkpoints', 'generator', 'model', 'stream', 'training'},
 }
 ROS_MODULES = re.compile(

@@ -45,12 +45,13 @@ class TokenEvent(Event):
     """
     The next piece of a narration: whole characters, never empty.
 
-    token_id is the token that completed the piece. A token that only begins a character has no
-    event. The texts of a narration's token events, put together, are the narration's text.
+    token_id is the token that completed the piece, None where a remote model tells only text. A
+    token that only begins a character has no event. The texts of a narration's token events, put
+    together, are the narration's text.
     """
 
     text: str
-    token_id: int
+    token_id: int | None
     narration_id: int
     prompt_id: str | None = None
 

@@ -64,12 +64,15 @@ class Mailbox:
             self._prompts.append(prompt)
         self._notify()
 
-    def drain(self) -> tuple[list[Prompt], list[Frame]]:
-        """Take out everything: all prompts and all frames, oldest first."""
+    def drain(self, max_frames: int | None = None) -> tuple[list[Prompt], list[Frame]]:
+        """Take out all prompts and all frames, at most max_frames of them; oldest first."""
         with self._lock:
-            prompts, frames = list(self._prompts), list(self._frames)
+            prompts = list(self._prompts)
             self._prompts.clear()
-            self._frames.clear()
+            num_frames = len(self._frames)
+            if max_frames is not None:
+                num_frames = min(num_frames, max_frames)
+            frames = [self._frames.popleft() for _ in range(num_frames)]
         return prompts, frames
 
     def attach(self, condition: threading.Condition) -> None:

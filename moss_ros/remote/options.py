@@ -1,0 +1,81 @@
+"""
+The settings of a remote model: whose code is run, by which Python, and what bounds it.
+
+Plain checked data. Made by the nodes, read by the rest of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import math
+from pathlib import Path
+import sys
+
+FRAME_KINDS = ('image', 'image_seconds')
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """
+    Validated settings; __post_init__ raises ValueError that quotes the value.
+
+    - checkpoint: folder whose own code is run.
+    - trust_remote_code: must be True; that code may do all that the user may do.
+    - python: interpreter of the environment that the code was written for.
+    - frames: the image queue gets PIL images, or (image, seconds since the first) pairs.
+    - frame_rate_fps: frames a second, by message stamp, that the model expects.
+    - device, dtype, num_threads, seed: how transformers loads and runs it; 'auto' is a GPU and
+      bfloat16 where there is one, else float32 on the CPU.
+    - generate_kwargs: keyword arguments of real_time_generate.
+    - max_round_tokens, max_tokens_between_frames: text strings in one round, and in a row
+      without a frame being taken (0: any number), that end a narration as LIMIT.
+    - silence_timeout_s: a narration without a string for so long has ended, without a silence;
+      the published consumer waits as long.
+    - answer_timeout_s: for so long an answer may take to begin, and talk to go on beyond a limit.
+    - frame_timeout_s: a model that leaves a frame for so long has hung.
+    - load_timeout_s: for so long loading may take.
+    - stop_grace_s: for so long a stop may take before the process is killed.
+    """
+
+    checkpoint: Path
+    trust_remote_code: bool = False
+    python: str = sys.executable
+    frames: str = 'image'
+    frame_rate_fps: float = 1.0
+    device: str = 'auto'
+    dtype: str = 'auto'
+    num_threads: int = 1
+    seed: int = 0
+    generate_kwargs: Mapping[str, object] = field(default_factory=dict)
+    max_round_tokens: int = 1024
+    max_tokens_between_frames: int = 0
+    silence_timeout_s: float = 5.0
+    answer_timeout_s: float = 30.0
+    frame_timeout_s: float = 60.0
+    load_timeout_s: float = 600.0
+    stop_grace_s: float = 1.0
+
+    def __post_init__(self):
+        if self.trust_remote_code is not True:
+            raise ValueError(
+                f'trust_remote_code is {self.trust_remote_code!r}, but a remote model runs the '
+                f'Python code that lies in {self.checkpoint}, with all your rights; set it to '
+                'true if you trust that code')
+        if not (Path(self.checkpoint) / 'config.json').is_file():
+            raise ValueError(
+                f'{self.checkpoint} is no checkpoint folder: it has no config.json')
+        if self.frames not in FRAME_KINDS:
+            raise ValueError(f'frames must be one of {FRAME_KINDS}, not {self.frames!r}')
+        if not self.python:
+            raise ValueError("python must name an interpreter, not ''")
+        for name in ('frame_rate_fps', 'silence_timeout_s', 'answer_timeout_s',
+                     'frame_timeout_s', 'load_timeout_s', 'stop_grace_s'):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value <= 0:
+                raise ValueError(f'{name} must be a number above 0, not {value!r}')
+        for name, minimum in (('max_round_tokens', 1), ('max_tokens_between_frames', 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < minimum:
+                raise ValueError(
+                    f'{name} must be a whole number of at least {minimum}, not {value!r}')

@@ -1,0 +1,280 @@
+"""
+One live stream of a remote model: what StreamSession is to a model of this package.
+
+Brings frames and prompts to the process, and its strings to the interpreter. Has no thread of
+its own. Made by the node, run by RemoteWorker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+import math
+import threading
+import time
+
+from moss_ros.remote.errors import RemoteError
+from moss_ros.remote.frame_ring import FrameRing
+from moss_ros.remote.interpreter import StringInterpreter
+from moss_ros.remote.options import RemoteOptions
+from moss_ros.remote.process import RemoteProcess
+from moss_ros.stream import ErrorEvent, Event, Frame, Prompt, SessionState
+
+# Frames that the model has not taken yet. The others wait where the oldest are dropped.
+_NUM_SLOTS = 4
+# A picture of 4096 x 4096 and more; unused memory is not taken up.
+_SLOT_NBYTES = 64 << 20
+# Strings that the model may be ahead of what was heard; one when speech is paced.
+_MAX_AHEAD = 32
+# How often a process that says nothing is looked after, in seconds.
+_LOOK_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A frame that the model has not taken yet."""
+
+    stamp_ns: int
+    received_ns: int
+    sent_s: float
+
+
+class RemoteSession:
+    """
+    Owns the process with the model, and at most one stream in it.
+
+    load(), reset() and close() may be called by the owner while no worker runs; all else is for
+    the worker's thread. condition is notified when there is something to do.
+    """
+
+    def __init__(self, options: RemoteOptions):
+        """Set up, without starting anything; OSError where there is no shared memory."""
+        self.condition = threading.Condition()
+        self._options = options
+        self._ring = FrameRing(_NUM_SLOTS, _SLOT_NBYTES)
+        self._interpreter = StringInterpreter(options)
+        self._process: RemoteProcess | None = None
+        self._run_id = 0
+        self._is_running = False
+        self._begin_run()
+
+    @property
+    def options(self) -> RemoteOptions:
+        """Settings that the session was made with."""
+        return self._options
+
+    @property
+    def state(self) -> SessionState:
+        """Whether something is being said."""
+        return self._interpreter.state
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Header time of the newest frame that the model took, None before the first."""
+        return self._interpreter.newest_stamp_ns
+
+    @property
+    def newest_received_ns(self) -> int | None:
+        """Monotonic time of arrival of that frame, None before the first."""
+        return self._interpreter.newest_received_ns
+
+    @property
+    def num_free_slots(self) -> int:
+        """Frames that may be added."""
+        return _NUM_SLOTS - len(self._sent)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether a prompt was handed over whose round has not begun."""
+        return self._interpreter.has_prompts
+
+    def load(self, is_cancelled: Callable[[], bool] = lambda: False) -> bool:
+        """
+        Start the process where there is none; block until the model is loaded.
+
+        Returns whether it is: False where is_cancelled() became true, which is looked at whenever
+        condition is notified. RemoteError where it fails, or load_timeout_s have passed.
+        """
+        if self._process is not None:
+            return True
+        end_s = time.monotonic() + self._options.load_timeout_s
+        process = RemoteProcess(self._options, self._ring, self.condition)
+        try:
+            with self.condition:
+                while not (process.has_reports or process.is_over or is_cancelled()):
+                    if time.monotonic() > end_s:
+                        raise RemoteError(process.described(
+                            f'has not loaded {self._options.checkpoint} within '
+                            f'{self._options.load_timeout_s:g} s'))
+                    self.condition.wait(_LOOK_PERIOD_S)
+                    process.look()
+            if not process.has_reports:
+                if is_cancelled():
+                    return False
+                raise RemoteError(process.end_message())
+            report = process.take_report()
+            if report['type'] != 'loaded':
+                raise RemoteError(
+                    f'the code of {self._options.checkpoint} cannot be loaded by '
+                    f'{self._options.python}: {report.get("message")}', report.get('details', ''))
+            self._process, process = process, None
+            return True
+        finally:
+            if process is not None:
+                process.kill()
+
+    def open(self, max_tokens_per_s: float) -> list[Event]:
+        """Begin a stream in a process that is loaded; return the first events."""
+        self.reset()
+        self._begin_run()
+        options = self._options
+        self._process.send(
+            'start', run_id=self._run_id, has_seconds=options.frames == 'image_seconds',
+            max_ahead=1 if max_tokens_per_s else _MAX_AHEAD, kwargs=dict(options.generate_kwargs))
+        self._is_running = True
+        return self._interpreter.open()
+
+    def add_frame(self, frame: Frame) -> list[Event]:
+        """Hand a frame to the model, into a free slot; return an error where it is too large."""
+        if not self._ring.fits(frame.image):
+            height, width = frame.image.shape[:2]
+            is_first, self._has_large_frame = not self._has_large_frame, True
+            return [] if not is_first else [ErrorEvent(
+                stamp_ns=frame.stamp_ns, received_ns=frame.received_ns,
+                message=f'images of {width} x {height} px are not shown to the remote model: '
+                f'they take more than {_SLOT_NBYTES} bytes; have the camera resize them')]
+        if self._first_stamp_ns is None:
+            self._first_stamp_ns = frame.stamp_ns
+        slot = self._num_sent % _NUM_SLOTS
+        self._ring.write(slot, frame.image)
+        height, width = frame.image.shape[:2]
+        self._process.send('frame', slot=slot, width=width, height=height,
+                           seconds=(frame.stamp_ns - self._first_stamp_ns) / 1e9)
+        self._num_sent += 1
+        self._sent.append(_Sent(frame.stamp_ns, frame.received_ns, time.monotonic()))
+        return []
+
+    def add_prompt(self, prompt: Prompt) -> None:
+        """Hand a prompt to the model."""
+        self._process.send('prompt', text=prompt.text)
+        self._interpreter.add_prompt(prompt, time.monotonic())
+
+    @property
+    def has_string(self) -> bool:
+        """Whether the next thing to hear is a string of the model."""
+        report = self._process.next_report()
+        return report is not None and report.get('type') == 'string'
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until hear() has something to do if nothing comes in."""
+        self._process.look()
+        if self._process.has_reports or self._process.is_over:
+            return 0.0
+        deadline_s = self._interpreter.deadline_s
+        if self._sent:
+            deadline_s = min(deadline_s, self._frame_deadline_s)
+        return min(max(0.0, deadline_s - now_s), _LOOK_PERIOD_S)
+
+    def hear(self, now_s: float) -> list[Event]:
+        """
+        Take in one report, or see what is over because none came.
+
+        RemoteError where the process has ended, hangs, or does what the protocol does not allow.
+        """
+        if not self._process.has_reports:
+            if self._process.is_over:
+                raise RemoteError(self._process.end_message())
+            if self._sent and now_s >= self._frame_deadline_s:
+                raise RemoteError(self._process.described(
+                    f'has left a frame for {self._options.frame_timeout_s:g} s'))
+            return self._interpreter.check(now_s)
+        report = self._process.take_report()
+        try:
+            return self._hear_report(report, now_s)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RemoteError(self._process.described(
+                f'reports what is not understood ({error!r} in {str(report)[:200]})')) from error
+
+    def interrupt(self) -> list[Event]:
+        """End what is being said, for whoever listens; the model can't be told."""
+        return self._interpreter.stop(time.monotonic())
+
+    def end(self) -> list[Event]:
+        """
+        End the stream and keep the model; what was being said has ended.
+
+        A process that has not followed within stop_grace_s is killed: it is loaded anew when the
+        next stream begins.
+        """
+        events = self._interpreter.stop(time.monotonic())
+        if self._process is not None and self._is_running and not self._has_ended_run():
+            self.kill()
+        self._is_running = False
+        return events
+
+    def reset(self) -> None:
+        """Forget the stream that has ended."""
+        self._interpreter.reset()
+
+    def kill(self) -> None:
+        """Kill the process; the next stream loads the model anew."""
+        process, self._process = self._process, None
+        self._is_running = False
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Kill the process and free the memory."""
+        self.kill()
+        self._ring.close()
+
+    def _begin_run(self):
+        self._run_id += 1
+        self._sent: deque[_Sent] = deque()
+        self._num_sent = 0
+        self._first_stamp_ns: int | None = None
+        self._taken_s = -math.inf
+        self._has_large_frame = False
+
+    @property
+    def _frame_deadline_s(self):
+        """When the model must have taken a frame, while there is one."""
+        return max(self._taken_s, self._sent[0].sent_s) + self._options.frame_timeout_s
+
+    def _hear_report(self, report, now_s):
+        if report['run_id'] != self._run_id:
+            return []
+        kind = report['type']
+        if kind == 'ended':
+            raise RemoteError(self._process.described(
+                f'has ended the stream: {report["message"]}'), report['details'])
+        self._take_frames(report['num_taken'], now_s)
+        if kind != 'string':
+            return []
+        self._process.send('allow', count=1)
+        return self._interpreter.hear(report['text'], now_s)
+
+    def _take_frames(self, num_taken, now_s):
+        while self._sent and self._num_sent - len(self._sent) < num_taken:
+            sent = self._sent.popleft()
+            self._taken_s = now_s
+            self._interpreter.take_frame(sent.stamp_ns, sent.received_ns)
+
+    def _has_ended_run(self):
+        """Stop the stream in the process; return whether it followed in time."""
+        end_s = time.monotonic() + self._options.stop_grace_s
+        try:
+            self._process.send('stop')
+        except RemoteError:
+            return False
+        while True:
+            with self.condition:
+                while not self._process.has_reports:
+                    left_s = end_s - time.monotonic()
+                    if left_s <= 0 or self._process.is_over:
+                        return False
+                    self.condition.wait(left_s)
+            report = self._process.take_report()
+            if report.get('type') == 'ended' and report.get('run_id') == self._run_id:
+                return True

@@ -1,0 +1,324 @@
+"""
+The thread that serves a remote model: what EngineWorker is to a model of this package.
+
+Moves frames and prompts from a mailbox to the session, and what it hears to a callback. Sleeps
+on a condition whenever nothing is to be done, and never hears more in a second than a node can
+publish. Knows neither ROS nor the process. Nodes own it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+import logging
+import math
+import threading
+import time
+import traceback
+
+from moss_ros.remote.errors import RemoteError
+from moss_ros.remote.session import RemoteSession
+from moss_ros.stream import ErrorEvent, Event, Mailbox, SessionState, WorkerState
+
+_LOGGER = logging.getLogger(__name__)
+
+# More than any hardware that is sold says in a second; at most so many reports in a row.
+_MAX_REPORTS_PER_S = 400
+_MAX_BURST = 8
+
+
+class RemoteChannel:
+    """The stream that the worker serves: its mailbox, and who hears of its events."""
+
+    def __init__(self, worker: RemoteWorker, session: RemoteSession, mailbox: Mailbox,
+                 on_event: Callable[[Event], None], max_tokens_per_s: float):
+        self._worker = worker
+        self._session = session
+        self._mailbox = mailbox
+        self._on_event = on_event
+        self._max_tokens_per_s = max_tokens_per_s
+        self._next_token_s = 0.0  # by time.monotonic()
+        self._next_report_s = 0.0
+        self._is_closed = False
+        self._has_failed_delivery = False
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where frames and prompts go in."""
+        return self._mailbox
+
+    def request_interrupt(self) -> Future:
+        """
+        End what is being said; the stream goes on. Does not block.
+
+        The model can't be told: what it still says of it is left out. Any thread may call. The
+        future is done once the events are out; it is cancelled where the worker stops first.
+        RuntimeError where the worker doesn't run.
+        """
+        return self._worker.call(lambda: self._deliver(self._session.interrupt()))
+
+    def request_reset(self) -> Future:
+        """
+        Forget the stream and what waits in the mailbox; as request_interrupt otherwise.
+
+        The model is asked to stop, and started again.
+        """
+        return self._worker.call(self._reset)
+
+    def close(self) -> None:
+        """Deliver nothing any more. Any thread may call; does not block."""
+        self._worker._remove(self)
+
+    def _reset(self):
+        self._deliver(self._session.end())
+        self._mailbox.drain()
+        self._begin()
+
+    def _begin(self):
+        """Load the model where it is not, and begin a stream."""
+        if self._session.load(self._worker._is_ending):
+            self._next_token_s = 0.0
+            self._deliver(self._session.open(self._max_tokens_per_s))
+
+    def _wait_s(self, now_s):
+        """Seconds until there is something to do, 0 if now; an upper bound."""
+        if self._mailbox.has_prompts \
+                or (self._mailbox.has_frames and self._session.num_free_slots):
+            return 0.0
+        return max(self._session.wait_s(now_s), self._pause_s(now_s))
+
+    def _pause_s(self, now_s):
+        """Seconds for which nothing may be heard."""
+        pause_s = self._next_report_s - now_s
+        # A prompt interrupts at once: what is said before it is taken in need not be paced.
+        if self._session.has_string and self._session.state is SessionState.SPEAKING \
+                and not self._session.has_prompts:
+            pause_s = max(pause_s, self._next_token_s - now_s)
+        return max(0.0, pause_s)
+
+    def _serve(self):
+        """Hand over what waits, and hear what came."""
+        # Other frames stay in the mailbox, which drops the oldest and counts them.
+        prompts, frames = self._mailbox.drain(self._session.num_free_slots)
+        for prompt in prompts:
+            self._session.add_prompt(prompt)
+        for frame in frames:
+            self._deliver(self._session.add_frame(frame))
+        for _ in range(_MAX_BURST):
+            now_s = time.monotonic()
+            if self._pause_s(now_s) > 0 or self._session.wait_s(now_s) > 0:
+                break
+            is_string = self._session.has_string
+            self._deliver(self._session.hear(now_s))
+            if is_string and self._max_tokens_per_s:
+                self._next_token_s = now_s + 1 / self._max_tokens_per_s
+        else:
+            self._next_report_s = now_s + _MAX_BURST / _MAX_REPORTS_PER_S
+
+    def _deliver(self, events):
+        for event in events:
+            if self._is_closed:
+                return
+            try:
+                self._on_event(event)
+            except Exception as error:
+                self._report_failed_delivery(event, error)
+
+    def _report_failed_delivery(self, event, error):
+        if self._has_failed_delivery:  # the traceback once, not thirty times a second
+            _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
+            return
+        self._has_failed_delivery = True
+        _LOGGER.exception('on_event raised for %r', event)
+        if not isinstance(event, ErrorEvent):
+            self._deliver([ErrorEvent(
+                stamp_ns=event.stamp_ns, received_ns=event.received_ns,
+                message=f'on_event raised {error!r} for a {type(event).__name__}; the stream '
+                        'goes on without it',
+                traceback=traceback.format_exc())])
+
+    def _fail(self, message, details):
+        """Report that the model failed; what was being said has ended."""
+        session = self._session
+        self._deliver([*session.interrupt(), ErrorEvent(
+            stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
+            message=message, traceback=details)])
+
+
+class RemoteWorker:
+    """
+    Owns the thread that drives one RemoteSession.
+
+    All methods may be called from any thread; none blocks but stop() and close(). A model that
+    fails is reported and leaves the worker FAILED: start() loads it anew, in the worker's thread.
+    When to do so is for the owner to decide.
+    """
+
+    def __init__(self, session: RemoteSession):
+        self._session = session
+        self._condition = session.condition  # guards all below; the mailbox notifies it
+        self._channel: RemoteChannel | None = None
+        self._calls: deque[tuple[Callable, Future]] = deque()
+        self._state = WorkerState.STOPPED
+        self._is_stop_wanted = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> WorkerState:
+        """RUNNING from start() until the thread ends, also while the model is loaded."""
+        return self._state
+
+    def open_channel(self, session: RemoteSession, mailbox: Mailbox,
+                     on_event: Callable[[Event], None],
+                     max_tokens_per_s: float = 0.0) -> RemoteChannel:
+        """
+        Serve the session with what comes into mailbox, from the next start() on.
+
+        on_event is called with each event on the worker's thread and must not block.
+        max_tokens_per_s paces speaking: the model is held up; 0 is as fast as it goes. Raises
+        ValueError for another session, a second channel, and a negative pace.
+        """
+        if not math.isfinite(max_tokens_per_s) or max_tokens_per_s < 0:
+            raise ValueError('max_tokens_per_s must be a number above 0, or 0 for no pacing, '
+                             f'not {max_tokens_per_s!r}')
+        channel = RemoteChannel(self, session, mailbox, on_event, max_tokens_per_s)
+        with self._condition:
+            if session is not self._session or self._channel is not None:
+                raise ValueError('a remote worker has one channel, for the session that it was '
+                                 'made with; close that one first')
+            if self._state is WorkerState.RUNNING:
+                raise ValueError('the worker runs; open the channel before start()')
+            self._channel = channel
+        mailbox.attach(self._condition)
+        return channel
+
+    def call(self, function: Callable[[], object]) -> Future:
+        """
+        Run function on the worker's thread; the future gets what it returns.
+
+        It is cancelled where the worker stops first. RuntimeError where the worker does not run.
+        """
+        future: Future = Future()
+        with self._condition:
+            if self._state is not WorkerState.RUNNING or self._is_stop_wanted:
+                raise RuntimeError(f'the worker is {self._state.value}; start() it first')
+            self._calls.append((function, future))
+            self._condition.notify_all()
+        return future
+
+    def start(self) -> None:
+        """
+        Start the thread; nothing happens where it runs already.
+
+        RuntimeError where there is no channel, or an earlier thread has not ended.
+        """
+        with self._condition:
+            if self._state is WorkerState.RUNNING and not self._is_stop_wanted:
+                return
+            thread = self._thread
+        if thread is not None and self._state is WorkerState.FAILED:
+            thread.join(timeout=2.0)
+        with self._condition:
+            if self._thread is not None and self._thread.is_alive():
+                raise RuntimeError("the worker's thread has not ended; stop() it again and see "
+                                   'that it returns True')
+            if self._channel is None:
+                raise RuntimeError('the worker has nothing to serve; open_channel() first')
+            self._is_stop_wanted = False
+            self._state = WorkerState.RUNNING
+            self._thread = threading.Thread(
+                target=self._run, args=(self._channel,), name='moss-remote-worker', daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """
+        End the stream and the thread; block until it has ended, at most timeout_s.
+
+        Returns whether no thread runs any more. What was being said is reported as STOPPED. The
+        model stays loaded, unless it doesn't end its stream within stop_grace_s: then its process
+        is killed. Called by on_event, it does not wait and returns False.
+        """
+        with self._condition:
+            thread = self._thread
+            if thread is None:
+                self._state = WorkerState.STOPPED
+                return True
+            self._is_stop_wanted = True
+            self._condition.notify_all()
+        if thread is threading.current_thread():
+            return False
+        thread.join(timeout_s)
+        if thread.is_alive():
+            return False
+        with self._condition:
+            if self._thread is thread:
+                self._thread = None
+                self._state = WorkerState.STOPPED
+        return True
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Stop, as stop() does, and close the channel; the session stays."""
+        has_ended = self.stop(timeout_s)
+        if self._channel is not None:
+            self._channel.close()
+        return has_ended
+
+    def _is_ending(self):
+        return self._is_stop_wanted
+
+    def _remove(self, channel):
+        with self._condition:
+            channel._is_closed = True
+            if self._channel is channel:
+                self._channel = None
+        channel._mailbox.attach(threading.Condition())
+
+    def _run(self, channel):
+        try:
+            channel._begin()
+            while (call := self._next_call(channel)) is not None:
+                function, future = call
+                if future is None:
+                    function()
+                elif future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(function())
+                    except BaseException as error:
+                        future.set_exception(error)
+                        raise
+            channel._deliver(self._session.end())
+        except BaseException as error:  # a thread that dies of anything must say so
+            self._end_failed(channel, error)
+        else:
+            self._cancel_calls()
+            self._state = WorkerState.STOPPED
+
+    def _next_call(self, channel):
+        """Wait for the next thing to do; return (function, its future if any), None to stop."""
+        with self._condition:
+            while not self._is_stop_wanted:
+                if self._calls:
+                    return self._calls.popleft()
+                wait_s = channel._wait_s(time.monotonic())
+                if wait_s <= 0:
+                    return channel._serve, None
+                self._condition.wait(wait_s)
+        return None
+
+    def _end_failed(self, channel, error):
+        is_remote = isinstance(error, RemoteError)
+        message = str(error) if is_remote else f'the remote backend failed: {error!r}'
+        details = error.details if is_remote else traceback.format_exc()
+        _LOGGER.error('%s\n%s', message, details)
+        # Whatever it was, a fresh process is the state that is known.
+        self._session.kill()
+        channel._fail(message, details)
+        self._cancel_calls()
+        self._state = WorkerState.FAILED
+
+    def _cancel_calls(self):
+        with self._condition:
+            calls, self._calls = self._calls, deque()
+        for _, future in calls:
+            future.cancel()

@@ -1,0 +1,195 @@
+"""From strings to events: rounds, prompts, limits and what time ends; no process."""
+
+from itertools import count
+
+from moss_ros.remote import RemoteError, RemoteOptions
+from moss_ros.remote.interpreter import StringInterpreter
+from moss_ros.stream import (
+    EndReason, ErrorEvent, NarrationEvent, Prompt, PromptEvent, SessionState, SilenceEvent,
+    StateEvent, TokenEvent,
+)
+import pytest
+
+
+class Listener:
+    """An interpreter, and the time of the test."""
+
+    def __init__(self, folder, **options):
+        (folder / 'config.json').write_text('{}')
+        self.interpreter = StringInterpreter(
+            RemoteOptions(folder, trust_remote_code=True, **options))
+        self.now_s = 100.0
+        self._numbers = count(1)
+
+    def hear(self, *strings):
+        return [event for string in strings for event in self.interpreter.hear(
+            string, self.now_s)]
+
+    def ask(self, text='Where?'):
+        prompt = Prompt(text, f'p{next(self._numbers)}')
+        self.interpreter.add_prompt(prompt, self.now_s)
+        return prompt.prompt_id
+
+    def pass_time(self, seconds):
+        self.now_s += seconds
+        return self.interpreter.check(self.now_s)
+
+
+@pytest.fixture
+def listener(tmp_path):
+    return lambda **options: Listener(tmp_path, **options)
+
+
+def kinds(events):
+    return [type(event) for event in events]
+
+
+def test_it_opens_silent(listener):
+    event, = listener().interpreter.open()
+    assert event == StateEvent(state=SessionState.SILENT, stamp_ns=None, received_ns=None)
+
+
+def test_a_narration_from_its_first_word_to_silence(listener):
+    listener = listener()
+    listener.interpreter.take_frame(7, 70)
+    assert kinds(listener.hear('<|silence|>')) == [SilenceEvent]
+    state, token = listener.hear('A red')
+    assert state.state is SessionState.SPEAKING
+    assert token == TokenEvent(
+        text='A red', token_id=None, narration_id=1, stamp_ns=7, received_ns=70)
+    listener.interpreter.take_frame(8, 80)
+    token, end, state, silence = listener.hear(' ball.<|silence|>')
+    assert token.text == ' ball.'
+    assert end == NarrationEvent(
+        narration_id=1, text='A red ball.', first_stamp_ns=7, stamp_ns=8, received_ns=80,
+        reason=EndReason.SILENCE, num_tokens=2)
+    assert (kinds([end, state, silence]), state.state) == (
+        [NarrationEvent, StateEvent, SilenceEvent], SessionState.SILENT)
+
+
+def test_a_prompt_interrupts_and_is_answered(listener):
+    listener = listener()
+    listener.hear('The red ball')
+    prompt_id = listener.ask('Is it red?')
+    assert listener.interpreter.has_prompts
+    end, asked, token, answer, state, silence = listener.hear(
+        '<|round_start|>', 'Yes.', '<|silence|>')
+    assert (end.text, end.reason) == ('The red ball', EndReason.INTERRUPTED)
+    assert (asked.prompt_id, asked.text) == (prompt_id, 'Is it red?')
+    assert (token.narration_id, token.prompt_id) == (2, prompt_id)
+    assert (answer.text, answer.prompt_id, answer.reason) == (
+        'Yes.', prompt_id, EndReason.SILENCE)
+    assert not listener.interpreter.has_prompts
+
+
+def test_each_of_two_prompts_gets_its_narration(listener):
+    listener = listener()
+    first, second = listener.ask(), listener.ask()
+    events = listener.hear('<|round_start|>', '<|round_start|>', 'There.', '<|round_end|>')
+    ends = [event for event in events if isinstance(event, NarrationEvent)]
+    assert [(end.prompt_id, end.text, end.reason) for end in ends] == [
+        (first, '', EndReason.INTERRUPTED), (second, 'There.', EndReason.SILENCE)]
+
+
+def test_a_round_without_a_prompt_is_no_answer(listener):
+    listener = listener()
+    events = listener.hear('One', '<|round_start|>', 'Two', '<|silence|>')
+    assert PromptEvent not in kinds(events)
+    assert [event.text for event in events if isinstance(event, NarrationEvent)] == ['One', 'Two']
+    assert listener.interpreter.state is SessionState.SILENT
+
+
+def test_an_error_ends_the_round_and_the_stream_goes_on(listener):
+    listener = listener()
+    events = listener.hear('The ', '[ERROR] no memory for 3 frames', 'A ball.', '[DONE]')
+    ends = [event for event in events if isinstance(event, NarrationEvent)]
+    assert [(end.text, end.reason) for end in ends] == [
+        ('The ', EndReason.STOPPED), ('A ball.', EndReason.SILENCE)]
+    error, = [event for event in events if isinstance(event, ErrorEvent)]
+    assert 'no memory for 3 frames' in error.message
+    assert 'no reason' in listener.hear('[ERROR]')[0].message
+
+
+def test_a_round_without_end_is_cut_and_the_rest_left_out(listener):
+    listener = listener(max_round_tokens=3)
+    events = listener.hear(*['word '] * 10)
+    assert kinds(events) == [StateEvent, *[TokenEvent] * 3, NarrationEvent, StateEvent]
+    assert events[-2].reason is EndReason.LIMIT
+    assert kinds(listener.hear('<|silence|>', 'New.')) == [SilenceEvent, StateEvent, TokenEvent]
+
+
+def test_a_limit_counts_from_the_newest_frame(listener):
+    listener = listener(max_tokens_between_frames=3)
+    listener.hear('a', 'b')
+    listener.interpreter.take_frame(1, 1)
+    assert NarrationEvent not in kinds(listener.hear('c', 'd'))
+    assert NarrationEvent in kinds(listener.hear('e'))
+
+
+def test_talk_that_goes_on_beyond_its_limit_is_a_failure(listener):
+    listener = listener(max_round_tokens=1, answer_timeout_s=10.0)
+    listener.hear('word')
+    with pytest.raises(RemoteError, match='talked on for 10 s'):
+        for _ in range(20):
+            listener.now_s += 1
+            assert not listener.hear('word')
+
+
+def test_a_narration_that_falls_silent_without_saying_so_ends(listener):
+    listener = listener(silence_timeout_s=5.0)
+    listener.hear('A ball')
+    assert not listener.pass_time(4.9)
+    listener.hear(' rolls')
+    assert listener.interpreter.deadline_s == listener.now_s + 5.0
+    end, state = listener.pass_time(5.0)
+    assert (end.text, end.reason) == ('A ball rolls', EndReason.SILENCE)
+    assert state.state is SessionState.SILENT
+    assert listener.interpreter.deadline_s == float('inf')
+
+
+def test_an_answer_may_take_longer_to_begin(listener):
+    listener = listener(silence_timeout_s=5.0, answer_timeout_s=30.0)
+    prompt_id = listener.ask()
+    listener.hear('<|round_start|>')
+    assert not listener.pass_time(29.0)
+    end, = listener.pass_time(1.0)
+    assert (end.prompt_id, end.text, end.reason) == (prompt_id, '', EndReason.LIMIT)
+
+
+def test_a_prompt_that_is_never_taken_in_is_reported(listener):
+    listener = listener(answer_timeout_s=30.0)
+    prompt_id = listener.ask()
+    assert listener.interpreter.deadline_s == listener.now_s + 30.0
+    error, = listener.pass_time(30.0)
+    assert error.prompt_id == prompt_id and '30 s' in error.message
+    assert not listener.interpreter.has_prompts
+
+
+def test_what_is_stopped_is_left_out_until_it_ends(listener):
+    listener = listener()
+    listener.hear('The red')
+    end, state = listener.interpreter.stop(listener.now_s)
+    assert end.reason is EndReason.STOPPED and state.state is SessionState.SILENT
+    assert listener.hear(' ball', '.<|silence|>')[0].__class__ is SilenceEvent
+    assert TokenEvent in kinds(listener.hear('A box.'))
+    listener.interpreter.stop(listener.now_s)
+    listener.pass_time(5.0)
+    assert TokenEvent in kinds(listener.hear('A cone.'))
+
+
+def test_stopping_silence_is_nothing(listener):
+    listener = listener()
+    assert listener.interpreter.stop(listener.now_s) == []
+    assert TokenEvent in kinds(listener.hear('A box.'))
+
+
+def test_reset_counts_anew(listener):
+    listener = listener()
+    listener.interpreter.take_frame(3, 3)
+    listener.hear('One')
+    listener.ask()
+    listener.interpreter.reset()
+    assert listener.interpreter.newest_stamp_ns is None
+    assert not listener.interpreter.has_prompts
+    token = listener.hear('One')[-1]
+    assert token.narration_id == 1
