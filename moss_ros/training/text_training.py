@@ -122,9 +122,14 @@ def narration_loss(model: VideoModel, head: FrameTruthHead, batch: Batch, silenc
         is_right = (logits.argmax(-1) == targets).float()
         figures = {
             'loss': loss.item(), 'auxiliary': auxiliary.item(),
-            'words_right': is_right[~is_silence].mean().item(),
-            'silences_right': is_right[is_silence].mean().item()}
+            'words_right': _mean(is_right[~is_silence]),
+            'silences_right': _mean(is_right[is_silence])}
     return loss + AUXILIARY_WEIGHT * auxiliary, figures
+
+
+def _mean(values: torch.Tensor) -> float | None:
+    # A batch of clips holds no silence, and JSON has no NaN.
+    return values.mean().item() if len(values) else None
 
 
 def _batches(streams, features, chat, generator, batch_size, num_frames):
