@@ -1,8 +1,8 @@
 """
 From the narrator's settings to a session that is ready to run: options and weights.
 
-Settings in, a warm StreamSession out. Knows nothing of topics or lifecycles. Called by the
-narrator when it is configured; blocks while weights are read.
+Settings in, a warm session and the worker for it out. Knows nothing of topics or lifecycles.
+Called by the narrator when it is configured; blocks while weights are read.
 """
 
 from dataclasses import replace
@@ -11,9 +11,24 @@ from pathlib import Path
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import load_model, resolve_checkpoint
 from moss_ros.nodes.parameters import NarratorSettings
-from moss_ros.stream import ChatFormat, Frame, StreamOptions, StreamSession
+from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
+from moss_ros.stream import ChatFormat, EngineWorker, Frame, StreamOptions, StreamSession
 import numpy as np
 import torch
+
+
+def make_engine(settings: NarratorSettings) -> tuple[
+        StreamSession | RemoteSession, EngineWorker | RemoteWorker]:
+    """
+    Load the model by the backend that the settings name; return a session and its worker.
+
+    Both backends have what the narrator uses. Raises CheckpointError, RemoteError or ValueError
+    that say what is wrong and the way out.
+    """
+    if settings.backend == 'own':
+        return make_session(settings), EngineWorker(settings.num_threads)
+    session = make_remote_session(settings)
+    return session, RemoteWorker(session)
 
 
 def checkpoint_folder(settings: NarratorSettings) -> Path:
@@ -33,6 +48,13 @@ def stream_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
         'system_prompt': settings.system_prompt,
         'max_tokens_between_frames': settings.max_tokens_between_frames,
     }
+    return replace(
+        options, sampling=replace(options.sampling, **given_sampling(settings)),
+        **{name: value for name, value in given.items() if value})
+
+
+def given_sampling(settings: NarratorSettings) -> dict[str, float | int | bool]:
+    """Return what the settings say of sampling; the rest is the checkpoint's own."""
     sampling = {
         'temperature': settings.temperature,
         'top_p': settings.top_p,
@@ -44,9 +66,7 @@ def stream_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
         sampling['top_k'] = settings.top_k
     if settings.sampling != 'checkpoint':
         sampling['do_sample'] = settings.sampling == 'random'
-    return replace(
-        options, sampling=replace(options.sampling, **sampling),
-        **{name: value for name, value in given.items() if value})
+    return sampling
 
 
 def make_session(settings: NarratorSettings) -> StreamSession:
@@ -66,4 +86,39 @@ def make_session(settings: NarratorSettings) -> StreamSession:
     session.add_frame(Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns=0))
     session.step()
     session.reset()
+    return session
+
+
+def make_remote_session(settings: NarratorSettings) -> RemoteSession:
+    """
+    Have a process load the model by the checkpoint's own code.
+
+    Raises RemoteError or ValueError that say what is wrong and the way out; before anything is
+    run where the settings do not trust that code.
+    """
+    for name, unset in (('system_prompt', ''), ('quantization', 'none')):
+        value = getattr(settings, name)
+        if value != unset:
+            raise ValueError(f"{name} is {value!r}, but the backend 'remote_code' can't set it: "
+                             f"leave it {unset!r}, or use the backend 'own'")
+    if not settings.checkpoint:
+        raise ValueError("the backend 'remote_code' needs a checkpoint that brings its own code, "
+                         'but checkpoint is empty')
+    given = {
+        'frame_rate_fps': settings.frame_rate,
+        'python': settings.remote_python,
+    }
+    # A name on the hub would do no good: only weights and settings are ever downloaded.
+    session = RemoteSession(RemoteOptions(
+        Path(settings.checkpoint).expanduser(), trust_remote_code=settings.trust_remote_code,
+        frames=settings.remote_frames, device=settings.device, dtype=settings.dtype,
+        attention=settings.attention, num_threads=settings.num_threads, seed=settings.seed,
+        generate_kwargs=given_sampling(settings),
+        max_tokens_between_frames=settings.max_tokens_between_frames,
+        **{name: value for name, value in given.items() if value}))
+    try:
+        session.load()
+    except BaseException:
+        session.close()
+        raise
     return session

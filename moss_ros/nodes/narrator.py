@@ -14,12 +14,13 @@ import time
 from typing import NoReturn
 
 from moss_ros.nodes.conversions import BadImageError, ImageConverter
-from moss_ros.nodes.loading import make_session
+from moss_ros.nodes.loading import make_engine
 from moss_ros.nodes.messages import event_json
 from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
 from moss_ros.nodes.running import run_node
+from moss_ros.remote import RemoteSession
 from moss_ros.stream import (
-    EngineWorker, Frame, FrameSampler, Mailbox, NarrationEvent, Prompt, SessionState, StateEvent,
+    Frame, FrameSampler, Mailbox, NarrationEvent, Prompt, SessionState, StateEvent,
     TokenEvent, WorkerState,
 )
 from rclpy.clock import Clock, ClockType, JumpThreshold
@@ -82,6 +83,7 @@ class Narrator(LifecycleNode):
         """Stop the worker, in any state; takes at most STOP_TIMEOUT_S."""
         if self._worker is not None:
             self._worker.close(STOP_TIMEOUT_S)
+        self._close_session()
 
     # Lifecycle
 
@@ -91,8 +93,7 @@ class Narrator(LifecycleNode):
         try:
             start_s = time.monotonic()
             self._converter = ImageConverter()
-            self._session = make_session(settings)
-            self._worker = EngineWorker(settings.num_threads)
+            self._session, self._worker = make_engine(settings)
             self._create_publishers()
         # rclpy would turn any exception into a failure without a word.
         except Exception as error:
@@ -205,10 +206,16 @@ class Narrator(LifecycleNode):
         for publisher in self._managed_publishers:
             self.destroy_lifecycle_publisher(publisher)
         self._managed_publishers = []
+        self._close_session()
         self._session = self._worker = self._converter = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _close_session(self):
+        # Of this package's own sessions, nothing is left but memory.
+        if isinstance(self._session, RemoteSession):
+            self._session.close()
 
     def _apply_parameters(self, parameters):
         for item in parameters:

@@ -52,6 +52,16 @@ class NarratorSettings:
         True, 'Configure and activate by itself; off: a lifecycle manager does it.')
     checkpoint: str = parameter(
         '', 'Checkpoint folder, or its name on the Hugging Face hub; empty: the embedded model.')
+    backend: str = parameter(
+        'own', "Whose code runs the model: this package's own, or the checkpoint's (remote_code), "
+        'in a process of its own.', choices=('own', 'remote_code'))
+    trust_remote_code: bool = parameter(
+        False, 'Allow the backend remote_code to run the Python code that lies in the checkpoint.')
+    remote_python: str = parameter(
+        '', "Python of the environment that the checkpoint's code needs; empty: the node's own.")
+    remote_frames: str = parameter(
+        'image', "What the checkpoint's code gets for a frame: a PIL image, or a pair of image "
+        'and seconds.', choices=('image', 'image_seconds'))
     device: str = parameter(
         'auto', 'Where the model runs: auto (a GPU where there is one), cpu, cuda or cuda:N.',
         pattern=_DEVICE, pattern_text='auto, cpu, cuda or cuda:N')

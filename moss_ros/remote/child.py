@@ -191,10 +191,15 @@ def load_by_transformers(settings):
     options = {'trust_remote_code': True}
     is_new = int(transformers.__version__.split('.')[0]) >= 5
     options['dtype' if is_new else 'torch_dtype'] = getattr(torch, dtype)
+    attention = settings['attention']
+    if attention == 'auto' and is_on_gpu and dtype != 'float32' \
+            and importlib.util.find_spec('flash_attn'):
+        attention = 'flash'
+    if attention != 'auto':
+        options['attn_implementation'] = {
+            'flash': 'flash_attention_2', 'sdpa': 'sdpa'}[attention]
     if is_on_gpu:
         options['device_map'] = 'auto' if device == 'auto' else {'': device}
-        if importlib.util.find_spec('flash_attn') and dtype != 'float32':
-            options['attn_implementation'] = 'flash_attention_2'
     elif device not in ('auto', 'cpu'):
         raise ValueError('device is %r, but torch in %s sees no GPU' % (device, sys.executable))
     folder = settings['checkpoint']

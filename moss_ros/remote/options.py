@@ -25,8 +25,8 @@ class RemoteOptions:
     - python: interpreter of the environment that the code was written for.
     - frames: the image queue gets PIL images, or (image, seconds since the first) pairs.
     - frame_rate_fps: frames a second, by message stamp, that the model expects.
-    - device, dtype, num_threads, seed: how transformers loads and runs it; 'auto' is a GPU and
-      bfloat16 where there is one, else float32 on the CPU.
+    - device, dtype, attention, num_threads, seed: how transformers loads and runs it; 'auto' is a
+      GPU, bfloat16 and flash-attn where they are, else the CPU, float32 and what it chooses.
     - generate_kwargs: keyword arguments of real_time_generate.
     - max_round_tokens, max_tokens_between_frames: text strings in one round, and in a row
       without a frame being taken (0: any number), that end a narration as LIMIT.
@@ -45,6 +45,7 @@ class RemoteOptions:
     frame_rate_fps: float = 1.0
     device: str = 'auto'
     dtype: str = 'auto'
+    attention: str = 'auto'
     num_threads: int = 1
     seed: int = 0
     generate_kwargs: Mapping[str, object] = field(default_factory=dict)
@@ -64,7 +65,8 @@ class RemoteOptions:
                 'true if you trust that code')
         if not (Path(self.checkpoint) / 'config.json').is_file():
             raise ValueError(
-                f'{self.checkpoint} is no checkpoint folder: it has no config.json')
+                f'{self.checkpoint} is no checkpoint folder: it has no config.json; code that is '
+                'run must lie in a folder, so download a model of the hub whole')
         if self.frames not in FRAME_KINDS:
             raise ValueError(f'frames must be one of {FRAME_KINDS}, not {self.frames!r}')
         if not self.python:

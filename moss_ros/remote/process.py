@@ -207,7 +207,7 @@ def _start(options, ring):
     ours.settimeout(_SEND_TIMEOUT_S)
     settings = {
         'checkpoint': str(options.checkpoint), 'device': options.device, 'dtype': options.dtype,
-        'num_threads': options.num_threads, 'seed': options.seed,
+        'attention': options.attention, 'num_threads': options.num_threads, 'seed': options.seed,
         'slot_nbytes': ring.slot_nbytes, 'control_fd': theirs.fileno(),
         'frames_fd': ring.fileno(), 'lifeline_fd': lifeline_fd,
     }
