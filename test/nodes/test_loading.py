@@ -27,7 +27,8 @@ def test_what_is_given_overrides_the_checkpoint(babbling_checkpoint):
 
 def test_greedy_overrides_only_the_choice(babbling_checkpoint):
     settings = NarratorSettings(sampling='greedy', top_k=0)
-    assert stream_options(babbling_checkpoint, settings).sampling == SamplingOptions(do_sample=False, top_k=0)
+    sampling = stream_options(babbling_checkpoint, settings).sampling
+    assert sampling == SamplingOptions(do_sample=False, top_k=0)
 
 
 def test_a_session_is_warm_and_new(babbling_checkpoint):
