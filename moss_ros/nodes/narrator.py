@@ -81,9 +81,12 @@ class Narrator(LifecycleNode):
 
     def close(self) -> None:
         """Stop the worker, in any state; takes at most STOP_TIMEOUT_S."""
+        if isinstance(self._session, RemoteSession):
+            self._session.give_up()
         if self._worker is not None:
             self._worker.close(STOP_TIMEOUT_S)
         self._close_session()
+        logging.getLogger('moss_ros').removeHandler(self._log_handler)
 
     # Lifecycle
 
@@ -340,8 +343,14 @@ class _RosLog(logging.Handler):
         self._logger = logger
 
     def emit(self, record):
-        log = self._logger.error if record.levelno >= logging.ERROR else self._logger.info
-        log(record.getMessage())
+        try:
+            # rclpy refuses a line that logs with one severity now and another then.
+            if record.levelno >= logging.ERROR:
+                self._logger.error(record.getMessage())
+            else:
+                self._logger.info(record.getMessage())
+        except Exception:
+            self.handleError(record)
 
 
 def main(args=None) -> NoReturn:

@@ -57,6 +57,7 @@ class RemoteSession:
         self._process: RemoteProcess | None = None
         self._run_id = 0
         self._is_running = False
+        self._is_given_up = False
         self._begin_run()
 
     @property
@@ -224,6 +225,10 @@ class RemoteSession:
         if process is not None:
             process.kill()
 
+    def give_up(self) -> None:
+        """Have end() kill the process at once, for no stream will follow. Any thread may call."""
+        self._is_given_up = True
+
     def close(self) -> None:
         """Kill the process and free the memory."""
         self.kill()
@@ -263,6 +268,8 @@ class RemoteSession:
 
     def _has_ended_run(self):
         """Stop the stream in the process; return whether it followed in time."""
+        if self._is_given_up:
+            return False
         end_s = time.monotonic() + self._options.stop_grace_s
         try:
             self._process.send('stop')

@@ -310,12 +310,14 @@ class RemoteWorker:
         is_remote = isinstance(error, RemoteError)
         message = str(error) if is_remote else f'the remote backend failed: {error!r}'
         details = error.details if is_remote else traceback.format_exc()
-        _LOGGER.error('%s\n%s', message, details)
-        # Whatever it was, a fresh process is the state that is known.
-        self._session.kill()
-        channel._fail(message, details)
-        self._cancel_calls()
-        self._state = WorkerState.FAILED
+        try:
+            _LOGGER.error('%s', '\n'.join(filter(None, (message, details))))
+            # Whatever it was, a fresh process is the state that is known.
+            self._session.kill()
+            channel._fail(message, details)
+            self._cancel_calls()
+        finally:
+            self._state = WorkerState.FAILED
 
     def _cancel_calls(self):
         with self._condition:

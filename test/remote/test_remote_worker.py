@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from conftest import Stream
+from fake_streams import Stream
 from moss_ros.remote import RemoteError, RemoteOptions, RemoteSession
 from moss_ros.stream import (
     EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
@@ -90,9 +90,11 @@ def test_frames_that_the_model_does_not_take_wait_and_the_oldest_are_dropped(str
     stream.show()
     stream.wait(SilenceEvent)
     os.kill(stream.pid, signal.SIGSTOP)
-    for _ in range(10):
+    for _ in range(4):
         stream.show()
-        time.sleep(0.02)
+        wait_until(lambda: not stream.mailbox.has_frames)
+    for _ in range(6):
+        stream.show()
     # Four wait in shared memory, two in the mailbox.
     assert stream.mailbox.num_dropped_frames == 4
     os.kill(stream.pid, signal.SIGCONT)
@@ -155,9 +157,9 @@ def test_a_flood_is_held_up_and_bounded(stream):
     stream.show()
     stream.wait(TokenEvent, 10)
     num_before, start_s, start_cpu_s = len(stream.events), time.monotonic(), time.process_time()
-    time.sleep(1.0)
+    stream.wait(TokenEvent, num_before + 400)
     seconds = time.monotonic() - start_s
-    assert 50 < (len(stream.events) - num_before) / seconds < 450
+    assert (len(stream.events) - num_before) / seconds < 450
     assert len(stream.session._process._reports) <= 32 + 1
     assert (time.process_time() - start_cpu_s) / seconds < 0.6
 
@@ -176,7 +178,7 @@ def test_a_flood_of_output_costs_little(stream):
     stream.show()
     stream.wait(SilenceEvent)
     start_s, start_cpu_s = time.monotonic(), time.process_time()
-    time.sleep(1.0)
+    time.sleep(1.0)  # nothing is awaited: this is about what happens meanwhile
     assert (time.process_time() - start_cpu_s) / (time.monotonic() - start_s) < 0.5
 
 

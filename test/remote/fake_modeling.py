@@ -1,0 +1,54 @@
+"""Code of a checkpoint for transformers' Auto classes: tells how it was loaded and called."""
+
+import json
+import queue
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+
+class FakeVideoConfig(PretrainedConfig):
+    model_type = 'fake_video'
+
+
+class FakeVideoModel(PreTrainedModel):
+    config_class = FakeVideoConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.linear = torch.nn.Linear(1, 1, bias=False)
+        self.is_stopped = False
+        self.post_init()
+
+    def _init_weights(self, module):
+        pass
+
+    def real_time_generate(self, image_queue, prompt_queue, token_queue, processor, **kwargs):
+        self.is_stopped = False
+        while not self.is_stopped:
+            try:
+                image = image_queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            token_queue.put(json.dumps({
+                'weight': self.linear.weight.item(), 'dtype': str(self.linear.weight.dtype),
+                'is_training': self.training, 'num_threads': torch.get_num_threads(),
+                'frame_extract_num_threads': processor.frame_extract_num_threads,
+                'size': image.size, 'kwargs': kwargs}))
+
+    def stop_real_time_generate(self):
+        self.is_stopped = True
+
+
+class FakeVideoProcessor:
+
+    def __init__(self, frame_extract_num_threads):
+        self.frame_extract_num_threads = frame_extract_num_threads
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class='AutoProcessor'):
+        pass
+
+    @classmethod
+    def from_pretrained(cls, folder, frame_extract_num_threads=0, **_):
+        return cls(frame_extract_num_threads)

@@ -1,0 +1,45 @@
+"""A checkpoint that transformers loads with its own code, as the published one is loaded."""
+
+import json
+from pathlib import Path
+import shutil
+
+from fake_streams import Stream
+from moss_ros.stream import TokenEvent
+import pytest
+import torch
+
+pytest.importorskip('transformers', reason='transformers loads the checkpoint of this test')
+
+CODE = Path(__file__).with_name('fake_modeling.py')
+
+
+def test_auto_map_leads_to_the_queue_calls(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+    folder = tmp_path / 'checkpoint'
+    folder.mkdir()
+    shutil.copy(CODE, folder)
+    (folder / 'config.json').write_text(json.dumps({
+        'model_type': 'fake_video', 'architectures': ['FakeVideoModel'],
+        'auto_map': {'AutoConfig': 'fake_modeling.FakeVideoConfig',
+                     'AutoModelForCausalLM': 'fake_modeling.FakeVideoModel'}}))
+    (folder / 'processor_config.json').write_text(json.dumps({
+        'processor_class': 'FakeVideoProcessor',
+        'auto_map': {'AutoProcessor': 'fake_modeling.FakeVideoProcessor'}}))
+    save_file({'linear.weight': torch.full((1, 1), 0.5)}, folder / 'model.safetensors',
+              {'format': 'pt'})
+    # transformers copies the code there before it runs it.
+    monkeypatch.setenv('HF_MODULES_CACHE', str(tmp_path / 'modules'))
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    stream = Stream(folder, device='cpu', generate_kwargs={'temperature': 0.5})
+    try:
+        assert stream.session.load()
+        stream.worker.start()
+        stream.show()
+        token, = stream.wait(TokenEvent)
+    finally:
+        stream.worker.close()
+        stream.session.close()
+    assert json.loads(token.text) == {
+        'weight': 0.5, 'dtype': 'torch.float32', 'is_training': False, 'num_threads': 1,
+        'frame_extract_num_threads': 1, 'size': [16, 12], 'kwargs': {'temperature': 0.5}}
