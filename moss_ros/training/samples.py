@@ -8,13 +8,14 @@ that moment. Some samples are offline: a whole clip, or a single picture, and th
 Knows no tensors; text_training.py stacks samples.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import random
 
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.scenes import (
-    answer_question, COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES,
-    tell_events, WHAT_HAPPENS_WORDINGS,
+    answer_question, COLOURS, EventKind, MOTIONS, ObjectState, Question, random_question,
+    SceneEvent, SHAPES, tell_events, WHAT_HAPPENS_WORDINGS,
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
@@ -22,15 +23,13 @@ from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 IGNORED = -100
 SILENCE_WEIGHT = 0.3
 # How often, a frame or a sentence: what a live stream does to a session.
-P_PROMPT_AT_FRAME = 0.05
 P_NO_SAMPLE_AT_FRAME = 0.03
 P_SLOW_SPEECH = 0.25
 P_PROMPT_IN_SENTENCE = 0.08
 P_QUESTION_OPENS = 0.2
 P_OLD_QUESTION_OPENS = 0.25
-# How many samples are offline; of these, how many a single picture, a clip at half the rate, and
-# asked what happens.
-P_OFFLINE = 0.12
+# How many of the offline samples are a single picture, a clip at half the rate, and asked what
+# happens.
 P_OFFLINE_PICTURE = 0.2
 P_OFFLINE_HALF_RATE = 0.4
 P_OFFLINE_WHAT_HAPPENS = 0.4
@@ -64,17 +63,33 @@ class Sample:
     frames: list[FrameTruth] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class SampleMix:
+    """
+    How often what is asked.
+
+    p_prompt_at_frame: prompts a frame. p_offline: part of the samples that are offline.
+    question_weights: of kinds of questions that are to be asked more often than once in a while.
+    """
+
+    p_prompt_at_frame: float = 0.05
+    p_offline: float = 0.12
+    question_weights: Mapping[str, float] = field(default_factory=dict)
+
+
 class SampleMaker:
     """Turns windows of streams into samples; deterministic for a seeded generator."""
 
-    def __init__(self, chat: ChatFormat, generator: random.Random):
+    def __init__(self, chat: ChatFormat, generator: random.Random,
+                 mix: SampleMix = SampleMix()):
         self._chat = chat
         self._random = generator
+        self._mix = mix
         self._ids_by_text: dict[str, list[int]] = {}
 
     def make(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
         """Return the sample of (at most) num_frames frames of stream from first_frame on."""
-        if self._random.random() < P_OFFLINE:
+        if self._random.random() < self._mix.p_offline:
             return self._offline(stream, first_frame, num_frames)
         return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
 
@@ -96,9 +111,14 @@ class SampleMaker:
             answer = tell_events(events)
         else:
             objects = stream.objects[indices[-1]]
-            question = random_question(generator, objects, of_one_frame=len(indices) == 1)
+            question = self.question(objects, of_one_frame=len(indices) == 1)
             text, answer = question.text, answer_question(question, objects)
         return writer.write_offline(indices, text, answer)
+
+    def question(self, objects: Sequence[ObjectState], of_one_frame: bool = False) -> Question:
+        """Return a question about objects, drawn as the mix says."""
+        return random_question(self._random, objects, of_one_frame=of_one_frame,
+                               weights=self._mix.question_weights)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of text, remembered: the scenes say few different sentences."""
@@ -127,14 +147,14 @@ class _SampleWriter:
         objects = self._stream.objects[self._frame]
         kind = self._random.random()
         if kind < P_QUESTION_OPENS:
-            question = random_question(self._random, objects, of_one_frame=True)
+            question = self._maker.question(objects, of_one_frame=True)
             self._put(self._chat.opening(SYSTEM_PROMPT, question.text))
             self._take_frame()
             self._answer(question)
         else:
             text = ''
             if kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
-                text = random_question(self._random, objects).text
+                text = self._maker.question(objects).text
             self._put(self._chat.opening(SYSTEM_PROMPT, text) + [self._chat.silence_id])
         while self._frame < self._end:
             self._frame_step()
@@ -156,7 +176,7 @@ class _SampleWriter:
         """Take in a frame (or several) and say what there is to say after it."""
         while self._random.random() < P_NO_SAMPLE_AT_FRAME and self._frame + 1 < self._end:
             self._take_frame()
-        if self._random.random() < P_PROMPT_AT_FRAME:
+        if self._random.random() < self._maker._mix.p_prompt_at_frame:
             if self._random.random() < 0.5:
                 self._prompt(with_frame=True)
                 return
@@ -173,7 +193,7 @@ class _SampleWriter:
         """Ask a question, let a frame follow it if with_frame, and answer."""
         is_next = with_frame and self._frame < self._end
         objects = self._stream.objects[self._frame if is_next else self._frame - 1]
-        question = random_question(self._random, objects)
+        question = self._maker.question(objects)
         self._put(self._chat.question_turn(question.text))
         if is_next:
             self._take_frame()

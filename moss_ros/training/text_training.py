@@ -13,7 +13,7 @@ import random
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.samples import (
-    EVENT_KINDS, IGNORED, Sample, SampleMaker, SILENCE_WEIGHT,
+    EVENT_KINDS, IGNORED, Sample, SampleMaker, SampleMix, SILENCE_WEIGHT,
 )
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.world import PICTURE_HEIGHT
@@ -28,6 +28,20 @@ NUM_COLOURS = len(COLOURS)
 AUXILIARY_WEIGHT = 0.5
 NUM_BATCHES_SORTED = 16
 SNAPSHOT_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Course:
+    """
+    One run of the text stage, with a cosine of the learning rate of its own.
+
+    phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
+    which recency is learned fast. mix: what is asked how often.
+    """
+
+    phases: tuple[tuple[int, int, int], ...]
+    learning_rate: float
+    mix: SampleMix = SampleMix()
 
 
 @dataclass(frozen=True)
@@ -132,9 +146,8 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, chat, generator, batch_size, num_frames):
+def _batches(streams, features, maker, pad_id, generator, batch_size, num_frames):
     """Yield batches without end; samples of like length go together, so little is padding."""
-    maker = SampleMaker(chat, generator)
     while True:
         drawn = []
         for _ in range(batch_size * NUM_BATCHES_SORTED):
@@ -147,21 +160,20 @@ def _batches(streams, features, chat, generator, batch_size, num_frames):
         generator.shuffle(groups)
         for group in groups:
             yield stack_samples([sample for sample, _ in group],
-                                [features[row] for _, row in group], chat.eot_id)
+                                [features[row] for _, row in group], pad_id)
 
 
 def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
-               features: np.ndarray, phases: list[tuple[int, int, int]], learning_rate: float,
-               seed: int, report, snapshot=None) -> None:
+               features: np.ndarray, course: Course, seed: int, report, snapshot=None) -> None:
     """
     Train the text side of model in place; its weights end as their moving average.
 
-    features: f16 [N, L, P, Dv], pooled, one row a stream. phases: (num_steps, batch_size,
-    num_frames) one after the other: short windows first, in which recency is learned fast.
-    snapshot(step) is called now and then while the model holds the averaged weights.
+    features: f16 [N, L, P, Dv], pooled, one row a stream. snapshot(step) is called now and then
+    while the model holds the averaged weights.
     """
     torch.manual_seed(seed)
     generator = random.Random(seed)
+    maker = SampleMaker(chat, generator, course.mix)
     head = FrameTruthHead(model.config.text.hidden_size)
     trained = text_parameters(model)
     parameters = [*trained, *head.parameters()]
@@ -169,16 +181,17 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
     others = [parameter for parameter in parameters if parameter.dim() < 2]
     optimiser = torch.optim.AdamW(
         [{'params': decayed, 'weight_decay': 0.03}, {'params': others, 'weight_decay': 0.0}],
-        lr=learning_rate, betas=(0.9, 0.98))
+        lr=course.learning_rate, betas=(0.9, 0.98))
     average = [parameter.detach().clone() for parameter in trained]
-    num_steps = sum(phase[0] for phase in phases)
+    num_steps = sum(phase[0] for phase in course.phases)
     step = 0
-    for num_phase_steps, batch_size, num_frames in phases:
-        batches = _batches(streams, features, chat, generator, batch_size, num_frames)
+    for num_phase_steps, batch_size, num_frames in course.phases:
+        batches = _batches(streams, features, maker, chat.eot_id, generator, batch_size,
+                           num_frames)
         for _ in range(num_phase_steps):
             factor = cosine_schedule(step, num_steps, num_warmup=100)
             for group in optimiser.param_groups:
-                group['lr'] = learning_rate * factor
+                group['lr'] = course.learning_rate * factor
             loss, figures = narration_loss(model, head, next(batches), chat.silence_id)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

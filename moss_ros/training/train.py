@@ -8,6 +8,7 @@ the same weights.
 """
 
 import argparse
+from dataclasses import replace
 import json
 from pathlib import Path
 import time
@@ -17,8 +18,9 @@ from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.pictures import content_rows, render_streams
+from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
-from moss_ros.training.text_training import train_text
+from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.vision_training import detection_targets, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
@@ -26,10 +28,16 @@ from safetensors.torch import load_file, save_file
 import torch
 
 NUM_STREAMS, STREAM_FRAMES = 2000, 96
-# (num_steps, batch_size, num_frames) of the text stage.
-TEXT_PHASES = ((700, 64, 10), (600, 48, 18), (1100, 32, 28))
+# First what happens; then more questions, which are rare at first; then the hardest of them,
+# which ask by shape.
+COURSES = (
+    Course(((700, 64, 10), (600, 48, 18), (1100, 32, 28)), learning_rate=2.5e-3),
+    Course(((650, 32, 28),), 1e-3, SampleMix(p_prompt_at_frame=0.15)),
+    Course(((450, 40, 24),), 1e-3, SampleMix(
+        p_prompt_at_frame=0.2, p_offline=0.3, question_weights={'colour': 4.0, 'is_there': 2.0})),
+)
 VISION_STEPS, VISION_BATCH_SIZE = 4000, 64
-VISION_LEARNING_RATE, TEXT_LEARNING_RATE = 1.5e-3, 2.5e-3
+VISION_LEARNING_RATE = 1.5e-3
 
 
 class Log:
@@ -84,11 +92,16 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
             save_file(model.vision.state_dict(), kept / 'vision.safetensors')
             np.save(kept / 'features.npy', features)
 
-    phases = [(max(10, round(steps * scale)), batch, frames)
-              for steps, batch, frames in TEXT_PHASES]
     chat = ChatFormat(output / 'tokenizer.json')
-    train_text(model, chat, streams, features, phases, TEXT_LEARNING_RATE, seed,
-               log.stage('text'), lambda step: save_model(model, output))
+
+    def snapshot(_):
+        save_model(model, output)
+
+    for index, course in enumerate(COURSES):
+        phases = tuple((max(10, round(steps * scale)), batch, frames)
+                       for steps, batch, frames in course.phases)
+        train_text(model, chat, streams, features, replace(course, phases=phases), seed + index,
+                   log.stage(f'text course {index + 1}'), snapshot)
     save_model(model.eval(), output)
     log('saved', folder=str(output))
 

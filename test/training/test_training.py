@@ -7,7 +7,7 @@ from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.pictures import content_rows, render_stream, render_streams
 from moss_ros.training.streams import make_stream
-from moss_ros.training.text_training import train_text
+from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.train import encode_pictures, train
 from moss_ros.training.vision_training import detection_targets, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
@@ -53,7 +53,8 @@ def text_run(material, num_steps):
     model = fresh_model(config)
     features = encode_pictures(model, pictures)
     reports, steps = [], []
-    train_text(model, chat, streams, features, [(num_steps, 8, 8), (2, 4, 12)], 2e-3, 3,
+    course = Course(((num_steps, 8, 8), (2, 4, 12)), learning_rate=2e-3)
+    train_text(model, chat, streams, features, course, 3,
                lambda _, figures: reports.append(figures), steps.append)
     return model, reports
 

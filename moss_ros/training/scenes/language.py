@@ -5,7 +5,7 @@ A question and the objects of that moment go in, the true answer comes out. The 
 is trained on these wordings and evaluated with the same function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import random
 
@@ -44,15 +44,17 @@ class Question:
 
 
 def random_question(generator: random.Random, objects: Sequence[ObjectState],
-                    any_wording: bool = True, of_one_frame: bool = False) -> Question:
+                    any_wording: bool = True, of_one_frame: bool = False,
+                    weights: Mapping[str, float] | None = None) -> Question:
     """
     Return a question that makes sense of the objects: half ask for something that is there.
 
     any_wording: False keeps to the first wording of each kind, as written in WORDINGS.
-    of_one_frame: True leaves out what one frame alone cannot tell, that is movement.
+    of_one_frame: True leaves out what one frame alone cannot tell, that is movement. weights:
+    how often each kind is asked in relation to the others, 1 where it is not named.
     """
-    kind = generator.choice([
-        kind for kind in WORDINGS if not (of_one_frame and kind == 'moving')])
+    kinds = [kind for kind in WORDINGS if not (of_one_frame and kind == 'moving')]
+    kind = generator.choices(kinds, [(weights or {}).get(kind, 1.0) for kind in kinds])[0]
     colour, shape = generator.choice(COLOURS), generator.choice(SHAPES)
     visible = [state for state in objects if state.in_picture]
     if visible and generator.random() < (0.75 if kind == 'where' else 0.5):
