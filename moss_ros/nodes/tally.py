@@ -7,12 +7,10 @@ the end-to-end tests.
 """
 
 from bisect import bisect_left
-import re
 
-from moss_ros.training.scoring import match_narration, NarrationScore
-
-# A sentence counts where it begins at most this many frames from the event, as in evaluation.
-TOLERANCE_FRAMES = 2
+from moss_ros.training.scoring import (
+    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
+)
 
 
 class Tally:
@@ -92,9 +90,3 @@ class Tally:
             f'{score.num_events} events, {score.num_said} said: {score.num_matched} right, '
             f'{score.num_missed} missed, {score.num_false} false; silence kept in {part} of '
             f'{num_quiet} quiet frames')
-
-
-def split_sentences(text: str) -> list[str]:
-    """Return the sentences of a narration, each with its end mark."""
-    return [sentence.strip() for sentence in re.findall(r'[^.?!]+[.?!]?', text)
-            if sentence.strip()]

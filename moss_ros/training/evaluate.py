@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import json
 from pathlib import Path
 import random
-import re
 import sys
 import time
 
@@ -22,21 +21,16 @@ from moss_ros.stream import (
     ChatFormat, Frame, NarrationEvent, Prompt, StreamOptions, StreamSession, TokenEvent,
 )
 from moss_ros.training.scenes import answer_question, Question, random_question, SceneRenderer
-from moss_ros.training.scoring import match_narration, NarrationScore
+from moss_ros.training.scoring import (
+    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
+)
 from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream, Stream
 import torch
 
-# A sentence counts where it falls this close to the event; the demo camera's picture size.
-TOLERANCE_FRAMES = 2
+# The demo camera's picture size.
 PICTURE_SIZE_PX = (320, 240)
 P_QUESTION = 0.04
 SCENES_PER_SEED = 10_000
-
-
-def split_sentences(text: str) -> list[str]:
-    """Return the sentences of a narration, each with its full stop."""
-    return [sentence.strip() for sentence in re.findall(r'[^.?!]+[.?!]?', text)
-            if sentence.strip()]
 
 
 @dataclass

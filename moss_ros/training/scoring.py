@@ -7,6 +7,10 @@ and by the demo's closing line. Knows neither models nor topics.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import re
+
+# A sentence counts where it begins at most this many frames from the event.
+TOLERANCE_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,9 @@ def match_narration(truth: Sequence[tuple[float, str]], said: Sequence[tuple[flo
                 num_matched += 1
                 break
     return NarrationScore(len(truth), len(said), num_matched)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a narration, each with its full stop."""
+    return [sentence.strip() for sentence in re.findall(r'[^.?!]+[.?!]?', text)
+            if sentence.strip()]

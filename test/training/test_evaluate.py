@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.training.evaluate import split_sentences
 import pytest
 
 
@@ -52,14 +51,3 @@ def test_bad_arguments_are_refused(arguments, message):
     result = run_evaluate(*arguments)
     assert result.returncode == 2
     assert message in result.stderr
-
-
-@pytest.mark.parametrize('text, sentences', [
-    ('', []),
-    ('The red ball stops.', ['The red ball stops.']),
-    (' A. B. ', ['A.', 'B.']),
-    ('The red', ['The red']),
-])
-def test_split_sentences(text, sentences):
-    """Whole sentences and a cut one at the end."""
-    assert split_sentences(text) == sentences

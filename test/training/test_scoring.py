@@ -1,6 +1,6 @@
 """Scoring: sentences are matched with events one to one, in time."""
 
-from moss_ros.training.scoring import match_narration, NarrationScore
+from moss_ros.training.scoring import match_narration, NarrationScore, split_sentences
 import pytest
 
 TRUTH = [(10, 'A red ball appears.'), (20, 'The red ball stops.'), (30, 'A red ball appears.')]
@@ -33,3 +33,14 @@ def test_fractions_and_sums():
     assert NarrationScore().event_recall == NarrationScore().sentence_precision == 1.0
     total = NarrationScore(4, 2, 1) + NarrationScore(0, 2, 1)
     assert (total.event_recall, total.sentence_precision) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize('text, sentences', [
+    ('', []),
+    ('The red ball stops.', ['The red ball stops.']),
+    (' A. B. ', ['A.', 'B.']),
+    ('The red', ['The red']),
+])
+def test_split_sentences(text, sentences):
+    """Whole sentences and a cut one at the end."""
+    assert split_sentences(text) == sentences
