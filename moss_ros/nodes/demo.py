@@ -24,7 +24,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 4.0
 NUM_LAST_LINES = 20
 

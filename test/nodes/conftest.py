@@ -1,5 +1,6 @@
 """What the node tests share: ROS, a listener, processes, checkpoints."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -36,7 +37,7 @@ class Host:
         self._nodes.append(node)
         return node
 
-    def until(self, is_true, timeout_s: float = 30.0, what: str = ''):
+    def until(self, is_true, timeout_s: float = 60.0, what: str = ''):
         """Spin until is_true() gives something true, and return that; fail after timeout_s."""
         end_s = time.monotonic() + timeout_s
         while not (result := is_true()):
@@ -45,7 +46,7 @@ class Host:
             self._executor.spin_once(timeout_sec=0.05)
         return result
 
-    def call(self, client, request, timeout_s: float = 30.0):
+    def call(self, client, request, timeout_s: float = 60.0):
         """Call a service and return its response."""
         self.until(client.service_is_ready, timeout_s, f'service {client.srv_name}')
         future = client.call_async(request)
@@ -53,12 +54,18 @@ class Host:
         return future.result()
 
     def close(self):
-        for node in self._nodes:
-            if hasattr(node, 'close'):
-                node.close()
-            self._executor.remove_node(node)
-            node.destroy_node()
+        while self._nodes:
+            self._close(self._nodes.pop())
         self._executor.shutdown()
+        # The services of a lifecycle node last until its last reference is gone: the next test
+        # would find them, and wait for an answer in vain.
+        gc.collect()
+
+    def _close(self, node):
+        if hasattr(node, 'close'):
+            node.close()
+        self._executor.remove_node(node)
+        node.destroy_node()
 
 
 class Listener(Node):
@@ -178,7 +185,7 @@ def babbling_checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def trained_checkpoint():
-    """Return the folder of the embedded model."""
+    """Return the folder of the embedded model, or of one that is yet to take its place."""
     folder = Path(os.environ.get('MOSS_ROS_TEST_CHECKPOINT', DEMO_CHECKPOINT))
     assert (folder / 'model.safetensors').is_file(), f'no weights in {folder}: make train'
     return folder

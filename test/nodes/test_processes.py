@@ -82,7 +82,7 @@ def test_a_narrator_without_a_checkpoint_stays_alive_and_says_why(
     ('demo_camera', 'width:=3', 'width')])
 def test_a_bad_parameter_at_the_start_is_named(start_process, module, argument, reason):
     process = start_process(module, '-p', argument)
-    assert process.popen.wait(30.0) == 1
+    assert process.popen.wait(60.0) == 1
     assert reason in process.output
     assert 'Traceback' not in process.output
 
@@ -143,7 +143,7 @@ def test_demo_ends_by_itself_and_compares(babbling_checkpoint):
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '4', '--checkpoint',
          str(babbling_checkpoint)],
-        cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
         env=environment)
     assert demo.returncode == 0, demo.stderr
     lines = demo.stdout.splitlines()
@@ -156,7 +156,7 @@ def test_demo_reports_a_process_that_died(tmp_path):
     # rclpy refuses the parameter: the camera ends at once.
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seed', '-5'],
-        cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
         env=environment)
     assert demo.returncode == 1
     assert 'demo_camera ended with exit status 1' in demo.stderr
