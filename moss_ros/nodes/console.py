@@ -24,7 +24,7 @@ from std_msgs.msg import Bool, String
 OBSERVING = '[observing]'
 END_NOTES = {'interrupted': ' ... (interrupted)', 'limit': ' ... (cut: too long)',
              'stopped': ' ... (stopped)'}
-FIRST_LOOK_S = 10.0
+FIRST_LOOK_S = 20.0
 SEND_PERIOD_S = 0.05
 
 
