@@ -83,7 +83,7 @@ class Camera:
         return self._num_images * 10 ** 9
 
     def run(self):
-        self._host.until(self._images.get_subscription_count, 60.0, 'the subscription')
+        self._host.until(self._images.get_subscription_count, what='the subscription')
         self._node.create_timer(0.1, self.show)
 
 
@@ -231,7 +231,7 @@ def test_a_signal_ends_it_and_its_process(
 
 def test_a_signal_ends_it_while_the_code_loads(host, start_narrator):
     process = start_narrator('loading_without_end')
-    pid, = host.until(lambda: remote_processes(process.popen.pid), 60.0, 'the process')
+    pid, = host.until(lambda: remote_processes(process.popen.pid), what='the process')
     process.end(timeout_s=2.0)
     assert process.popen.returncode == 0, process.output
     host.until(lambda: not Path(f'/proc/{pid}').exists(), 2.0, 'its end')
