@@ -52,7 +52,7 @@ class Generator:
     def __init__(self, model: VideoModel, chat: ChatFormat, stream_options: StreamOptions,
                  offline_options: OfflineOptions, checkpoint: Path | None = None):
         """Put a model and its tokenizer together; ValueError where they don't belong together."""
-        _require_match(model.config, chat)
+        chat.require_model(model.config.image_token_id, model.config.text.vocab_size)
         self.processor = Processor(chat, model.config.vision.image_size)
         self.checkpoint = checkpoint
         self._model = model
@@ -194,7 +194,7 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     config = ModelConfig.from_folder(folder)
     try:
         chat = ChatFormat(folder / 'tokenizer.json')
-        _require_match(config, chat)
+        chat.require_model(config.image_token_id, config.text.vocab_size)
         stream_options = StreamOptions.from_checkpoint(folder)
         offline_options = OfflineOptions.from_checkpoint(folder)
     except ValueError as error:
@@ -202,13 +202,6 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     model = load_model(folder, device=device, dtype=dtype, attention=attention,
                        quantization=quantization)
     return Generator(model, chat, stream_options, offline_options, folder)
-
-
-def _require_match(config, chat):
-    if config.image_token_id != chat.image_id:
-        raise ValueError(
-            f'the model takes token {config.image_token_id} for a frame, but <|image|> of '
-            f'{chat.tokenizer_file} is {chat.image_id}; use the tokenizer of the checkpoint')
 
 
 def _require_chunk_length(length):

@@ -99,11 +99,9 @@ class OfflineAnswerer:
         self._chat = chat
         self._options = options
         self._model_lock = model_lock
-        vocab_size = model.config.text.vocab_size
-        # Controls, and rows of the head that stand for no token.
-        self._never_said = torch.tensor(sorted(
-            {token_id for token_id in chat.never_sampled_ids if token_id < vocab_size}
-            | set(range(chat.num_ids, vocab_size))), dtype=torch.int64, device=model.device)
+        self._never_said = torch.tensor(
+            chat.never_said_ids(model.config.text.vocab_size), dtype=torch.int64,
+            device=model.device)
 
     def answer(self, query: OfflineQuery, chunk_length: int,
                on_frames: Callable[[int, int], None] | None = None) -> Iterator[str]:

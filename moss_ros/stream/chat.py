@@ -147,6 +147,23 @@ class ChatFormat:
         after = [*self.encode_text(question.strip()), self.eot_id, *self._header('assistant')]
         return before, after
 
+    def require_model(self, image_token_id: int, vocab_size: int) -> None:
+        """Raise ValueError unless these tokens are those of a model with such ids."""
+        if image_token_id != self.image_id:
+            raise ValueError(
+                f'the model takes token {image_token_id} for a frame, but <|image|> of '
+                f'{self.tokenizer_file} is {self.image_id}; use the tokenizer of the checkpoint')
+        for name, token_id in ((SILENCE, self.silence_id), (END_OF_TURN, self.eot_id)):
+            if token_id >= vocab_size:
+                raise ValueError(
+                    f'{name} of {self.tokenizer_file} is {token_id}, but the model only says ids '
+                    f'below {vocab_size}; use the tokenizer of the checkpoint')
+
+    def never_said_ids(self, vocab_size: int) -> list[int]:
+        """Ids below vocab_size that must not be sampled: controls, and those of no token."""
+        ids = {token_id for token_id in self.never_sampled_ids if token_id < vocab_size}
+        return sorted(ids.union(range(self.num_ids, vocab_size)))
+
     def _turn(self, role, text):
         return [*self._header(role, text.strip()), self.eot_id]
 

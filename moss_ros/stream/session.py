@@ -56,13 +56,15 @@ class StreamSession:
         Raises ValueError where model and tokenizer do not belong together, or the options leave
         no room for a system prompt and an answer.
         """
-        _require_match(model, chat)
+        vocab_size = model.config.text.vocab_size
+        chat.require_model(model.config.image_token_id, vocab_size)
         self._model = model
         self._chat = chat
         self._options = options
         self._context = StreamContext(model, chat, options)
         self._pieces = TextPieces(chat.decode)
-        self._never_said = _never_said(chat, model.config.text.vocab_size).to(model.device)
+        self._never_said = torch.tensor(
+            chat.never_said_ids(vocab_size), dtype=torch.int64, device=model.device)
         self._generator = torch.Generator()
         # More frames than the context holds could never be seen together: the oldest go.
         self._frames: deque[Frame] = deque(maxlen=options.max_context_frames)
@@ -267,23 +269,3 @@ class StreamSession:
     def _take_events(self):
         events, self._events = self._events, []
         return events
-
-
-def _require_match(model, chat):
-    """Raise ValueError unless chat's tokens are those of model."""
-    if model.config.image_token_id != chat.image_id:
-        raise ValueError(
-            f'the model takes token {model.config.image_token_id} for a frame, but <|image|> of '
-            f'{chat.tokenizer_file} is {chat.image_id}; use the tokenizer of the checkpoint')
-    vocab_size = model.config.text.vocab_size
-    for name, token_id in (('<|silence|>', chat.silence_id), ('<|eot_id|>', chat.eot_id)):
-        if token_id >= vocab_size:
-            raise ValueError(
-                f'{name} of {chat.tokenizer_file} is {token_id}, but the model only says ids '
-                f'below {vocab_size}; use the tokenizer of the checkpoint')
-
-
-def _never_said(chat, vocab_size):
-    """Ids, int64, below vocab_size that must not be sampled: controls, and those of no token."""
-    ids = {token_id for token_id in chat.never_sampled_ids if token_id < vocab_size}
-    return torch.tensor(sorted(ids.union(range(chat.num_ids, vocab_size))), dtype=torch.int64)
