@@ -30,7 +30,7 @@ P_QUESTION_OPENS = 0.2
 P_OLD_QUESTION_OPENS = 0.25
 # How many of the offline samples are a single picture, a clip at half the rate, and asked what
 # happens.
-P_OFFLINE_PICTURE = 0.2
+P_OFFLINE_PICTURE = 0.3
 P_OFFLINE_HALF_RATE = 0.4
 P_OFFLINE_WHAT_HAPPENS = 0.4
 EVENT_KINDS = tuple(EventKind)

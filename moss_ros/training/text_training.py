@@ -2,21 +2,21 @@
 Second stage: the text side learns to narrate from the frozen, cached features of the frames.
 
 Streams with their features go in; projector, decoder and lm_head of a VideoModel are trained in
-place on windows that samples.py writes anew each time. Auxiliary heads at the frame tokens (what
-each object is, where it is, how it moves, what has just happened) guide the first layers and are
-not shipped.
+place on windows that samples.py writes anew each time. Auxiliary heads at the frame tokens, which
+are not shipped, make each frame token a summary: of what is there, by colour and by shape, below
+the last layers, which can then look it up; of what has just happened at the end, where it is said.
 """
 
 from dataclasses import dataclass
 import random
 
-from moss_ros.model import VideoModel
+from moss_ros.model import TextDecoder, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.samples import (
     EVENT_KINDS, IGNORED, Sample, SampleMaker, SampleMix, SILENCE_WEIGHT,
 )
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
-from moss_ros.training.scenes.world import PICTURE_HEIGHT
+from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
 from moss_ros.training.streams import Stream
 from moss_ros.training.vision_training import cosine_schedule
 import numpy as np
@@ -24,8 +24,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-NUM_COLOURS = len(COLOURS)
+NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 AUXILIARY_WEIGHT = 0.5
+# The layers after the one whose output the summary of a frame is read from.
+NUM_LAYERS_AFTER_SUMMARY = 2
 NUM_BATCHES_SORTED = 16
 SNAPSHOT_STEPS = 300
 
@@ -86,32 +88,68 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
         torch.tensor([truth.places for truth in truths]))
 
 
-class FrameTruthHead(nn.Module):
-    """Linear read-out of the hidden state at a frame token; only training has it."""
+class FrameTruthHeads(nn.Module):
+    """
+    Linear read-outs of the hidden states at the frame tokens; only training has them.
 
-    def __init__(self, hidden_size: int):
+    Until detach(), each forward pass of decoder leaves the hidden states of the summary here.
+    """
+
+    def __init__(self, decoder: TextDecoder):
         super().__init__()
-        self._sizes = (1, len(SHAPES), len(MOTIONS), 1 + len(EVENT_KINDS), 2)
-        self.linear = nn.Linear(hidden_size, NUM_COLOURS * sum(self._sizes))
+        hidden_size = decoder.config.text.hidden_size
+        # By colour: present, shape, motion, place. By shape: how many, and of which colours.
+        self._colour_sizes = (1, NUM_SHAPES, len(MOTIONS), 2)
+        self._shape_sizes = (1 + MAX_OBJECTS, NUM_COLOURS)
+        self.norm = nn.RMSNorm(hidden_size)
+        self.by_colour = nn.Linear(hidden_size, NUM_COLOURS * sum(self._colour_sizes))
+        self.by_shape = nn.Linear(hidden_size, NUM_SHAPES * sum(self._shape_sizes))
+        self.events = nn.Linear(hidden_size, NUM_COLOURS * (1 + len(EVENT_KINDS)))
+        self._summary: torch.Tensor | None = None
+        self._hook = decoder.layers[-1 - NUM_LAYERS_AFTER_SUMMARY].register_forward_hook(
+            self._keep)
+
+    def detach(self) -> None:
+        """Leave the decoder as it was."""
+        self._hook.remove()
+
+    def _keep(self, _layer, _inputs, output: torch.Tensor) -> None:
+        self._summary = output
 
     def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return the loss of hidden f32 [M, D] against the truth of the frames in batch."""
-        split = self.linear(hidden).unflatten(-1, (NUM_COLOURS, -1))
-        present, shapes, motions, events, places = split.split(self._sizes, -1)
-        is_present = batch.shapes != IGNORED
-        scale = torch.tensor([1.0, 1.0 / PICTURE_HEIGHT])
-        place_error = (places - batch.places * scale)[is_present] * 5.0
+        """Return the loss of the last forward pass, whose final hidden states are given."""
+        rows, positions = batch.frame_rows.unbind(-1)
+        summary = self.norm(self._summary[rows, positions])
+        events = self.events(hidden[rows, positions])
         # What happens is rare: an event weighs as much as ten quiet slots.
         weights = torch.ones(1 + len(EVENT_KINDS))
         weights[1:] = 10.0
+        return (self._loss_by_colour(summary, batch) + self._loss_by_shape(summary, batch)
+                + F.cross_entropy(events.view(-1, 1 + len(EVENT_KINDS)),
+                                  batch.events.flatten(), weights))
+
+    def _loss_by_colour(self, summary: torch.Tensor, batch: Batch) -> torch.Tensor:
+        split = self.by_colour(summary).unflatten(-1, (NUM_COLOURS, -1))
+        present, shapes, motions, places = split.split(self._colour_sizes, -1)
+        is_present = batch.shapes != IGNORED
+        scale = torch.tensor([1.0, 1.0 / PICTURE_HEIGHT])
+        place_error = (places - batch.places * scale)[is_present] * 5.0
         return (
             F.binary_cross_entropy_with_logits(present[..., 0], is_present.float())
             + 0.3 * F.cross_entropy(shapes.flatten(0, 1), batch.shapes.flatten(),
                                     ignore_index=IGNORED)
             + F.cross_entropy(motions.flatten(0, 1), batch.motions.flatten(),
                               ignore_index=IGNORED)
-            + F.cross_entropy(events.flatten(0, 1), batch.events.flatten(), weights)
             + F.smooth_l1_loss(place_error, torch.zeros_like(place_error), beta=0.3))
+
+    def _loss_by_shape(self, summary: torch.Tensor, batch: Batch) -> torch.Tensor:
+        split = self.by_shape(summary).unflatten(-1, (NUM_SHAPES, -1))
+        counts, colours = split.split(self._shape_sizes, -1)
+        # Which colours each shape has, [M, S, C]; IGNORED is no shape's index.
+        has_colour = batch.shapes.unsqueeze(1) == torch.arange(NUM_SHAPES).view(1, -1, 1)
+        return (
+            0.5 * F.cross_entropy(counts.flatten(0, 1), has_colour.sum(-1).flatten())
+            + F.binary_cross_entropy_with_logits(colours, has_colour.float()))
 
 
 def text_parameters(model: VideoModel) -> list[nn.Parameter]:
@@ -120,7 +158,7 @@ def text_parameters(model: VideoModel) -> list[nn.Parameter]:
             if not name.startswith('vision.')]
 
 
-def narration_loss(model: VideoModel, head: FrameTruthHead, batch: Batch, silence_id: int):
+def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int):
     """Return the loss and readable figures: accuracy of words and of silences."""
     frame_states = model.projector(batch.features)
     hidden = model.decoder(batch.token_ids, frame_states)
@@ -131,7 +169,7 @@ def narration_loss(model: VideoModel, head: FrameTruthHead, batch: Batch, silenc
     weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
     losses = F.cross_entropy(logits, targets, reduction='none')
     loss = (losses * weights).sum() / weights.sum()
-    auxiliary = head.loss(hidden[batch.frame_rows[:, 0], batch.frame_rows[:, 1]], batch)
+    auxiliary = heads.loss(hidden, batch)
     with torch.no_grad():
         is_right = (logits.argmax(-1) == targets).float()
         figures = {
@@ -174,9 +212,9 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
     torch.manual_seed(seed)
     generator = random.Random(seed)
     maker = SampleMaker(chat, generator, course.mix)
-    head = FrameTruthHead(model.config.text.hidden_size)
+    heads = FrameTruthHeads(model.decoder)
     trained = text_parameters(model)
-    parameters = [*trained, *head.parameters()]
+    parameters = [*trained, *heads.parameters()]
     decayed = [parameter for parameter in parameters if parameter.dim() >= 2]
     others = [parameter for parameter in parameters if parameter.dim() < 2]
     optimiser = torch.optim.AdamW(
@@ -192,7 +230,7 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
             factor = cosine_schedule(step, num_steps, num_warmup=100)
             for group in optimiser.param_groups:
                 group['lr'] = course.learning_rate * factor
-            loss, figures = narration_loss(model, head, next(batches), chat.silence_id)
+            loss, figures = narration_loss(model, heads, next(batches), chat.silence_id)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -207,6 +245,7 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
                 _swap(trained, average)
                 snapshot(step)
                 _swap(trained, average)
+    heads.detach()
     _swap(trained, average)
 
 

@@ -28,15 +28,11 @@ from safetensors.torch import load_file, save_file
 import torch
 
 NUM_STREAMS, STREAM_FRAMES = 2000, 96
-# First what happens; then more questions, which are rare at first; then the hardest of them,
-# which ask by shape.
-COURSES = (
-    Course(((700, 64, 10), (600, 48, 18), (1100, 32, 28)), learning_rate=2.5e-3),
-    Course(((650, 32, 28),), 1e-3, SampleMix(p_prompt_at_frame=0.15)),
-    Course(((450, 40, 24),), 1e-3, SampleMix(
-        p_prompt_at_frame=0.2, p_offline=0.3, question_weights={'colour': 4.0, 'is_there': 2.0})),
-)
-VISION_STEPS, VISION_BATCH_SIZE = 4000, 64
+# Questions by colour of a shape are the hardest, and offline samples the shortest.
+COURSE = Course(
+    ((700, 64, 10), (700, 48, 18), (2200, 32, 28)), learning_rate=2.5e-3,
+    mix=SampleMix(p_prompt_at_frame=0.1, p_offline=0.2, question_weights={'colour': 2.0}))
+VISION_STEPS, VISION_BATCH_SIZE = 4500, 64
 VISION_LEARNING_RATE = 1.5e-3
 
 
@@ -97,11 +93,10 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     def snapshot(_):
         save_model(model, output)
 
-    for index, course in enumerate(COURSES):
-        phases = tuple((max(10, round(steps * scale)), batch, frames)
-                       for steps, batch, frames in course.phases)
-        train_text(model, chat, streams, features, replace(course, phases=phases), seed + index,
-                   log.stage(f'text course {index + 1}'), snapshot)
+    phases = tuple((max(10, round(steps * scale)), batch, frames)
+                   for steps, batch, frames in COURSE.phases)
+    train_text(model, chat, streams, features, replace(COURSE, phases=phases), seed,
+               log.stage('text'), snapshot)
     save_model(model.eval(), output)
     log('saved', folder=str(output))
 

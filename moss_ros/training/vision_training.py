@@ -2,15 +2,16 @@
 First stage: the vision encoder learns to find every object in every pooled token.
 
 Rendered streams go in; the vision encoder of a VideoModel is trained in place by linear heads
-that are not shipped: for each pooled token and colour, whether such an object is centred there,
-its shape and its ABSOLUTE position; for the class token, which colours are in the picture.
+that are not shipped. For each pooled token: which colour and which shape is centred there, and for
+each colour its shape and its ABSOLUTE position. For the class token: the same of the whole
+picture, by colour, and how many objects of each shape there are.
 """
 
 import math
 
 from moss_ros.model import normalise_frames, VideoModel
 from moss_ros.training.scenes import COLOURS, SHAPES
-from moss_ros.training.scenes.world import PICTURE_HEIGHT
+from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
 from moss_ros.training.streams import Stream
 import numpy as np
 import torch
@@ -22,23 +23,28 @@ POSITION_SCALE = 10.0
 
 
 class DetectionHead(nn.Module):
-    """Linear read-out of pooled features: presence, shape and place by token and colour."""
+    """Linear read-out of pooled features: what is there, by token and in the whole picture."""
 
     def __init__(self, feature_dim: int):
         super().__init__()
-        self.tokens = nn.Linear(feature_dim, NUM_COLOURS * (1 + NUM_SHAPES + 2))
-        self.picture = nn.Linear(feature_dim, NUM_COLOURS)
+        self.tokens = nn.Linear(feature_dim, NUM_COLOURS * (1 + NUM_SHAPES + 2) + NUM_SHAPES)
+        self.picture = nn.Linear(
+            feature_dim, NUM_COLOURS * (1 + NUM_SHAPES + 2) + NUM_SHAPES * (1 + MAX_OBJECTS))
 
     def forward(self, features: torch.Tensor):
         """
         Read features f32 [B, N, Dv], class token first.
 
-        Returns presence [B, N-1, C], shapes [B, N-1, C, S], places [B, N-1, C, 2] and the
-        presence in the whole picture [B, C].
+        Returns what tokens show by colour [B, N-1, C, 1 + S + 2] (presence, shape, place) and by
+        shape [B, N-1, S] (presence), then the whole picture by colour [B, C, 1 + S + 2] (absent
+        or shape, place) and by shape [B, S, 1 + MAX_OBJECTS] (how many).
         """
-        split = self.tokens(features[:, 1:]).unflatten(-1, (NUM_COLOURS, -1))
-        return (split[..., 0], split[..., 1:1 + NUM_SHAPES], split[..., 1 + NUM_SHAPES:],
-                self.picture(features[:, 0]))
+        num_by_colour = NUM_COLOURS * (1 + NUM_SHAPES + 2)
+        tokens, picture = self.tokens(features[:, 1:]), self.picture(features[:, 0])
+        return (tokens[..., :num_by_colour].unflatten(-1, (NUM_COLOURS, -1)),
+                tokens[..., num_by_colour:],
+                picture[..., :num_by_colour].unflatten(-1, (NUM_COLOURS, -1)),
+                picture[..., num_by_colour:].unflatten(-1, (NUM_SHAPES, -1)))
 
 
 def detection_targets(stream: Stream, content_rows: float, grid: int) -> tuple[np.ndarray, ...]:
@@ -69,31 +75,52 @@ def detection_targets(stream: Stream, content_rows: float, grid: int) -> tuple[n
 
 def detection_loss(head_output, cells, shapes, places):
     """Return the summed loss and a dict of readable errors; targets as detection_targets."""
-    presence, shape_logits, place, in_picture = head_output
+    token_colours, token_shapes, picture_colours, picture_shapes = head_output
     is_present = cells >= 0
-    presence_target = torch.zeros_like(presence)
     batch, slot = is_present.nonzero(as_tuple=True)
-    cell = cells[batch, slot]
+    cell, shape, place = cells[batch, slot], shapes[batch, slot], places[batch, slot]
+    presence, shape_logits, token_places = token_colours.split((1, NUM_SHAPES, 2), -1)
+    presence = presence[..., 0]
+    presence_target = torch.zeros_like(presence)
     presence_target[batch, cell, slot] = 1.0
-    presence_loss = F.binary_cross_entropy_with_logits(
-        presence, presence_target, reduction='sum') / max(1, len(batch))
-    picture_loss = F.binary_cross_entropy_with_logits(in_picture, is_present.float())
-    shape_loss = F.cross_entropy(shape_logits[batch, cell, slot], shapes[batch, slot])
-    place_error = place[batch, cell, slot] - places[batch, slot]
-    place_loss = F.smooth_l1_loss(place_error * POSITION_SCALE, torch.zeros_like(place_error),
-                                  beta=0.3)
-    loss = presence_loss + picture_loss + 2.0 * shape_loss + 2.0 * place_loss
+    shape_target = torch.zeros_like(token_shapes)
+    shape_target[batch, cell, shape] = 1.0
+    presence_loss = (
+        F.binary_cross_entropy_with_logits(presence, presence_target, reduction='sum')
+        + F.binary_cross_entropy_with_logits(token_shapes, shape_target, reduction='sum')
+    ) / max(1, len(batch))
+    shape_loss = F.cross_entropy(shape_logits[batch, cell, slot], shape)
+    place_loss = _place_loss(token_places[batch, cell, slot], place)
+
+    picture_logits, picture_places = picture_colours.split((1 + NUM_SHAPES, 2), -1)
+    picture_target = torch.where(is_present, 1 + shapes, 0)
+    counts = torch.stack(
+        [(picture_target == 1 + index).sum(-1) for index in range(NUM_SHAPES)], -1)
+    picture_loss = (
+        F.cross_entropy(picture_logits.flatten(0, 1), picture_target.flatten())
+        + F.cross_entropy(picture_shapes.flatten(0, 1), counts.flatten())
+        + 0.5 * _place_loss(picture_places[batch, slot], place))
+    loss = presence_loss + 2.0 * shape_loss + 2.0 * place_loss + picture_loss
     with torch.no_grad():
-        found = presence[batch, cell, slot] > 0
         figures = {
-            'found': found.float().mean().item(),
+            'found': (presence[batch, cell, slot] > 0).float().mean().item(),
             'false_per_frame': ((presence > 0) & (presence_target == 0)).sum().item()
             / len(presence),
-            'shape_right': (shape_logits[batch, cell, slot].argmax(-1) == shapes[batch, slot])
-            .float().mean().item(),
-            'place_error': place_error.abs().mean().item(),
+            'shape_right': _part_right(shape_logits[batch, cell, slot], shape),
+            'place_error': (token_places[batch, cell, slot] - place).abs().mean().item(),
+            'picture_right': _part_right(picture_logits, picture_target),
+            'counts_right': _part_right(picture_shapes, counts),
+            'picture_place_error': (picture_places[batch, slot] - place).abs().mean().item(),
         }
     return loss, figures
+
+
+def _place_loss(places: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return F.smooth_l1_loss(places * POSITION_SCALE, truth * POSITION_SCALE, beta=0.3)
+
+
+def _part_right(logits: torch.Tensor, truth: torch.Tensor) -> float:
+    return (logits.argmax(-1) == truth).float().mean().item()
 
 
 def train_vision(model: VideoModel, pictures: np.ndarray, targets: tuple[np.ndarray, ...],
