@@ -6,6 +6,7 @@ from .events import (
     StateEvent, TokenEvent,
 )
 from .frame import Frame, Prompt
+from .frame_encoding import encode_frames, EncodedFrame
 from .mailbox import Mailbox
 from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
 from .sampler import FrameSampler
@@ -13,8 +14,8 @@ from .session import StreamSession
 from .worker import Channel, EngineWorker, WorkerState
 
 __all__ = [
-    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EndReason', 'EngineWorker', 'ErrorEvent',
-    'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent',
-    'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions', 'StreamSession', 'TokenEvent',
-    'WorkerState',
+    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason',
+    'EngineWorker', 'ErrorEvent', 'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
+    'Prompt', 'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions',
+    'StreamSession', 'TokenEvent', 'WorkerState', 'encode_frames',
 ]

@@ -10,6 +10,7 @@ Letters: k frames, N states a frame, D text channels, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from moss_ros.model import VideoModel
@@ -114,8 +115,8 @@ class StreamContext:
         self._ids += self._chat.question_turn(text)
         self._questions.append(_Question(text, start, len(self._ids)))
 
-    def add_frames(self, frame_states: torch.Tensor) -> None:
-        """Show frames, states [k, N, D], in their order."""
+    def add_frames(self, frame_states: Iterable[torch.Tensor]) -> None:
+        """Show frames, states [N, D] each, in their order."""
         for states in frame_states:
             self._frame_positions.append(len(self._ids))
             self._frame_states.append(states)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 import math
 
-from moss_ros.model import preprocess_frame, sample_token, VideoModel
+from moss_ros.model import sample_token, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.context import StreamContext
 from moss_ros.stream.events import (
@@ -20,12 +20,10 @@ from moss_ros.stream.events import (
     StateEvent, TokenEvent,
 )
 from moss_ros.stream.frame import Frame, Prompt
+from moss_ros.stream.frame_encoding import encode_frames, EncodedFrame
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.text_pieces import TextPieces
 import torch
-
-# Bounds the memory of the vision encoder when many frames wait.
-_MAX_FRAMES_AT_ONCE = 8
 
 
 @dataclass
@@ -67,7 +65,8 @@ class StreamSession:
             chat.never_said_ids(vocab_size), dtype=torch.int64, device=model.device)
         self._generator = torch.Generator()
         # More frames than the context holds could never be seen together: the oldest go.
-        self._frames: deque[Frame] = deque(maxlen=options.max_context_frames)
+        self._frames: deque[Frame | EncodedFrame] = deque(
+            maxlen=options.max_context_frames)
         self._prompts: deque[Prompt] = deque()
         self.reset()
 
@@ -118,9 +117,13 @@ class StreamSession:
         self._stamp_ns: int | None = None
         self._received_ns: int | None = None
 
-    def add_frame(self, frame: Frame) -> None:
-        """Queue a frame; the next step shows it to the model. ValueError if it is no Frame."""
-        if not isinstance(frame, Frame):
+    def add_frame(self, frame: Frame | EncodedFrame) -> None:
+        """
+        Queue a frame; the next step shows it to the model. ValueError if it is no frame.
+
+        An EncodedFrame is one of encode_frames() with this session's model.
+        """
+        if not isinstance(frame, (Frame, EncodedFrame)):
             raise ValueError(f'a Frame is needed, not {frame!r}')
         self._frames.append(frame)
 
@@ -189,18 +192,13 @@ class StreamSession:
         frames = list(self._frames)
         if not self._context.is_open:
             self._context.open()
-        for start in range(0, len(frames), _MAX_FRAMES_AT_ONCE):
-            self._context.add_frames(self._encode(frames[start:start + _MAX_FRAMES_AT_ONCE]))
+        new = iter(encode_frames(self._model, [
+            frame for frame in frames if isinstance(frame, Frame)]))
+        encoded = [next(new) if isinstance(frame, Frame) else frame for frame in frames]
+        self._context.add_frames([frame.states for frame in encoded])
         self._frames.clear()
         self._stamp_ns, self._received_ns = frames[-1].stamp_ns, frames[-1].received_ns
         return len(frames)
-
-    def _encode(self, frames):
-        """Frame states [k, N, D] of k frames."""
-        image_size = self._model.config.vision.image_size
-        pixel_values = torch.stack([
-            preprocess_frame(frame.image, image_size, self._model.device) for frame in frames])
-        return self._model.encode_frames(pixel_values.to(self._model.dtype))
 
     def _sample(self, logits):
         logits = logits.float().index_fill(0, self._never_said, -math.inf)  # a copy

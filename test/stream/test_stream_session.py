@@ -4,8 +4,8 @@ from dataclasses import fields
 
 from moss_ros.model import SamplingOptions
 from moss_ros.stream import (
-    ChatFormat, EndReason, ErrorEvent, NarrationEvent, Prompt, PromptEvent, SessionState,
-    SilenceEvent, StateEvent, StreamSession, TokenEvent,
+    ChatFormat, encode_frames, EncodedFrame, EndReason, ErrorEvent, NarrationEvent, Prompt,
+    PromptEvent, SessionState, SilenceEvent, StateEvent, StreamSession, TokenEvent,
 )
 import pytest
 import torch
@@ -492,6 +492,39 @@ def test_the_same_calls_give_the_same_events(tiny_model, chat, tools, do_sample)
             events[number] += feed(session, tools, index)
     assert events[0] == events[1]
     assert sessions[0].context.num_rollovers > 0
+
+
+def test_frames_encoded_beforehand_give_the_same_events(tiny_model, chat, tools):
+    """Encoded one by one, as the session itself does it here, even the last bits agree."""
+    options = tools.options(silence_logit_bias=1.0)
+    events = []
+    for is_encoded in (False, True):
+        session = StreamSession(tiny_model, chat, options)
+        said = []
+        for index in range(20):
+            frame = tools.frame(index)
+            session.add_frame(encode_frames(tiny_model, [frame])[0] if is_encoded else frame)
+            said += [*session.step(), *session.step()]
+        events.append(said)
+    assert events[0] == events[1]
+    assert of_class(events[0], TokenEvent)
+
+
+def test_frames_and_encoded_frames_keep_their_order(tiny_model, chat, tools):
+    frames = [tools.frame(index) for index in range(19)]
+    encoded = encode_frames(tiny_model, frames)
+    assert [frame.stamp_ns for frame in encoded] == [frame.stamp_ns for frame in frames]
+    assert all(isinstance(frame, EncodedFrame) for frame in encoded)
+    logits = []
+    for mixed in (frames[:9], encoded[:9], [*frames[:4], *encoded[4:6], *frames[6:9]]):
+        session = StreamSession(tiny_model, chat, tools.options())
+        for frame in mixed:
+            session.add_frame(frame)
+        session.step()
+        assert session.newest_stamp_ns == frames[8].stamp_ns
+        logits.append(session.context.forward())
+    torch.testing.assert_close(logits[1], logits[0])
+    torch.testing.assert_close(logits[2], logits[0])
 
 
 def test_another_seed_gives_other_events(tiny_model, chat, tools):
