@@ -19,6 +19,7 @@ from rclpy.exceptions import (
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.signals import uninstall_signal_handlers
 
 
 def run_node(node_class, args=None) -> NoReturn:
@@ -52,6 +53,9 @@ def run_node(node_class, args=None) -> NoReturn:
         # A second signal, such as Ctrl-C sent to the whole group, must not break the closing.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # rclpy's own thread for signals may still be on its way through the list of what to wake,
+        # which shutting down an executor frees: a crash now and then. This waits for it to end.
+        uninstall_signal_handlers()
         # A callback that the signal overtook is never run; Python would warn of that.
         warnings.filterwarnings('ignore', message='coroutine .* was never awaited')
         _close(node, executor)
