@@ -14,12 +14,15 @@ ALLOWED_PARTS = {
     'checkpoints': {'checkpoints'},
     'model': {'model'},
     'stream': {'model', 'stream'},
+    'images': {'images'},
     'generator': {'checkpoints', 'generator', 'model', 'stream'},
     'remote': {'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
     'nodes': {
-        '', 'checkpoints', 'generator', 'model', 'nodes', 'remote', 'stream', 'training'},
-    'bag': {'', 'bag', 'checkpoints', 'generator', 'model', 'stream', 'training'},
+        '', 'checkpoints', 'generator', 'images', 'model', 'nodes', 'remote', 'stream',
+        'training'},
+    'bag': {
+        '', 'bag', 'checkpoints', 'generator', 'images', 'model', 'stream', 'training'},
 }
 ROS_MODULES = re.compile(
     r'(rclpy|rcl_interfaces|rpyutils|rosidl_\w+|ros2\w+|rosbag2_py|ament_\w+|launch(_\w+)?'

@@ -1,122 +1,124 @@
 """
-Image messages to pictures: sensor_msgs/Image in, u8 [H, W, 3] RGB out.
+Image messages to pictures: sensor_msgs/Image and CompressedImage in, u8 [H, W, 3] RGB out.
 
-Colour conversion is cv_bridge's; here is what it does not check, and the one error for all that
-can be wrong with an image. Knows nothing of topics. Called by the narrator for each chosen frame.
+cv_bridge converts what it is found to convert rightly, moss_ros.images the rest. Knows nothing of
+topics or stamps. Called by the narrator's input for each chosen frame.
 """
 
 from array import array
 
+from moss_ros.images import (
+    check_compressed, check_image, compressed_to_rgb, DEFAULT_DEPTH_RANGE_M, ENCODINGS,
+    image_to_rgb, row_bytes,
+)
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
-_MISSING_CV_BRIDGE = (
-    'cv_bridge is missing, images cannot be converted: install ros-<distribution>-cv-bridge by '
-    'apt on a robot, or cv-bridge by pip (requirements/ros.txt)')
-_CHANNELS_BY_PREFIX = {'rgba': 4, 'bgra': 4, 'rgb': 3, 'bgr': 3, 'mono': 1, 'bayer': 1}
-
-
-class BadImageError(Exception):
-    """
-    An image that cannot be shown to the model.
-
-    kind: what is wrong, one of 'zero_size', 'unknown_encoding', 'bad_step', 'truncated',
-    'size_mismatch' and 'not_convertible'; the text names the values.
-    """
-
-    def __init__(self, kind: str, text: str):
-        super().__init__(text)
-        self.kind = kind
+# Both conversions of a picture may differ by so many grey levels.
+MAX_DIFFERENCE = 2
+# Depth is scaled by a range that cv_bridge does not know; planes below each other are none of its
+# layouts; and of the 8-bit types without a meaning it makes no colour.
+_NEVER_BY_CV_BRIDGE = ('16UC1', '32FC1', '8UC1', '8UC3', '8UC4', 'nv12', 'nv21', 'nv24')
+_PROBE_HEIGHT_PX, _PROBE_WIDTH_PX = 6, 8
 
 
 class ImageConverter:
-    """Converts messages through one cv_bridge; one thread at a time, about 1 ms at 1080p."""
+    """
+    Converts messages; one thread at a time, about 1 ms at 1080p.
 
-    def __init__(self):
-        """Raise ImportError that names the package to install where cv_bridge is missing."""
+    - by_cv_bridge: the encodings that are left to cv_bridge: those of which it makes what
+      moss_ros.images makes of them. It is the distribution's on a robot, an older one elsewhere.
+    - without_cv_bridge: why cv_bridge is not used at all, '' where it is.
+    """
+
+    def __init__(self, depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M):
+        """Raise ValueError for a depth_range, metres, that does not ascend from 0 or more."""
+        if not 0 <= depth_range[0] < depth_range[1]:
+            raise ValueError(
+                f'depth_min_m is {depth_range[0]:g} and depth_max_m {depth_range[1]:g}; the '
+                'first must be below the second')
+        self._depth_range = depth_range
+        self._bridge = None
+        self.without_cv_bridge = ''
         try:
             from cv_bridge import CvBridge
-        except ImportError as error:
-            raise ImportError(f'{_MISSING_CV_BRIDGE} ({error})') from error
-        self._bridge = CvBridge()
+            self._bridge = CvBridge()
+        # One that is built against another numpy raises AttributeError, or whatever it meets.
+        except Exception as error:
+            self.without_cv_bridge = f'{type(error).__name__}: {error}'
+        self.by_cv_bridge = frozenset(filter(self._does_cv_bridge_agree, ENCODINGS))
 
     @staticmethod
-    def check(message: Image) -> None:
-        """Raise BadImageError where sizes or encoding cannot be a picture's; looks at no pixel."""
-        _check(message)
+    def check(message: Image | CompressedImage) -> None:
+        """Raise BadImageError where a message cannot hold a picture; converts nothing."""
+        if isinstance(message, CompressedImage):
+            check_compressed(message.format, message.data)
+        else:
+            check_image(message.encoding, message.height, message.width, message.step,
+                        len(message.data))
 
-    def to_rgb(self, message: Image) -> np.ndarray:
+    def to_rgb(self, message: Image | CompressedImage) -> np.ndarray:
         """
         Return the picture u8 [H, W, 3], RGB; it may share the message's memory.
 
         Raises BadImageError for anything that is no whole picture of a known encoding.
         """
-        packed = _packed(message)
+        if isinstance(message, CompressedImage):
+            return compressed_to_rgb(message.format, message.data, self._depth_range)
+        if message.encoding in self.by_cv_bridge and not (
+                message.is_bigendian and message.encoding.endswith('16')):
+            self.check(message)
+            picture = self._bridged(message)
+            if picture is not None:
+                return picture
+        return self._own(message)
+
+    def _own(self, message):
+        return image_to_rgb(
+            message.encoding, message.height, message.width, message.step, message.is_bigendian,
+            message.data, self._depth_range)
+
+    def _bridged(self, message):
+        """Return what cv_bridge makes of a checked message, None where that is no picture."""
         try:
-            picture = np.asarray(self._bridge.imgmsg_to_cv2(packed, 'rgb8'))
+            picture = np.asarray(self._bridge.imgmsg_to_cv2(_packed(message), 'rgb8'))
         # Each cv_bridge raises its own: CvBridgeError, KeyError, cv2.error, RuntimeError, ...
-        except Exception as error:
-            raise BadImageError(
-                'not_convertible',
-                f'cv_bridge cannot convert encoding {message.encoding!r} of '
-                f'{message.width}x{message.height} px to rgb8 '
-                f'({type(error).__name__}: {error})') from error
-        if picture.dtype != np.uint8 or picture.shape != (message.height, message.width, 3):
-            raise BadImageError(
-                'not_convertible',
-                f'cv_bridge makes {picture.dtype} {list(picture.shape)} of encoding '
-                f'{message.encoding!r}, not uint8 [height, width, 3]')
-        return picture
+        except Exception:
+            return None
+        is_picture = picture.dtype == np.uint8 and picture.shape == (
+            message.height, message.width, 3)
+        return picture if is_picture else None
+
+    def _does_cv_bridge_agree(self, encoding):
+        if self._bridge is None or encoding in _NEVER_BY_CV_BRIDGE:
+            return False
+        message = _probe(encoding)
+        picture = self._bridged(message)
+        return picture is not None and np.abs(
+            picture.astype(int) - self._own(message)).max() <= MAX_DIFFERENCE
 
 
-def bytes_per_pixel(encoding: str) -> int:
-    """
-    Return the bytes of one pixel of a sensor_msgs encoding, such as 3 for 'rgb8'.
-
-    Raises BadImageError for one that is not known to have whole bytes per pixel.
-    """
-    name = encoding
-    for prefix, num_channels in _CHANNELS_BY_PREFIX.items():
-        if name.startswith(prefix) and name.endswith(('8', '16')):
-            return num_channels * (2 if name.endswith('16') else 1)
-    bits, _, channels = name.partition('C')
-    if channels in ('1', '2', '3', '4') and bits in (
-            '8U', '8S', '16U', '16S', '32S', '32F', '64F'):
-        return int(bits[:-1]) // 8 * int(channels)
-    raise BadImageError('unknown_encoding', f'encoding {encoding!r} is not known')
-
-
-def _check(message):
-    """Return the bytes of a row without padding; BadImageError where it is no picture."""
-    height, width, step, num_bytes = (
-        message.height, message.width, message.step, len(message.data))
-    if height == 0 or width == 0:
-        raise BadImageError('zero_size', f'the image is {width}x{height} px')
-    row_bytes = width * bytes_per_pixel(message.encoding)
-    if step < row_bytes:
-        raise BadImageError(
-            'bad_step', f'step is {step} bytes, but a row of {width} px {message.encoding} has '
-            f'{row_bytes}')
-    if num_bytes != step * height:
-        raise BadImageError(
-            'truncated' if num_bytes < step * height else 'size_mismatch',
-            f'{num_bytes} bytes of data, but {height} rows of {step} bytes are {step * height}')
-    return row_bytes
+def _probe(encoding):
+    """Return a small message of one plane, full of different bytes."""
+    step = row_bytes(encoding, _PROBE_WIDTH_PX)
+    pixels = np.random.default_rng(1).integers(0, 256, _PROBE_HEIGHT_PX * step, np.uint8)
+    message = Image(
+        encoding=encoding, height=_PROBE_HEIGHT_PX, width=_PROBE_WIDTH_PX, step=step)
+    message.data = array('B', pixels.tobytes())
+    return message
 
 
 def _packed(message):
-    """Return message, or a copy without row padding; BadImageError where it is no picture."""
-    row_bytes = _check(message)
-    if message.step == row_bytes and not (
-            message.is_bigendian and message.encoding.endswith('8')):
+    """Return a checked message, or a copy of it without row padding, and never big-endian."""
+    num_bytes = row_bytes(message.encoding, message.width)
+    if message.step == num_bytes and not message.is_bigendian:
         return message
     # ROS 1's cv_bridge ignores step, and ROS 2's needs it to be whole pixels. Byte order means
     # nothing for bytes, yet both would swap.
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     packed = Image(
         header=message.header, height=message.height, width=message.width,
-        encoding=message.encoding, step=row_bytes,
-        is_bigendian=message.is_bigendian and not message.encoding.endswith('8'))
+        encoding=message.encoding, step=num_bytes)
     # Only an array is taken over without a check of every single byte.
-    packed.data = array('B', rows[:, :row_bytes].tobytes())
+    packed.data = array('B', rows[:, :num_bytes].tobytes())
     return packed

@@ -13,7 +13,8 @@ import logging
 import time
 from typing import NoReturn
 
-from moss_ros.nodes.conversions import BadImageError, ImageConverter
+from moss_ros.images import BadImageError
+from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.loading import make_engine
 from moss_ros.nodes.messages import event_json
 from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
