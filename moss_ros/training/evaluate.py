@@ -149,12 +149,13 @@ class SceneRun:
 
 
 def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
-             trace=None) -> dict:
+             quantization: str | None = None, trace=None) -> dict:
     """
     Stream num_scenes fresh scenes of num_frames frames each; return the figures.
 
-    seed: 0 to 99999, none of which training uses. trace: called with each SceneRun. Raises
-    ValueError for a seed outside, CheckpointError for a folder that is no checkpoint.
+    seed: 0 to 99999, none of which training uses. quantization: as of load_model(). trace: called
+    with each SceneRun. Raises ValueError for a seed outside, CheckpointError for a folder that is
+    no checkpoint.
     """
     if not 0 <= seed < FIRST_TRAINING_SEED // SCENES_PER_SEED:
         raise ValueError(f'seed is {seed}; take one from 0 to '
@@ -163,7 +164,7 @@ def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
         raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
     if num_frames < 8:
         raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
-    model = load_model(checkpoint)
+    model = load_model(checkpoint, quantization=quantization)
     chat = ChatFormat(checkpoint / 'tokenizer.json')
     session = StreamSession(model, chat, StreamOptions.from_checkpoint(checkpoint))
     evaluation = Evaluation()
@@ -200,6 +201,8 @@ def main() -> int:
     parser.add_argument('--num-scenes', type=int, default=200)
     parser.add_argument('--num-frames', type=int, default=60, help='frames a scene (default 60)')
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--quantization', choices=('int8', 'int4'),
+                        help="bits of the decoder's weights (default: as they are)")
     parser.add_argument('--num-threads', type=int, default=1)
     parser.add_argument('--trace', action='store_true',
                         help='show on stderr what happened and what was said')
@@ -207,7 +210,8 @@ def main() -> int:
     torch.set_num_threads(arguments.num_threads)
     try:
         figures = evaluate(arguments.checkpoint, arguments.num_scenes, arguments.num_frames,
-                           arguments.seed, print_trace if arguments.trace else None)
+                           arguments.seed, arguments.quantization,
+                           print_trace if arguments.trace else None)
     except (ValueError, CheckpointError) as error:
         parser.error(str(error))
     print(json.dumps(figures))

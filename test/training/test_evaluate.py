@@ -14,16 +14,35 @@ def run_evaluate(*arguments):
         capture_output=True, text=True, timeout=300)
 
 
-def test_the_shipped_checkpoint_narrates_truly():
-    """A small sample of `make evaluate`; the bounds leave room for its smallness."""
-    result = run_evaluate('--num-scenes', '12', '--num-frames', '40', '--seed', '77')
+@pytest.fixture(scope='module')
+def figures():
+    """Return the figures of a small sample of `make evaluate`."""
+    return sample_figures()
+
+
+def sample_figures(*arguments):
+    result = run_evaluate('--num-scenes', '12', '--num-frames', '40', '--seed', '77', *arguments)
     assert result.returncode == 0, result.stderr
-    figures = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+def test_the_shipped_checkpoint_narrates_truly(figures):
+    """The bounds leave room for the smallness of the sample."""
     assert figures['num_frames'] == 480 and figures['num_scenes'] == 12
     assert figures['event_recall'] > 0.75
     assert figures['sentence_precision'] > 0.75
     assert figures['silence_kept'] > 0.95
     assert figures['frames_per_s'] > 0
+
+
+@pytest.mark.parametrize('quantization', ['int8', 'int4'])
+def test_with_quantised_weights_it_narrates_as_truly(figures, quantization):
+    """Within 2 points on the same scenes; two events more or less are the sample's smallness."""
+    pytest.importorskip('torchao')
+    quantised = sample_figures('--quantization', quantization)
+    slack = 0.02 + 2 / figures['num_events']
+    for name in ('event_recall', 'sentence_precision', 'silence_kept'):
+        assert quantised[name] > figures[name] - slack, name
 
 
 def test_the_shipped_checkpoint_is_small():
