@@ -93,7 +93,7 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     def snapshot(_):
         save_model(model, output)
 
-    phases = tuple((max(10, round(steps * scale)), batch, frames)
+    phases = tuple((max(1, round(steps * scale)), batch, frames)
                    for steps, batch, frames in COURSE.phases)
     train_text(model, chat, streams, features, replace(COURSE, phases=phases), seed,
                log.stage('text'), snapshot)
@@ -109,7 +109,7 @@ def _vision_stage(model, streams, seeds, scale, seed, num_threads, log) -> np.nd
     targets = [np.concatenate(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), grid) for stream in streams))]
     train_vision(model, pictures.reshape(-1, *pictures.shape[2:]), targets,
-                 max(20, round(VISION_STEPS * scale)), VISION_BATCH_SIZE, VISION_LEARNING_RATE,
+                 max(2, round(VISION_STEPS * scale)), VISION_BATCH_SIZE, VISION_LEARNING_RATE,
                  seed, log.stage('vision'))
     features = encode_pictures(model, pictures)
     log('encoded', feature_std=float(features[:8].astype(np.float32).std()))
