@@ -14,7 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 DIRECTION_BY_CALL = {
     'create_subscription': 'in', 'create_publisher': 'out', 'create_lifecycle_publisher': 'out'}
-PACKAGE_BY_TYPE = {'Image': 'sensor_msgs', 'String': 'std_msgs', 'Bool': 'std_msgs'}
+PACKAGE_BY_TYPE = {
+    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs', 'Image': 'sensor_msgs',
+    'String': 'std_msgs'}
 TOP_LEVEL = ('Makefile', 'package.xml', 'setup.py', 'setup.cfg', 'LICENSE', '.ci/run')
 FOLDERS = ('moss_ros', 'launch', 'config', 'examples', 'requirements', 'resource')
 

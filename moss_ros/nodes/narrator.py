@@ -17,6 +17,7 @@ from moss_ros.images import BadImageError
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.loading import make_engine
 from moss_ros.nodes.messages import event_json
+from moss_ros.nodes.overlay_publisher import OverlayPublisher
 from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
 from moss_ros.nodes.running import run_node
 from moss_ros.remote import RemoteSession
@@ -29,9 +30,11 @@ from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy, qos_profile_sensor_data, QoSProfile, ReliabilityPolicy,
+)
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 import torch
 
@@ -43,6 +46,7 @@ MAX_BACKOFF_S = 30.0
 # A worker that ran for longer than this since its last start begins with the first backoff.
 STABLE_AFTER_S = 60.0
 STOP_TIMEOUT_S = 1.5
+OVERLAY_TIMEOUT_S = 0.3
 
 
 class Narrator(LifecycleNode):
@@ -64,6 +68,7 @@ class Narrator(LifecycleNode):
         self._session = None
         self._worker = None
         self._channel = None
+        self._overlay = None
         self._converter = None
         self._managed_publishers = []
         self._subscriptions_while_active = []
@@ -81,11 +86,13 @@ class Narrator(LifecycleNode):
         return Counter(self._num_bad_by_kind)
 
     def close(self) -> None:
-        """Stop the worker, in any state; takes at most STOP_TIMEOUT_S."""
+        """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
         if isinstance(self._session, RemoteSession):
             self._session.give_up()
         if self._worker is not None:
             self._worker.close(STOP_TIMEOUT_S)
+        if self._overlay is not None:
+            self._overlay.close(OVERLAY_TIMEOUT_S)
         self._close_session()
         logging.getLogger('moss_ros').removeHandler(self._log_handler)
 
@@ -119,6 +126,10 @@ class Narrator(LifecycleNode):
         self._sampler = FrameSampler(settings.frame_rate or self._session.options.frame_rate_fps)
         self._newest_stamp_ns = None
         self._mailbox = Mailbox(settings.mailbox_size)
+        # As many may wait again while the model takes a full mailbox in.
+        self._overlay = OverlayPublisher(
+            self, self._overlay_publisher, self._compressed_overlay_publisher,
+            2 * settings.mailbox_size)
         self._channel = self._worker.open_channel(
             self._session, self._mailbox, self._publish_event, settings.max_tokens_per_second)
         if settings.prompt.strip():
@@ -176,9 +187,13 @@ class Narrator(LifecycleNode):
         self._narration_publisher = self.create_lifecycle_publisher(
             String, '~/narration', in_order)
         self._event_publisher = self.create_lifecycle_publisher(String, '~/events', in_order)
+        self._overlay_publisher = self.create_lifecycle_publisher(
+            Image, '~/overlay', qos_profile_sensor_data)
+        self._compressed_overlay_publisher = self.create_lifecycle_publisher(
+            CompressedImage, '~/overlay/compressed', qos_profile_sensor_data)
         self._managed_publishers = [
             self._token_publisher, self._silence_publisher, self._narration_publisher,
-            self._event_publisher]
+            self._event_publisher, self._overlay_publisher, self._compressed_overlay_publisher]
 
     def _subscribe(self, settings):
         # Only the newest picture counts; what the executor was too busy for is not missed.
@@ -202,6 +217,7 @@ class Narrator(LifecycleNode):
         self._jump_handle.unregister()
         self._channel = None
         has_ended = self._worker.close(STOP_TIMEOUT_S)
+        self._overlay.close(OVERLAY_TIMEOUT_S)
         logging.getLogger('moss_ros').removeHandler(self._log_handler)
         return has_ended
 
@@ -241,7 +257,9 @@ class Narrator(LifecycleNode):
         except BadImageError as error:
             self._count_bad(error)
             return
-        self._mailbox.submit_frame(Frame(picture, stamp_ns, received_ns))
+        frame = Frame(picture, stamp_ns, received_ns)
+        self._overlay.add_frame(frame, message.header.frame_id)
+        self._mailbox.submit_frame(frame)
 
     def _stamp_ns(self, message):
         """Return the header stamp, the node's time where the driver leaves it zero."""
@@ -326,6 +344,7 @@ class Narrator(LifecycleNode):
             self._publish(self._narration_publisher, String(data=event.text.strip()))
         self._publish(self._event_publisher, String(data=event_json(
             event, next(self._event_numbers), time.monotonic_ns())))
+        self._overlay.follow(event)
 
     def _publish(self, publisher, message):
         try:
