@@ -57,6 +57,7 @@ class DecoderCache:
         self.max_frames = max_frames
         self.num_tokens = 0
         self.num_frames = 0
+        self._num_states = num_states
         self._text = torch.zeros(
             (text.num_hidden_layers - num_cross, 2, 1, text.num_key_value_heads, max_tokens,
              text.head_dim), device=device, dtype=dtype)
@@ -81,3 +82,20 @@ class DecoderCache:
         """Forget all tokens and frames; the memory is kept and used again."""
         self.num_tokens = 0
         self.num_frames = 0
+
+    def export(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Return copies of what is filled, of the cache's dtype and on its device.
+
+        The text's keys and values [L, 2, 1, Hkv, num_tokens, K] of the L self-attention layers,
+        and the frames' [C, 2, 1, Hkv, num_frames * N, K] of the C cross-attention layers.
+        """
+        return (self._text.narrow(4, 0, self.num_tokens).clone(),
+                self._frames.narrow(4, 0, self.num_frames * self._num_states).clone())
+
+    def restore(self, text: torch.Tensor, frames: torch.Tensor) -> None:
+        """Take over, to the last bit, what export() of a cache of the same sizes returned."""
+        self._text.narrow(4, 0, text.shape[4]).copy_(text)
+        self._frames.narrow(4, 0, frames.shape[4]).copy_(frames)
+        self.num_tokens = text.shape[4]
+        self.num_frames = frames.shape[4] // self._num_states

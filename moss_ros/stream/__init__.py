@@ -11,11 +11,12 @@ from .mailbox import Mailbox
 from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
 from .sampler import FrameSampler
 from .session import StreamSession
+from .snapshot import StreamSnapshot
 from .worker import Channel, EngineWorker, WorkerState
 
 __all__ = [
-    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason',
-    'EngineWorker', 'ErrorEvent', 'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
-    'Prompt', 'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions',
-    'StreamSession', 'TokenEvent', 'WorkerState', 'encode_frames',
+    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineWorker',
+    'ErrorEvent', 'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt',
+    'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions', 'StreamSession',
+    'StreamSnapshot', 'TokenEvent', 'WorkerState', 'encode_frames',
 ]

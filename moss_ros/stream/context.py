@@ -11,11 +11,12 @@ Letters: k frames, N states a frame, D text channels, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.snapshot import StreamSnapshot
 import torch
 
 
@@ -146,6 +147,35 @@ class StreamContext:
         new_states = self._frame_states[self._cache.num_frames:]
         return self._model.extend(
             self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None)
+
+    def snapshot(self) -> StreamSnapshot:
+        """Return a copy of all that forward() depends on, keys and values included."""
+        text_cache, frame_cache = self._cache.export()
+        tensors = {'text_cache': text_cache, 'frame_cache': frame_cache}
+        if self._frame_states:
+            tensors['frame_states'] = torch.stack(self._frame_states)
+        return StreamSnapshot({
+            'opening_ids': list(self._opening_ids),
+            'ids': list(self._ids),
+            'frame_positions': list(self._frame_positions),
+            'questions': [list(astuple(question)) for question in self._questions],
+            'said': [list(said) for said in self._said],
+            'num_rollovers': self._num_rollovers,
+        }, tensors)
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Go on as the context of the same model and options whose snapshot() this is."""
+        state, tensors = snapshot.state, snapshot.tensors
+        self.reset()
+        self._cache.restore(tensors['text_cache'], tensors['frame_cache'])
+        self._opening_ids = list(state['opening_ids'])
+        self._ids = list(state['ids'])
+        self._frame_positions = list(state['frame_positions'])
+        if self._frame_positions:
+            self._frame_states = list(tensors['frame_states'].to(self._model.device))
+        self._questions = [_Question(*question) for question in state['questions']]
+        self._said = [(position, token_id) for position, token_id in state['said']]
+        self._num_rollovers = state['num_rollovers']
 
     def _roll_over(self):
         """Forget the oldest part, so that the rest and a few more tokens fit."""

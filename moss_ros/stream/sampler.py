@@ -72,6 +72,20 @@ class FrameSampler:
             self._num_intervals += 1
         return True
 
+    def snapshot(self) -> dict:
+        """Return all that select() depends on, as plain numbers for JSON."""
+        return {
+            'newest_ns': self._newest_ns, 'origin_ns': self._origin_ns,
+            'num_intervals': self._num_intervals, 'intervals_ns': list(self._intervals_ns)}
+
+    def restore(self, snapshot: dict) -> None:
+        """Go on as the sampler of the same rate whose snapshot() this is."""
+        self._newest_ns = snapshot['newest_ns']
+        self._origin_ns = snapshot['origin_ns']
+        self._num_intervals = snapshot['num_intervals']
+        self._intervals_ns.clear()
+        self._intervals_ns.extend(snapshot['intervals_ns'])
+
     def _restart(self, stamp_ns):
         self._origin_ns = stamp_ns
         self._num_intervals = 1

@@ -9,7 +9,7 @@ offline tools. What the model sees is kept by StreamContext.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import math
 
 from moss_ros.model import sample_token, VideoModel
@@ -22,6 +22,7 @@ from moss_ros.stream.events import (
 from moss_ros.stream.frame import Frame, Prompt
 from moss_ros.stream.frame_encoding import encode_frames, EncodedFrame
 from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.snapshot import StreamSnapshot
 from moss_ros.stream.text_pieces import TextPieces
 import torch
 
@@ -159,6 +160,55 @@ class StreamSession:
             self._context.add_silence()
             self._tell_state(SessionState.SILENT)
         return self._take_events()
+
+    def snapshot(self) -> StreamSnapshot:
+        """
+        Return a copy of the whole stream: a session with it goes on to the last bit as this one.
+
+        For between two steps. Raises ValueError where frames wait that are not encoded.
+        """
+        if not all(isinstance(frame, EncodedFrame) for frame in self._frames):
+            raise ValueError('frames wait that are not encoded; step() first, or add '
+                             'EncodedFrames')
+        context = self._context.snapshot()
+        tensors = {**context.tensors, 'generator': self._generator.get_state()}
+        if self._frames:
+            tensors['waiting_states'] = torch.stack([frame.states for frame in self._frames])
+        return StreamSnapshot({
+            'context': context.state,
+            'pieces': self._pieces.snapshot(),
+            'waiting_frames': [[frame.stamp_ns, frame.received_ns] for frame in self._frames],
+            'waiting_prompts': [asdict(prompt) for prompt in self._prompts],
+            'state': self._state.value,
+            'is_state_known': self._is_state_known,
+            'narration': asdict(self._narration) if self._narration else None,
+            'num_narrations': self._num_narrations,
+            'num_tokens_since_input': self._num_tokens_since_input,
+            'stamp_ns': self._stamp_ns,
+            'received_ns': self._received_ns,
+        }, tensors)
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """
+        Go on as the session of the same model and options whose snapshot() this is.
+
+        Raises KeyError, TypeError, ValueError or RuntimeError where it is none.
+        """
+        state, tensors = snapshot.state, snapshot.tensors
+        self.reset()
+        self._context.restore(StreamSnapshot(state['context'], tensors))
+        self._pieces.restore(state['pieces'])
+        self._generator.set_state(tensors['generator'])
+        for index, (stamp_ns, received_ns) in enumerate(state['waiting_frames']):
+            states = tensors['waiting_states'][index].to(self._model.device)
+            self._frames.append(EncodedFrame(states, stamp_ns, received_ns))
+        self._prompts.extend(Prompt(**prompt) for prompt in state['waiting_prompts'])
+        self._state = SessionState(state['state'])
+        self._is_state_known = state['is_state_known']
+        self._narration = _Narration(**state['narration']) if state['narration'] else None
+        self._num_narrations = state['num_narrations']
+        self._num_tokens_since_input = state['num_tokens_since_input']
+        self._stamp_ns, self._received_ns = state['stamp_ns'], state['received_ns']
 
     def _take_in_prompts(self):
         num_taken = 0

@@ -38,6 +38,15 @@ class TextPieces:
         self._window_ids: list[int] = []
         self._num_characters_out = 0  # of the window's text
 
+    def snapshot(self) -> dict:
+        """Return all that push() depends on, as plain numbers for JSON."""
+        return {'window_ids': list(self._window_ids), 'num_out': self._num_characters_out}
+
+    def restore(self, snapshot: dict) -> None:
+        """Go on as the one whose snapshot() this is."""
+        self._window_ids = list(snapshot['window_ids'])
+        self._num_characters_out = snapshot['num_out']
+
     def push(self, token_id: int) -> str:
         """Return the text that token_id completes, made of whole characters."""
         self._window_ids.append(token_id)
