@@ -1,0 +1,179 @@
+"""
+Command line: narrates recordings, `narrate_bag` or `python -m moss_ros.bag`.
+
+Arguments in, one folder of outputs a recording out, progress and one-line errors on stderr. The
+exit status is an ExitCode. Knows nothing of how a bag is narrated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+import os
+from pathlib import Path
+import signal
+import sys
+import time
+
+from moss_ros.bag.errors import BagError, ExitCode
+from moss_ros.bag.narrate import DEFAULT_SAVE_EVERY_S, narrate_bag
+from moss_ros.bag.options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
+from moss_ros.bag.record import RunRecord
+from tqdm import tqdm
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells an error in one line, without the usage."""
+
+    def error(self, message):
+        self.exit(ExitCode.USAGE, f'{self.prog}: error: {message}\n')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = _make_parser()
+    given = parser.parse_args(arguments)
+    try:
+        options = _options(given)
+    except ValueError as error:
+        parser.error(str(error))
+    stop = _StopSignal()
+    exit_code = ExitCode.OK
+    for source, output in output_folders(given.bags, given.output):
+        try:
+            _narrate(source, output, options, given, stop)
+        except BagError as error:
+            print(f'{parser.prog}: error: {error}', file=sys.stderr)
+            exit_code = exit_code or error.exit_code
+            if error.exit_code is ExitCode.INTERRUPTED:
+                return ExitCode.INTERRUPTED
+    return exit_code
+
+
+def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]:
+    """
+    Return each source with its own output folder.
+
+    That is output itself for a single one; else a folder in it by the source's name, of which
+    those that are there twice get a number.
+    """
+    if len(sources) == 1:
+        return [(sources[0], output)]
+    pairs, names = [], set()
+    for source in sources:
+        name = stem = source.resolve().name
+        number = 1
+        while name in names:
+            number += 1
+            name = f'{stem}-{number}'
+        names.add(name)
+        pairs.append((source, output / name))
+    return pairs
+
+
+class _StopSignal:
+    """Whether SIGINT or SIGTERM came; the second one ends at once."""
+
+    def __init__(self):
+        self.has_come = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._take)
+
+    def _take(self, number, _):
+        if self.has_come:
+            os._exit(ExitCode.INTERRUPTED)
+        self.has_come = True
+
+
+def _narrate(source, output, options, given, stop) -> RunRecord:
+    begin_s = time.monotonic()
+    with tqdm(desc=source.name, unit='s', total=0, disable=given.quiet,
+              bar_format='{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s '
+                         '[{elapsed}<{remaining}{postfix}]') as bar:
+        def show(done_s, total_s):
+            bar.total = total_s
+            elapsed_s = time.monotonic() - begin_s
+            bar.set_postfix_str(f'{done_s / elapsed_s:.0f} x real time', refresh=False)
+            bar.update(done_s - bar.n)
+
+        record = narrate_bag(
+            source, output, options, show, resume=given.resume, overwrite=given.overwrite,
+            save_every_s=given.save_every, should_stop=lambda: stop.has_come)
+    _print_end(output, record)
+    return record
+
+
+def _print_end(output, record):
+    counts = record.counts
+    print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
+          f'{counts["frames_read"]} frames')
+    if record.unusable:
+        kinds = ', '.join(f'{count} {kind}' for kind, count in record.unusable.items())
+        print(f'{output}: {counts["unusable"]} messages could not be used: {kinds}',
+              file=sys.stderr)
+
+
+def _options(given) -> NarrateOptions:
+    names = {option.name for option in fields(NarrateOptions)} - {'prompts_at'}
+    return NarrateOptions(
+        prompts_at=tuple(_prompt_at(*pair) for pair in given.prompt_at),
+        **{name: getattr(given, name) for name in names})
+
+
+def _prompt_at(time_text, text):
+    try:
+        return float(time_text), text
+    except ValueError as error:
+        raise ValueError(f"--prompt-at takes seconds and a text, such as 12.5 'What is there?', "
+                         f'not {time_text!r}') from error
+
+
+def _make_parser():
+    parser = _Parser(
+        prog='narrate_bag', description='Narrate recordings: rosbag2 folders, .mcap, .db3 or '
+        'video files become captions, records and a bag with the narration.')
+    parser.add_argument('bags', metavar='BAG', type=Path, nargs='+')
+    parser.add_argument('--output', metavar='DIR', type=Path, required=True,
+                        help='folder of the outputs; with several bags, of a folder for each')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on with a run that was interrupted')
+    parser.add_argument('--overwrite', action='store_true', help='forget a run that is there')
+    parser.add_argument('--quiet', action='store_true', help='show no progress')
+    parser.add_argument('--save-every', metavar='S', type=float, default=DEFAULT_SAVE_EVERY_S,
+                        help='seconds of the bag between two saves for --resume (default '
+                             '%(default)g)')
+    what = parser.add_argument_group('what to look at')
+    what.add_argument('--image-topic', metavar='TOPIC', default='',
+                      help='needed where there are several')
+    what.add_argument('--frame-rate', metavar='FPS', type=float, default=0.0,
+                      dest='frame_rate_fps',
+                      help="frames a second shown to the model (default: the checkpoint's own)")
+    what.add_argument('--prompt', metavar='TEXT', default='', help='asked at the first frame')
+    what.add_argument('--prompt-at', metavar=('S', 'TEXT'), nargs=2, action='append', default=[],
+                      help='asked S seconds after the start; may be repeated')
+    what.add_argument('--prompt-topic', metavar='TOPIC', default='',
+                      help='std_msgs/String messages, asked when they were recorded')
+    how = parser.add_argument_group('how to speak')
+    how.add_argument('--tokens-per-second', metavar='N', type=float,
+                     default=DEFAULT_TOKENS_PER_SECOND,
+                     help="pace of the model in the bag's time (default %(default)g); 0: as much "
+                          'as it wants at each frame')
+    how.add_argument('--max-tokens-between-frames', metavar='N', type=int, default=0,
+                     help="end a narration after so many (default: the checkpoint's own)")
+    how.add_argument('--system-prompt', metavar='TEXT', default='')
+    how.add_argument('--sampling', choices=('checkpoint', 'greedy', 'random'),
+                     default='checkpoint')
+    how.add_argument('--seed', type=int, default=0, help='of random sampling')
+    how.add_argument('--with-images', action='store_true',
+                     help='copy the images into narration.mcap')
+    model = parser.add_argument_group('the model')
+    model.add_argument('--checkpoint', metavar='FOLDER', default='',
+                       help='folder or Hugging Face name (default: the embedded model)')
+    model.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1 ...')
+    model.add_argument('--dtype', default='auto', help='auto, float32, bfloat16 or float16')
+    model.add_argument('--attention', default='auto', help='auto (default), sdpa or flash')
+    model.add_argument('--quantization', default='', help='int8 or int4 (default: none)')
+    model.add_argument('--num-threads', metavar='N', type=int, default=1,
+                       help='CPU threads of the model (default 1); another number may change '
+                            'words')
+    return parser

@@ -1,0 +1,57 @@
+"""
+What can go wrong with a bag or its outputs: one error class, one line with the path, exit codes.
+
+Raised everywhere in this package, told by the command line and by the index of many bags. Knows
+no argparse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """How the command narrate_bag ends."""
+
+    OK = 0
+    USAGE = 2  # options that can't be, as argparse does it
+    SOURCE = 3  # the bag can't be read at all
+    INCOMPLETE = 4  # it broke in the middle; what came before is narrated
+    OUTPUT = 5  # the outputs can't be written
+    RESUME = 6  # there is a run already, or another one than is to be resumed
+    MODEL = 7  # no such checkpoint, or not enough memory for it
+    INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+
+class BagError(Exception):
+    """
+    A bag can't be narrated, or not to the end; the text is one line and begins with the path.
+
+    - path: of the bag, the output folder or the file that is at fault.
+    - exit_code: what kind of trouble it is.
+    """
+
+    def __init__(self, path: Path | str, text: str, exit_code: ExitCode = ExitCode.SOURCE):
+        super().__init__(f'{path}: {" ".join(text.split())}')
+        self.path = Path(path)
+        self.text = ' '.join(text.split())
+        self.exit_code = exit_code
+
+    def __reduce__(self):
+        # Errors of worker processes travel to the one that collects them.
+        return BagError, (self.path, self.text, self.exit_code)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError, such as of a full disk, into a BagError about path or the file at fault."""
+    try:
+        yield
+    except OSError as error:
+        raise BagError(
+            error.filename if isinstance(error.filename, str) else path,
+            f'cannot be written ({error.strerror or error}); free space or mend the permissions, '
+            'then go on with --resume', ExitCode.OUTPUT) from error

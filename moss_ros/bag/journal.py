@@ -1,0 +1,191 @@
+"""
+The working state of a run in its output folder, from which --resume goes on.
+
+Records and thumbnails are appended as they come; from time to time all that the next ones depend
+on is saved. Whatever happened after that is cut off and done again. Knows nothing of what records
+mean. Called by narrate_bag; one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+import fcntl
+import json
+import os
+from pathlib import Path
+import shutil
+
+import cv2
+from moss_ros.bag.errors import BagError, ExitCode, writing
+from moss_ros.bag.record import RunRecord
+from moss_ros.stream import StreamSnapshot
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+FOLDER_NAME = '.narration_run'
+_RECORDS, _SNAPSHOT, _IDENTITY, _LOCK = (
+    'records.jsonl', 'snapshot.safetensors', 'run.json', 'lock')
+_THUMBNAILS = 'thumbnails'
+_JPEG_QUALITY = 80
+
+
+class Journal:
+    """
+    The folder FOLDER_NAME in the output folder of one run; it is gone when the run has ended.
+
+    Everything that writes raises BagError (OUTPUT) where it cannot.
+    """
+
+    def __init__(self, output: Path, run: RunRecord, may_resume: bool):
+        """
+        Begin, or go on with, the run that is described by run (without its counts).
+
+        Raises BagError (RESUME) where there is a run and may_resume is false, where it is another
+        one, and where another process is at it.
+        """
+        self.folder = output / FOLDER_NAME
+        self._file = None
+        with writing(output):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _THUMBNAILS).mkdir(exist_ok=True)
+            self._lock = (self.folder / _LOCK).open('w')
+        try:
+            self._begin(run, may_resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; may be called twice."""
+        if self._file is not None:
+            with suppress(OSError):  # of a full disk, which was told already
+                self._file.close()
+        self._lock.close()
+
+    def append(self, record: dict) -> None:
+        """Write a record behind the others."""
+        with writing(self.folder):
+            self._file.write(json.dumps(record, ensure_ascii=False).encode() + b'\n')
+
+    def keep_thumbnail(self, narration_id: int, thumbnail: np.ndarray | None) -> None:
+        """Write the picture u8 [h, w, 3] RGB of a narration as JPEG; None: there is none."""
+        if thumbnail is None:
+            return
+        _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(thumbnail, cv2.COLOR_RGB2BGR),
+                               [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        with writing(self.folder):
+            thumbnail_file(self.folder, narration_id).write_bytes(jpeg.tobytes())
+
+    def save(self, snapshot: StreamSnapshot) -> None:
+        """Let a resumed run go on from here; atomic."""
+        with writing(self.folder):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            state = {'num_bytes': self._file.tell(), 'state': snapshot.state}
+            partial = self.folder / f'{_SNAPSHOT}.partial'
+            tensors = {name: tensor.cpu().contiguous()
+                       for name, tensor in snapshot.tensors.items()}
+            try:
+                save_file(tensors, partial, {'state': json.dumps(state)})
+            except OSError:
+                raise
+            except Exception as error:  # safetensors has an error of its own for a full disk
+                raise OSError(None, str(error), str(partial)) from error
+            replace_durably(partial, self.folder / _SNAPSHOT)
+
+    def load(self) -> StreamSnapshot | None:
+        """
+        Return what was saved last, None where nothing was; to be called first, once.
+
+        What was appended after it is cut off. Raises BagError (RESUME) where it is damaged.
+        """
+        path = self.folder / _SNAPSHOT
+        num_bytes, snapshot = 0, None
+        if path.exists():
+            try:
+                with safe_open(path, 'pt') as file:
+                    saved = json.loads(file.metadata()['state'])
+                    snapshot = StreamSnapshot(
+                        saved['state'], {name: file.get_tensor(name) for name in file.keys()})
+                num_bytes = saved['num_bytes']
+            except Exception as error:
+                raise BagError(path, f'cannot be read ({error}); start over with --overwrite',
+                               ExitCode.RESUME) from error
+        with writing(self.folder):
+            self._file = (self.folder / _RECORDS).open('ab')
+            self._file.truncate(num_bytes)
+            self._file.seek(num_bytes)
+        return snapshot
+
+    def records(self) -> Iterator[dict]:
+        """Yield all records, once no more are appended."""
+        with writing(self.folder):
+            self._file.flush()
+        with (self.folder / _RECORDS).open(encoding='utf-8') as lines:
+            yield from map(json.loads, lines)
+
+    def remove(self) -> None:
+        """Remove the folder: the run has ended and its outputs are in place."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _begin(self, run, may_resume):
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BagError(self.folder.parent, 'another process is narrating into it',
+                           ExitCode.RESUME) from error
+        identity = self.folder / _IDENTITY
+        if identity.exists():
+            refuse_other_run(self.folder.parent, identity, run, may_resume)
+            return
+        with writing(self.folder):
+            partial = identity.with_suffix('.partial')
+            partial.write_text(run.to_json(), encoding='utf-8')
+            replace_durably(partial, identity)
+
+
+def refuse_other_run(output: Path, file: Path, run: RunRecord, may_resume: bool) -> RunRecord:
+    """
+    Return the run that file describes; BagError (RESUME) unless it is run and may be resumed.
+
+    output is the folder to name in the error.
+    """
+    if not may_resume:
+        raise BagError(output, 'holds a run already; go on with it by --resume, start over with '
+                       '--overwrite, or name another --output', ExitCode.RESUME)
+    try:
+        there = RunRecord.from_json(file.read_text(encoding='utf-8'))
+    except (OSError, ValueError, TypeError) as error:
+        raise BagError(file, f'cannot be read ({error}); start over with --overwrite',
+                       ExitCode.RESUME) from error
+    difference = there.difference(run)
+    if difference:
+        raise BagError(output, f'is of another run: {difference}; start over with --overwrite, '
+                       'or name another --output', ExitCode.RESUME)
+    return there
+
+
+def thumbnail_file(folder: Path, narration_id: int) -> Path:
+    """Return where in a journal's folder the thumbnail of a narration is, if there is one."""
+    return folder / _THUMBNAILS / f'{narration_id:06d}.jpg'
+
+
+def replace_durably(partial: Path, final: Path) -> None:
+    """Give the file partial its final name once it is on the disk; OSError where it can't be."""
+    with partial.open('rb') as file:
+        os.fsync(file.fileno())
+    os.replace(partial, final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

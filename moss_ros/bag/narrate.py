@@ -1,0 +1,214 @@
+"""
+Narrates one bag from beginning to end: a path, an output folder and options in, files out.
+
+Free of argparse and of any state between two calls, so that worker processes can run it. Puts
+reading, choosing, narration, journal and outputs together. Called by the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+import shutil
+
+from moss_ros.bag.ahead import ReadAhead
+from moss_ros.bag.choosing import FrameChooser
+from moss_ros.bag.errors import BagError, ExitCode, writing
+from moss_ros.bag.journal import FOLDER_NAME, Journal, refuse_other_run
+from moss_ros.bag.narration import BagNarration
+from moss_ros.bag.options import NarrateOptions
+from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
+from moss_ros.bag.reading import open_source, Source
+from moss_ros.bag.record import checkpoint_hashes, package_versions, RunRecord
+from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.model import (
+    CheckpointError, choose_device, choose_dtype, load_model, resolve_checkpoint, VideoModel,
+)
+from moss_ros.stream import ChatFormat, StreamOptions, StreamSession, StreamSnapshot
+import torch
+
+DEFAULT_SAVE_EVERY_S = 60.0
+
+# Called with seconds of the bag that are done, and how long it is.
+Progress = Callable[[float, float], None]
+
+
+def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
+                on_progress: Progress = lambda done_s, total_s: None, *,
+                resume: bool = False, overwrite: bool = False,
+                save_every_s: float = DEFAULT_SAVE_EVERY_S,
+                should_stop: Callable[[], bool] = lambda: False) -> RunRecord:
+    """
+    Narrate the bag or video source into the folder output; return what run.json says.
+
+    - resume: go on with an interrupted run of the same bag and options; where there is none,
+      begin. overwrite: forget any run that is there.
+    - save_every_s: seconds of the bag between two saves, which is how much is done again.
+    - should_stop: asked between groups of frames; where it says so, the state is saved and a
+      BagError (INTERRUPTED) is raised.
+
+    Raises BagError. One of INCOMPLETE comes after the outputs, which have all that could be read.
+    """
+    source, output = Path(source), Path(output)
+    torch.set_num_threads(options.num_threads)
+    folder, stream_options = _find_checkpoint(options)
+    with open_source(source, options.image_topic, options.prompt_topic,
+                     stream_options.frame_rate_fps) as opened:
+        _check_against(source, opened, options)
+        run = _describe(opened, options, folder, stream_options)
+        if overwrite:
+            _forget(output)
+        elif (output / RUN_FILE).exists():
+            ended = refuse_other_run(output, output / RUN_FILE, run, resume)
+            shutil.rmtree(output / FOLDER_NAME, ignore_errors=True)
+            return ended
+        with Journal(output, run, resume) as journal:
+            model, session = _make_session(options, folder, stream_options)
+            narration = _Run(opened, model, session, options, journal)
+            error = narration.go(on_progress, save_every_s, should_stop)
+            record = run.ended(*narration.counts(), str(error) if error else None)
+            write_outputs(output, EndedRun(journal, record, opened))
+    if error is not None:
+        raise error
+    return record
+
+
+class _Run:
+    """One run from where its journal stands to the end of the source."""
+
+    def __init__(self, source: Source, model: VideoModel, session: StreamSession,
+                 options: NarrateOptions, journal: Journal):
+        self._source = source
+        self._journal = journal
+        self._options = options
+        self._chooser = FrameChooser(source, model, session.options.frame_rate_fps)
+        self._narration = BagNarration(
+            session, options.tokens_per_second, journal.append, journal.keep_thumbnail)
+        self._narration.schedule(_prompts(options, source.info.start_ns))
+        self._chooser_state: dict = {}
+        snapshot = journal.load()
+        if snapshot is not None:
+            self._restore(snapshot)
+
+    def go(self, on_progress, save_every_s, should_stop) -> BagError | None:
+        """Narrate all that is left; return the error where the source breaks off."""
+        info = self._source.info
+        total_s = (info.end_ns - info.start_ns) / 1e9
+        saved_s = None
+        try:
+            with ReadAhead(self._chooser.groups(), prepare_thread=self._prepare) as groups:
+                for group in groups:
+                    self._narration.take(group.items)
+                    self._chooser_state = group.chooser_state
+                    done_s = (group.chooser_state['position']['bag_time_ns']
+                              - info.start_ns) / 1e9
+                    on_progress(min(max(done_s, 0.0), total_s), total_s)
+                    saved_s = done_s if saved_s is None else saved_s
+                    is_stopped = should_stop()
+                    if is_stopped or done_s - saved_s >= save_every_s:
+                        self._save()
+                        saved_s = done_s
+                    if is_stopped:
+                        raise BagError(self._journal.folder.parent, 'interrupted; --resume goes '
+                                       'on where it stopped', ExitCode.INTERRUPTED)
+        except BagError as error:
+            if error.exit_code is not ExitCode.INCOMPLETE:
+                raise
+            self._narration.finish()
+            return error
+        self._narration.finish()
+        on_progress(total_s, total_s)
+        return None
+
+    def counts(self) -> tuple[dict, dict]:
+        """Return counts and unusable of the RunRecord."""
+        state = self._chooser_state
+        unusable = state['num_unusable_by_kind']
+        return {
+            'frames_read': state['num_read'],
+            'frames_used': state['num_used'],
+            'unusable': sum(unusable.values()),
+            **self._narration.counts,
+        }, unusable
+
+    def _save(self):
+        snapshot = self._narration.snapshot()
+        self._journal.save(StreamSnapshot(
+            {**snapshot.state, 'chooser': self._chooser_state}, snapshot.tensors))
+
+    def _restore(self, snapshot):
+        try:
+            self._narration.restore(snapshot)
+            self._chooser.restore(snapshot.state['chooser'])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise BagError(
+                self._journal.folder, f'its snapshot is damaged ({error!r}); start over with '
+                '--overwrite', ExitCode.RESUME) from error
+        self._chooser_state = snapshot.state['chooser']
+
+    def _prepare(self):
+        # Torch keeps this number for each thread.
+        torch.set_num_threads(self._options.num_threads)
+
+
+def _find_checkpoint(options) -> tuple[Path, StreamOptions]:
+    try:
+        folder = resolve_checkpoint(options.checkpoint) if options.checkpoint else DEMO_CHECKPOINT
+        return folder, options.stream_options(folder)
+    except (CheckpointError, ValueError) as error:
+        raise BagError(options.checkpoint or 'the embedded model', str(error),
+                       ExitCode.MODEL) from error
+
+
+def _make_session(options, folder, stream_options) -> tuple[VideoModel, StreamSession]:
+    try:
+        model = load_model(
+            folder, options.device, options.dtype, options.attention,
+            options.quantization or None)
+        return model, StreamSession(model, ChatFormat(folder / 'tokenizer.json'), stream_options)
+    except (CheckpointError, ValueError, ImportError) as error:
+        raise BagError(folder, str(error), ExitCode.MODEL) from error
+
+
+def _check_against(source, opened, options):
+    """Raise BagError for options that this source makes no sense with."""
+    info = opened.info
+    duration_s = (info.end_ns - info.start_ns) / 1e9
+    for time_s, text in options.prompts_at:
+        if time_s > duration_s:
+            raise BagError(source, f'lasts {duration_s:.1f} s, so {text!r} cannot be asked at '
+                           f'{time_s:g} s')
+    if options.with_images and not info.image_topic:
+        raise BagError(source, 'is a video, whose images narration.mcap cannot have; leave out '
+                       '--with-images')
+
+
+def _describe(opened, options, folder, stream_options) -> RunRecord:
+    try:
+        device = choose_device(options.device)
+        dtype = choose_dtype(options.dtype, device)
+        hashes = checkpoint_hashes(folder)
+    except (CheckpointError, ValueError, OSError) as error:
+        raise BagError(folder, str(error), ExitCode.MODEL) from error
+    return RunRecord(
+        source=opened.info.to_json(), options=options.to_json(),
+        checkpoint={'name': options.checkpoint or 'embedded', 'sha256': hashes},
+        stream={**asdict(stream_options), 'device': str(device),
+                'dtype': str(dtype).removeprefix('torch.')},
+        versions=package_versions())
+
+
+def _forget(output):
+    """Remove the run in output, whether or not it has ended; its files stay until replaced."""
+    with writing(output):
+        (output / RUN_FILE).unlink(missing_ok=True)
+        if (output / FOLDER_NAME).exists():
+            shutil.rmtree(output / FOLDER_NAME)
+
+
+def _prompts(options, start_ns):
+    if options.prompt.strip():
+        yield start_ns, options.prompt
+    for time_s, text in options.prompts_at:
+        yield start_ns + round(time_s * 1e9), text

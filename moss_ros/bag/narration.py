@@ -1,0 +1,207 @@
+"""
+The narration of a bag at the bag's own pace: groups of frames and prompts in, records out.
+
+A virtual machine of tokens_per_second runs in the time of the bag, counted in whole numbers, so
+that what is said depends on the bag and the options alone. Knows neither files nor threads: who
+calls it keeps the records. Called by narrate_bag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from moss_ros.bag.choosing import (
+    ChosenFrame, FRAMES_PER_GROUP, Item, RecordedPrompt, StreamRestart,
+)
+from moss_ros.stream import (
+    EndReason, ErrorEvent, Event, NarrationEvent, Prompt, SessionState, StateEvent,
+    StreamSession, StreamSnapshot,
+)
+import numpy as np
+import torch
+
+RECORD_SCHEMA = 1
+
+
+class BagNarration:
+    """
+    Drives one session through a bag.
+
+    Each step of the session, one token, takes 1 / tokens_per_second of the bag's time, beginning
+    when there is something to do; a frame or prompt that comes meanwhile waits for the next one.
+    One thread at a time.
+    """
+
+    def __init__(self, session: StreamSession, tokens_per_second: float,
+                 on_record: Callable[[dict], None],
+                 on_first_words: Callable[[int, np.ndarray | None], None]):
+        """
+        Begin with a session that is new or reset.
+
+        tokens_per_second: 0 lets the model say all that it wants at each frame. on_record gets
+        each record for narration.jsonl. on_first_words gets the id of each narration when it
+        begins, and the thumbnail u8 [h, w, 3] of the newest frame then; None where there is none.
+        """
+        self._session = session
+        self._on_record = on_record
+        self._on_first_words = on_first_words
+        # Times are whole numbers of these units: no token rate makes them drift.
+        rate = Fraction(str(tokens_per_second))
+        self._units_per_ns = rate.numerator or 1
+        self._units_per_token = 1_000_000_000 * rate.denominator if rate else 0
+        self._prompts: list[tuple[int, str]] = []
+        self._thumbnail: np.ndarray | None = None
+        self._state = {
+            'now': 0,  # units: time of the newest input or step
+            'free_at': 0,  # units: when the last step is over
+            'num_records': 0,
+            'num_prompts': 0,
+            'num_prompts_asked': 0,  # of self._prompts
+            'num_waiting_frames': 0,
+            'first_narration_id': 0,  # of the session's ids since it was last reset, less one
+            'newest_narration_id': 0,
+            'begun_narration_id': 0,
+            'begun_ns': 0,
+            'session_state': SessionState.SILENT.value,
+            'num_narrations': 0,
+            'num_tokens': 0,
+        }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was taken in and said so far, for run.json."""
+        return {'prompts': self._state['num_prompts'],
+                'narrations': self._state['num_narrations'],
+                'tokens': self._state['num_tokens'], 'records': self._state['num_records']}
+
+    def schedule(self, prompts: Iterable[tuple[int, str]]) -> None:
+        """Ask (bag time in ns, text) prompts when their times come; before the first take()."""
+        self._prompts = sorted(prompts, key=lambda prompt: prompt[0])
+
+    def take(self, items: Iterable[Item]) -> None:
+        """Go on until the last of these items; what was said before each becomes records."""
+        for item in items:
+            self._ask_scheduled(item.bag_time_ns)
+            self._run_until(item.bag_time_ns)
+            if isinstance(item, ChosenFrame):
+                self._show(item)
+            elif isinstance(item, RecordedPrompt):
+                self._ask(item.text)
+            elif isinstance(item, StreamRestart):
+                self._restart(item)
+            else:
+                self._record_error(item.text)
+
+    def finish(self) -> None:
+        """Ask what is still scheduled and let the model finish; nothing more will come."""
+        if self._prompts:
+            self._ask_scheduled(self._prompts[-1][0])
+        while self._session.has_work:
+            self._step()
+        self._record_all(self._session.stop())
+
+    def snapshot(self) -> StreamSnapshot:
+        """Return all that the records to come depend on, besides the items to come."""
+        snapshot = self._session.snapshot()
+        tensors = dict(snapshot.tensors)
+        if self._thumbnail is not None:
+            tensors['thumbnail'] = torch.from_numpy(self._thumbnail)
+        return StreamSnapshot({'session': snapshot.state, 'pace': dict(self._state)}, tensors)
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Go on as the narration of the same bag and options whose snapshot() this is."""
+        self._session.restore(StreamSnapshot(snapshot.state['session'], snapshot.tensors))
+        self._state = dict(snapshot.state['pace'])
+        thumbnail = snapshot.tensors.get('thumbnail')
+        self._thumbnail = None if thumbnail is None else thumbnail.numpy()
+
+    def _ask_scheduled(self, time_ns):
+        while self._state['num_prompts_asked'] < len(self._prompts):
+            prompt_ns, text = self._prompts[self._state['num_prompts_asked']]
+            if prompt_ns > time_ns:
+                return
+            self._run_until(prompt_ns)
+            self._state['num_prompts_asked'] += 1
+            self._ask(text)
+
+    def _ask(self, text):
+        self._state['num_prompts'] += 1
+        self._session.add_prompt(Prompt(text, f'prompt-{self._state["num_prompts"]}'))
+
+    def _show(self, item):
+        # None is ever dropped: where frames come in faster than tokens, the pace yields.
+        if self._state['num_waiting_frames'] >= FRAMES_PER_GROUP:
+            self._state['free_at'] = self._state['now']
+            self._step()
+        self._session.add_frame(item.frame)
+        self._thumbnail = item.thumbnail
+        self._state['num_waiting_frames'] += 1
+
+    def _restart(self, item):
+        self._record_all(self._session.stop())
+        self._record_error(item.text)
+        self._session.reset()
+        self._thumbnail = None
+        self._state['num_waiting_frames'] = 0
+        # Ids begin at 1 again in the session, but not in the outputs.
+        self._state['first_narration_id'] = self._state['newest_narration_id']
+
+    def _run_until(self, time_ns):
+        time = time_ns * self._units_per_ns
+        while self._session.has_work and max(self._state['now'], self._state['free_at']) < time:
+            self._step()
+        self._state['now'] = max(self._state['now'], time)
+
+    def _step(self):
+        state = self._state
+        state['now'] = max(state['now'], state['free_at'])
+        state['free_at'] = state['now'] + self._units_per_token
+        state['num_waiting_frames'] = 0
+        self._record_all(self._session.step())
+
+    def _record_all(self, events):
+        for event in events:
+            self._record(event)
+
+    def _record(self, event: Event):
+        state = self._state
+        bag_time_ns = state['now'] // self._units_per_ns
+        narration_id = getattr(event, 'narration_id', None)
+        if narration_id is not None:
+            narration_id += state['first_narration_id']
+            state['newest_narration_id'] = max(state['newest_narration_id'], narration_id)
+            if narration_id != state['begun_narration_id']:
+                state['begun_narration_id'], state['begun_ns'] = narration_id, bag_time_ns
+                self._on_first_words(narration_id, self._thumbnail)
+        if isinstance(event, StateEvent):
+            state['session_state'] = event.state.value
+        elif isinstance(event, NarrationEvent):
+            state['num_narrations'] += 1
+            state['num_tokens'] += event.num_tokens
+        self._write(event, bag_time_ns, narration_id)
+
+    def _write(self, event, bag_time_ns, narration_id):
+        is_narration = isinstance(event, NarrationEvent)
+        reason: EndReason | None = event.reason if is_narration else None
+        self._state['num_records'] += 1
+        self._on_record({
+            'schema': RECORD_SCHEMA,
+            'seq': self._state['num_records'] - 1,
+            'type': type(event).__name__.removesuffix('Event').lower(),
+            'bag_time_ns': bag_time_ns,
+            'first_bag_time_ns': self._state['begun_ns'] if is_narration else None,
+            'stamp_ns': event.stamp_ns,
+            'first_stamp_ns': event.first_stamp_ns if is_narration else None,
+            'text': event.message if isinstance(event, ErrorEvent)
+            else getattr(event, 'text', None),
+            'state': self._state['session_state'],
+            'narration_id': narration_id,
+            'prompt_id': getattr(event, 'prompt_id', None),
+            'reason': reason.value if reason else None,
+            'num_tokens': event.num_tokens if is_narration else None,
+        })
+
+    def _record_error(self, text):
+        self._record(ErrorEvent(
+            stamp_ns=self._session.newest_stamp_ns, received_ns=None, message=text))

@@ -1,0 +1,110 @@
+"""
+What narrating a bag depends on, besides the bag: options as plain data.
+
+Checked when made, readable and writable as JSON, so that worker processes and run.json can have
+them. Knows neither argparse nor files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+import math
+
+from moss_ros.stream import StreamOptions
+
+DEFAULT_TOKENS_PER_SECOND = 40.0
+
+
+@dataclass(frozen=True)
+class NarrateOptions:
+    """
+    Options of one run; the same ones give the same outputs of the same bag.
+
+    - image_topic: '' where the bag has only one with images. prompt_topic: String messages that
+      are asked when they were recorded; '': none.
+    - prompt: asked at the first frame; '': none. prompts_at: (seconds since the start of the
+      bag, text) pairs.
+    - checkpoint: folder or name on the Hugging Face hub; '': the embedded model. device, dtype,
+      attention, quantization: as load_model() takes them.
+    - num_threads: CPU threads of the model. They change the last bits of what it computes, which
+      is why they are no matter of the machine.
+    - frame_rate_fps: frames a second shown to the model; 0: the checkpoint's own.
+    - tokens_per_second: pace of the model in the bag's time, of which each frame takes one token
+      at least; 0: as much as it wants to say at each frame.
+    - system_prompt: '': the checkpoint's own. max_tokens_between_frames: 0: the checkpoint's own.
+    - sampling: 'checkpoint', 'greedy' or 'random'; seed: of random sampling.
+    - with_images: whether narration.mcap has the images too.
+
+    Raises ValueError that quotes the name and the value.
+    """
+
+    image_topic: str = ''
+    prompt_topic: str = ''
+    prompt: str = ''
+    prompts_at: tuple[tuple[float, str], ...] = ()
+    checkpoint: str = ''
+    device: str = 'auto'
+    dtype: str = 'auto'
+    attention: str = 'auto'
+    quantization: str = ''
+    num_threads: int = 1
+    frame_rate_fps: float = 0.0
+    tokens_per_second: float = DEFAULT_TOKENS_PER_SECOND
+    system_prompt: str = ''
+    max_tokens_between_frames: int = 0
+    sampling: str = 'checkpoint'
+    seed: int = 0
+    with_images: bool = False
+
+    def __post_init__(self):
+        for name, minimum in (('num_threads', 1), ('max_tokens_between_frames', 0), ('seed', 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+                raise ValueError(
+                    f'{name} must be a whole number of at least {minimum}, not {value!r}')
+        for name in ('frame_rate_fps', 'tokens_per_second'):
+            _require_number(name, getattr(self, name))
+        if self.sampling not in ('checkpoint', 'greedy', 'random'):
+            raise ValueError(
+                f'sampling must be checkpoint, greedy or random, not {self.sampling!r}')
+        # JSON has lists only.
+        object.__setattr__(self, 'prompts_at', tuple(
+            (time_s, text) for time_s, text in self.prompts_at))
+        for time_s, text in self.prompts_at:
+            _require_number('time of a prompt', time_s)
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f'the prompt at {time_s:g} s must not be empty')
+
+    def to_json(self) -> dict:
+        """Return plain values for JSON; NarrateOptions(**them) is equal to this one."""
+        return {**asdict(self), 'prompts_at': [list(pair) for pair in self.prompts_at]}
+
+    def stream_options(self, folder) -> StreamOptions:
+        """
+        Return the options of the checkpoint in folder, changed by what is given here.
+
+        Raises ValueError, or CheckpointError for a broken generation_config.json.
+        """
+        options = StreamOptions.from_checkpoint(folder, seed=self.seed)
+        given = {name: value for name, value in (
+            ('frame_rate_fps', float(self.frame_rate_fps)),
+            ('system_prompt', self.system_prompt),
+            ('max_tokens_between_frames', self.max_tokens_between_frames)) if value}
+        if self.sampling != 'checkpoint':
+            given['sampling'] = replace(options.sampling, do_sample=self.sampling == 'random')
+        options = replace(options, **given)
+        if 0 < self.tokens_per_second < options.frame_rate_fps:
+            raise ValueError(
+                f'tokens_per_second is {self.tokens_per_second:g}, but each of '
+                f'{options.frame_rate_fps:g} frames a second takes one token at least; raise it, '
+                'or lower frame_rate_fps')
+        return options
+
+
+OPTION_NAMES = tuple(option.name for option in fields(NarrateOptions))
+
+
+def _require_number(name, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) \
+            or not math.isfinite(value) or value < 0:
+        raise ValueError(f'{name} must be a number of at least 0, not {value!r}')
