@@ -5,6 +5,7 @@ from .checkpoint import load_model, save_model
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
 from .hub import resolve_checkpoint
+from .placement import choose_device, choose_dtype
 from .preprocess import fit_frame, normalise_frames, preprocess_frame
 from .sampling import sample_token, SamplingOptions
 from .video_model import initialise, VideoModel
@@ -12,7 +13,7 @@ from .vision import VisionEncoder
 
 __all__ = [
     'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'SamplingOptions',
-    'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'fit_frame',
-    'initialise', 'load_model', 'normalise_frames', 'preprocess_frame', 'resolve_checkpoint',
-    'sample_token', 'save_model',
+    'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'choose_device',
+    'choose_dtype', 'fit_frame', 'initialise', 'load_model', 'normalise_frames',
+    'preprocess_frame', 'resolve_checkpoint', 'sample_token', 'save_model',
 ]
