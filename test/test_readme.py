@@ -17,6 +17,8 @@ DIRECTION_BY_CALL = {
 PACKAGE_BY_TYPE = {
     'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs', 'Image': 'sensor_msgs',
     'String': 'std_msgs'}
+# Parts of a node in files of their own.
+NODE_BY_FILE = {'image_input': 'narrator'}
 TOP_LEVEL = ('Makefile', 'package.xml', 'setup.py', 'setup.cfg', 'LICENSE', '.ci/run')
 FOLDERS = ('moss_ros', 'launch', 'config', 'examples', 'requirements', 'resource')
 
@@ -33,6 +35,14 @@ def code_files():
     return sorted((REPOSITORY / 'moss_ros' / 'nodes').glob('*.py'))
 
 
+def topic_of(expression):
+    """Return the topic that an expression names, with <name> for what only the run knows."""
+    if isinstance(expression, ast.JoinedStr):
+        return ''.join(part.value if isinstance(part, ast.Constant)
+                       else f'<{ast.unparse(part.value)}>' for part in expression.values)
+    return ast.literal_eval(expression)
+
+
 def written_topics():
     """Return (node, topic, direction, type) of every topic that a node's source creates."""
     found = []
@@ -43,8 +53,8 @@ def written_topics():
             direction = DIRECTION_BY_CALL.get(call.func.attr)
             if direction:
                 message_type = call.args[0].id
-                found.append((path.stem, ast.literal_eval(call.args[1]), direction,
-                              f'{PACKAGE_BY_TYPE[message_type]}/{message_type}'))
+                found.append((NODE_BY_FILE.get(path.stem, path.stem), topic_of(call.args[1]),
+                              direction, f'{PACKAGE_BY_TYPE[message_type]}/{message_type}'))
     return found
 
 

@@ -13,8 +13,8 @@ import logging
 import time
 from typing import NoReturn
 
-from moss_ros.images import BadImageError
 from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.loading import make_engine
 from moss_ros.nodes.messages import event_json
 from moss_ros.nodes.overlay_publisher import OverlayPublisher
@@ -22,24 +22,18 @@ from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_s
 from moss_ros.nodes.running import run_node
 from moss_ros.remote import RemoteSession
 from moss_ros.stream import (
-    Frame, FrameSampler, Mailbox, NarrationEvent, Prompt, SessionState, StateEvent,
-    TokenEvent, WorkerState,
+    Mailbox, NarrationEvent, Prompt, SessionState, StateEvent, TokenEvent, WorkerState,
 )
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.qos import (
-    DurabilityPolicy, qos_profile_sensor_data, QoSProfile, ReliabilityPolicy,
-)
-from rclpy.time import Time
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 import torch
 
-# Stamps that fall back by more are a camera or a clock that began anew, not frames out of order.
-RESTART_NS = 2_000_000_000
 SUPERVISION_PERIOD_S = 0.2
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
@@ -70,11 +64,11 @@ class Narrator(LifecycleNode):
         self._channel = None
         self._overlay = None
         self._converter = None
+        self._input = ImageInput(self, self._on_frame, self._restart_stream)
         self._managed_publishers = []
-        self._subscriptions_while_active = []
+        self._prompt_subscription = None
         self._prompt_numbers = itertools.count(1)
         self._event_numbers = itertools.count()
-        self._num_bad_by_kind = Counter()
         self._autostart_timer = None
         if self.get_parameter('autostart').value:
             self._autostart_timer = self.create_timer(
@@ -83,7 +77,7 @@ class Narrator(LifecycleNode):
     @property
     def num_bad_by_kind(self) -> Counter:
         """Images and stamps that could not be used, counted by kind since the node was made."""
-        return Counter(self._num_bad_by_kind)
+        return Counter(self._input.num_bad_by_kind)
 
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
@@ -103,7 +97,11 @@ class Narrator(LifecycleNode):
         settings = read_settings(self, NarratorSettings)
         try:
             start_s = time.monotonic()
-            self._converter = ImageConverter()
+            self._converter = ImageConverter((settings.depth_min_m, settings.depth_max_m))
+            if self._converter.without_cv_bridge:
+                self.get_logger().info(
+                    'images are converted without cv_bridge, which cannot be used: '
+                    f'{self._converter.without_cv_bridge}')
             self._session, self._worker = make_engine(settings)
             self._create_publishers()
         # rclpy would turn any exception into a failure without a word.
@@ -123,8 +121,6 @@ class Narrator(LifecycleNode):
         super().on_activate(state)
         logging.getLogger('moss_ros').addHandler(self._log_handler)
         self._session.reset()
-        self._sampler = FrameSampler(settings.frame_rate or self._session.options.frame_rate_fps)
-        self._newest_stamp_ns = None
         self._mailbox = Mailbox(settings.mailbox_size)
         # As many may wait again while the model takes a full mailbox in.
         self._overlay = OverlayPublisher(
@@ -142,7 +138,12 @@ class Narrator(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=True),
             post_callback=self._restart_after_jump)
-        self._subscribe(settings)
+        self._input.start(
+            settings, settings.frame_rate or self._session.options.frame_rate_fps,
+            self._converter)
+        self._prompt_subscription = self.create_subscription(
+            String, 'prompt', self._on_prompt, QoSProfile(depth=10))
+        self.get_logger().info(f'active: watching {self._input.topic}')
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
@@ -195,22 +196,12 @@ class Narrator(LifecycleNode):
             self._token_publisher, self._silence_publisher, self._narration_publisher,
             self._event_publisher, self._overlay_publisher, self._compressed_overlay_publisher]
 
-    def _subscribe(self, settings):
-        # Only the newest picture counts; what the executor was too busy for is not missed.
-        image_qos = QoSProfile(
-            depth=1, reliability=ReliabilityPolicy[settings.image_reliability.upper()])
-        self._subscriptions_while_active = [
-            self.create_subscription(Image, 'image', self._on_image, image_qos),
-            self.create_subscription(String, 'prompt', self._on_prompt, QoSProfile(depth=10)),
-        ]
-        self.get_logger().info(
-            f'active: watching {self._subscriptions_while_active[0].topic_name}')
-
     def _stop_watching(self):
         """Undo on_activate; return whether the worker has ended."""
-        for subscription in self._subscriptions_while_active:
-            self.destroy_subscription(subscription)
-        self._subscriptions_while_active = []
+        self._input.stop()
+        if self._prompt_subscription is not None:
+            self.destroy_subscription(self._prompt_subscription)
+            self._prompt_subscription = None
         if self._channel is None:
             return True
         self.destroy_timer(self._supervision_timer)
@@ -241,55 +232,13 @@ class Narrator(LifecycleNode):
         for item in parameters:
             # The standing prompt is read at the next activation.
             if item.name == 'frame_rate' and self._channel is not None:
-                self._sampler = FrameSampler(item.value or self._session.options.frame_rate_fps)
+                self._input.set_frame_rate(item.value or self._session.options.frame_rate_fps)
 
     # Inputs
 
-    def _on_image(self, message):
-        received_ns = time.monotonic_ns()
-        try:
-            self._converter.check(message)
-            stamp_ns = self._stamp_ns(message)
-            self._follow_stamp(stamp_ns)
-            if not self._sampler.select(stamp_ns):
-                return
-            picture = self._converter.to_rgb(message)
-        except BadImageError as error:
-            self._count_bad(error)
-            return
-        frame = Frame(picture, stamp_ns, received_ns)
-        self._overlay.add_frame(frame, message.header.frame_id)
+    def _on_frame(self, frame, frame_id):
+        self._overlay.add_frame(frame, frame_id)
         self._mailbox.submit_frame(frame)
-
-    def _stamp_ns(self, message):
-        """Return the header stamp, the node's time where the driver leaves it zero."""
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        if stamp_ns == 0:
-            stamp_ns = self.get_clock().now().nanoseconds
-            if stamp_ns == 0:
-                raise BadImageError(
-                    'no_time', 'the image has no stamp and nothing is published on /clock; '
-                    'publish it, or set use_sim_time to false')
-        return stamp_ns
-
-    def _follow_stamp(self, stamp_ns):
-        """Begin anew where time was set back; BadImageError for a stamp that is just late."""
-        newest_ns = self._newest_stamp_ns
-        if newest_ns is not None and stamp_ns <= newest_ns:
-            if newest_ns - stamp_ns < RESTART_NS:
-                raise BadImageError(
-                    'late', f'the stamp is {(newest_ns - stamp_ns) / 1e6:.1f} ms before that of '
-                    'an earlier image')
-            self._restart_stream(
-                f'image stamps went back by {(newest_ns - stamp_ns) / 1e9:.1f} s')
-        self._newest_stamp_ns = stamp_ns
-
-    def _count_bad(self, error):
-        self._num_bad_by_kind[error.kind] += 1
-        if self._num_bad_by_kind[error.kind] == 1:
-            self.get_logger().warning(
-                f'an image is not used: {error} (more of the kind {error.kind!r} are only '
-                'counted)')
 
     def _on_prompt(self, message):
         if not message.data.strip():
@@ -306,8 +255,7 @@ class Narrator(LifecycleNode):
 
     def _restart_stream(self, reason):
         self.get_logger().warning(f'{reason}: the stream begins anew')
-        self._sampler.reset()
-        self._newest_stamp_ns = None
+        self._input.forget_stamps()
         if self._worker.state is WorkerState.RUNNING:
             self._channel.request_reset()
 

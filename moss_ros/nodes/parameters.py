@@ -82,6 +82,18 @@ class NarratorSettings:
     image_reliability: str = parameter(
         'best_effort', 'Reliability asked of the camera; best_effort matches every camera.',
         choices=('best_effort', 'reliable'))
+    image_transport: str = parameter(
+        'raw', 'raw: pictures as they are, on image; compressed: JPEG or PNG, on '
+        'image/compressed.', choices=('raw', 'compressed'))
+    depth_min_m: float = parameter(
+        0.0, 'Depth that is shown black, as is what is nearer or not measured, metres.',
+        minimum=0.0, maximum=10000.0)
+    depth_max_m: float = parameter(
+        10.0, 'Depth that is shown white, as is what is farther, metres.',
+        minimum=0.0, maximum=10000.0)
+    stale_after_s: float = parameter(
+        5.0, 'Time without any image after which a warning says why, seconds.',
+        minimum=0.1, maximum=3600.0)
     mailbox_size: int = parameter(
         8, 'Frames that may wait for the model; one more drops the oldest.',
         minimum=1, maximum=1000)

@@ -1,0 +1,269 @@
+"""
+The camera of a narrator: image messages in, chosen and converted frames out, by a callback.
+
+Chooses by header stamp, counts what cannot be used, and says plainly why nothing arrives. Knows
+nothing of the model or its worker. Made by the narrator, which starts it when it is activated.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import Enum
+import time
+
+from moss_ros.images import BadImageError
+from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.stream import Frame, FrameSampler
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+NS_PER_S = 1_000_000_000
+# Stamps that fall back by more are a camera or a clock that began anew, not frames out of order.
+RESTART_NS = 2 * NS_PER_S
+RATE_WINDOW_NS = 5 * NS_PER_S
+MAX_WATCH_PERIOD_S = 0.5
+MAX_TOPICS_NAMED = 5
+
+
+class InputState(Enum):
+    """How the images come; those after ARRIVING only when none came for stale_after_s."""
+
+    STOPPED = 'stopped'
+    WAITING = 'waiting for the first image'
+    ARRIVING = 'arriving'
+    NO_PUBLISHER = 'no publisher'
+    INCOMPATIBLE = 'incompatible QoS'
+    NOTHING_ARRIVES = 'nothing arrives'
+
+
+class ImageInput:
+    """
+    Subscribes to one camera while it is started, and watches over it.
+
+    - on_frame(frame, frame_id) gets each Frame that is chosen, and the frame_id of its header;
+      on_restart(reason) is called before it where the stamps began anew. Both must not block.
+    - num_received, num_used, num_bad_by_kind: all images, those handed over, and those that could
+      not be used, since it was made. The sampler skipped the rest.
+    - state and trouble: how the images come, and what to do about it, '' where all is well.
+    - picture_kind: size and encoding of the newest frame, such as '640x480 rgb8'.
+
+    Everything on the executor's thread.
+    """
+
+    def __init__(self, node: Node, on_frame: Callable[[Frame, str], None],
+                 on_restart: Callable[[str], None]):
+        self.num_received = 0
+        self.num_used = 0
+        self.num_bad_by_kind: Counter[str] = Counter()
+        self.state = InputState.STOPPED
+        self.trouble = ''
+        self.picture_kind = ''
+        self._node = node
+        self._on_frame = on_frame
+        self._on_restart = on_restart
+        # On steady time: with use_sim_time, the node's own clock may stand still.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._subscription = None
+        self._last_arrival_ns: int | None = None
+        self._arrivals_ns: deque[int] = deque()
+        self._newest_stamp_ns: int | None = None
+
+    def start(self, settings: NarratorSettings, frame_rate_fps: float,
+              converter: ImageConverter) -> None:
+        """Subscribe as the settings say, and choose frame_rate_fps frames a second."""
+        self._converter = converter
+        self._reliability = ReliabilityPolicy[settings.image_reliability.upper()]
+        self._stale_after_s = settings.stale_after_s
+        self.set_frame_rate(frame_rate_fps)
+        self.forget_stamps()
+        self._arrivals_ns.clear()
+        self._last_arrival_ns = None
+        self._quiet_since_ns = time.monotonic_ns()
+        self.state, self.trouble = InputState.WAITING, ''
+        self._subscription = self._subscribe(settings.image_transport == 'compressed')
+        self._watch_timer = self._node.create_timer(
+            min(MAX_WATCH_PERIOD_S, settings.stale_after_s / 2), self._watch,
+            clock=self._steady_clock)
+
+    def stop(self) -> None:
+        """Unsubscribe; does nothing where it is not started."""
+        if self._subscription is None:
+            return
+        self._node.destroy_timer(self._watch_timer)
+        self._node.destroy_subscription(self._subscription)
+        self._subscription = None
+        self.state, self.trouble = InputState.STOPPED, ''
+
+    def set_frame_rate(self, frame_rate_fps: float) -> None:
+        """Choose so many frames a second from now on."""
+        self._sampler = FrameSampler(frame_rate_fps)
+
+    def forget_stamps(self) -> None:
+        """Take whatever stamp comes next as the first one."""
+        self._newest_stamp_ns = None
+        self._sampler.reset()
+
+    @property
+    def topic(self) -> str:
+        """The whole name of the topic that it is subscribed to; '' while it is stopped."""
+        return '' if self._subscription is None else self._subscription.topic_name
+
+    @property
+    def input_fps(self) -> float:
+        """Images a second over the last five seconds, good or bad."""
+        self._forget_arrivals_before(time.monotonic_ns() - RATE_WINDOW_NS)
+        if len(self._arrivals_ns) < 2:
+            return 0.0
+        return (len(self._arrivals_ns) - 1) * NS_PER_S / (
+            self._arrivals_ns[-1] - self._arrivals_ns[0])
+
+    @property
+    def last_image_age_s(self) -> float | None:
+        """Seconds since the newest image arrived; None before the first."""
+        if self._last_arrival_ns is None:
+            return None
+        return (time.monotonic_ns() - self._last_arrival_ns) / NS_PER_S
+
+    def _subscribe(self, is_compressed):
+        # Only the newest picture counts; what the executor was too busy for is not missed.
+        qos = QoSProfile(depth=1, reliability=self._reliability)
+        events = SubscriptionEventCallbacks(incompatible_qos=self._warn_incompatible)
+        if is_compressed:
+            # Below the camera's topic wherever that is remapped to, as image_transport has it.
+            image = self._node.resolve_topic_name('image')
+            return self._node.create_subscription(
+                CompressedImage, f'{image}/compressed', self._on_image, qos,
+                event_callbacks=events)
+        return self._node.create_subscription(
+            Image, 'image', self._on_image, qos, event_callbacks=events)
+
+    # Images
+
+    def _on_image(self, message):
+        received_ns = time.monotonic_ns()
+        self._note_arrival(received_ns)
+        try:
+            frame = self._chosen_frame(message, received_ns)
+        except BadImageError as error:
+            self._count_bad(error)
+            return
+        if frame is not None:
+            self.num_used += 1
+            self._on_frame(frame, message.header.frame_id)
+
+    def _chosen_frame(self, message, received_ns):
+        """Return a Frame, None where the sampler skips it; a BadImageError restarts nothing."""
+        self._converter.check(message)
+        stamp_ns = self._stamp_ns(message)
+        back_ns = 0 if self._newest_stamp_ns is None else self._newest_stamp_ns - stamp_ns
+        if self._newest_stamp_ns is not None and 0 <= back_ns < RESTART_NS:
+            raise BadImageError(
+                'late', f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
+        is_restart = back_ns > 0
+        if not is_restart and not self._sampler.select(stamp_ns):
+            self._newest_stamp_ns = stamp_ns
+            return None
+        try:
+            picture = self._converter.to_rgb(message)
+        except BadImageError:
+            # The next good one takes its place.
+            self._sampler.reset()
+            raise
+        if is_restart:
+            self.forget_stamps()
+            self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
+            self._sampler.select(stamp_ns)
+        self._newest_stamp_ns = stamp_ns
+        height_px, width_px, _ = picture.shape
+        kind = message.format if isinstance(message, CompressedImage) else message.encoding
+        self.picture_kind = f'{width_px}x{height_px} {kind}'
+        return Frame(picture, stamp_ns, received_ns)
+
+    def _stamp_ns(self, message):
+        """Return the header stamp, the node's time where the driver leaves it zero."""
+        stamp = message.header.stamp
+        stamp_ns = stamp.sec * NS_PER_S + stamp.nanosec
+        if stamp_ns < 0:
+            raise BadImageError(
+                'bad_stamp', f'the stamp is {stamp_ns / 1e9:.3f} s, before all time')
+        if stamp_ns == 0:
+            stamp_ns = self._node.get_clock().now().nanoseconds
+            if stamp_ns == 0:
+                raise BadImageError(
+                    'no_time', 'the image has no stamp and nothing is published on /clock; '
+                    'publish it, or set use_sim_time to false')
+        return stamp_ns
+
+    def _count_bad(self, error):
+        self.num_bad_by_kind[error.kind] += 1
+        if self.num_bad_by_kind[error.kind] == 1:
+            self._node.get_logger().warning(
+                f'an image is not used: {error} (more of the kind {error.kind!r} are only '
+                'counted)')
+
+    # Whether they come
+
+    def _note_arrival(self, received_ns):
+        self.num_received += 1
+        if self.state not in (InputState.WAITING, InputState.ARRIVING):
+            self._node.get_logger().info(
+                f'images arrive on {self.topic} again, after '
+                f'{(received_ns - self._quiet_since_ns) / NS_PER_S:.1f} s')
+        self.state, self.trouble = InputState.ARRIVING, ''
+        self._last_arrival_ns = self._quiet_since_ns = received_ns
+        self._arrivals_ns.append(received_ns)
+        self._forget_arrivals_before(received_ns - RATE_WINDOW_NS)
+
+    def _forget_arrivals_before(self, time_ns):
+        while self._arrivals_ns and self._arrivals_ns[0] < time_ns:
+            self._arrivals_ns.popleft()
+
+    def _watch(self):
+        quiet_s = (time.monotonic_ns() - self._quiet_since_ns) / NS_PER_S
+        if quiet_s < self._stale_after_s:
+            return
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            state, trouble = InputState.NO_PUBLISHER, self._no_publisher_text()
+        elif all(map(self._is_incompatible, publishers)):
+            state, trouble = InputState.INCOMPATIBLE, self._incompatible_text()
+        else:
+            state = InputState.NOTHING_ARRIVES
+            trouble = (
+                f'{self.topic} has a publisher, but no image has arrived for {quiet_s:.0f} s: '
+                'the camera stands still, or its images are too large for the transport; see '
+                f"'ros2 topic hz {self.topic}' and 'Large images' in the README")
+        self.trouble = trouble
+        if state is not self.state:
+            self.state = state
+            self._node.get_logger().warning(trouble)
+
+    def _is_incompatible(self, publisher):
+        return (self._reliability is ReliabilityPolicy.RELIABLE
+                and publisher.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT)
+
+    def _warn_incompatible(self, event):
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY:
+            self._node.get_logger().warning(self._incompatible_text())
+        else:
+            self._node.get_logger().warning(
+                f'a publisher on {self.topic} is not heard: it offers less than is asked for in '
+                f'{QoSPolicyKind(event.last_policy_kind).name}')
+
+    def _incompatible_text(self):
+        return (f'a publisher on {self.topic} is not heard: it publishes best effort, and '
+                'image_reliability asks for reliable; start with image_reliability:=best_effort')
+
+    def _no_publisher_text(self):
+        message_type = self._subscription.msg_type
+        type_name = f'sensor_msgs/msg/{message_type.__name__}'
+        others = [name for name, types in self._node.get_topic_names_and_types()
+                  if type_name in types and self._node.count_publishers(name)]
+        text = (f'nobody publishes {message_type.__name__} on {self.topic}: start the camera, or '
+                "remap 'image' to its topic")
+        if others:
+            text += f'; there is {", ".join(others[:MAX_TOPICS_NAMED])}'
+        return text

@@ -1,0 +1,229 @@
+"""The narrator's camera over DDS: what is chosen, what is counted, and what is said when none."""
+
+from array import array
+
+import cv2
+from encoded_pictures import ENCODED, HEIGHT_PX, message_fields, WIDTH_PX
+from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.parameters import NarratorSettings
+import numpy as np
+import pytest
+from rcl_interfaces.msg import Log
+from rclpy.logging import LoggingSeverity
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+START_NS = 1_700_000_000_000_000_000
+NS_PER_S = 1_000_000_000
+RELIABLE = QoSProfile(depth=10)
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class CountingConverter(ImageConverter):
+    """Counts what it converts."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_converted = 0
+
+    def to_rgb(self, message):
+        self.num_converted += 1
+        return super().to_rgb(message)
+
+
+def stamped(message, stamp_ns):
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
+    return message
+
+
+def picture(stamp_ns, encoding='rgb8', num_padding=0):
+    """Return the known picture in an encoding."""
+    step, data = message_fields(encoding, num_padding)
+    return stamped(Image(height=HEIGHT_PX, width=WIDTH_PX, encoding=encoding, step=step,
+                         data=array('B', data)), stamp_ns)
+
+
+class Rig:
+    """An ImageInput on a node of its own, a camera's node, and what the input logs."""
+
+    def __init__(self, host, *ros_arguments, frame_rate_fps=2.0, **settings):
+        self.host = host
+        self.frames, self.restarts, self.log = [], [], []
+        self.camera = host.add(Node('camera'))
+        self.camera.create_subscription(
+            Log, '/rosout', self._keep_log,
+            QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        node = host.add(Node('eyes', cli_args=['--ros-args', *ros_arguments]))
+        self.input = ImageInput(
+            node, lambda frame, frame_id: self.frames.append(frame), self.restarts.append)
+        self.converter = CountingConverter()
+        self.input.start(NarratorSettings(**settings), frame_rate_fps, self.converter)
+
+    def _keep_log(self, message):
+        if message.name == 'eyes':
+            self.log.append((message.level, message.msg))
+
+    def publisher(self, topic='image', message_type=Image, qos=RELIABLE):
+        """Return a publisher that the input hears."""
+        publisher = self.camera.create_publisher(message_type, topic, qos)
+        self.host.until(publisher.get_subscription_count, what='the subscription')
+        return publisher
+
+    def show(self, publisher, message):
+        """Publish a message and wait until it has arrived."""
+        num_before = self.input.num_received
+        publisher.publish(message)
+        self.host.until(lambda: self.input.num_received > num_before, what='the image')
+
+    def wait_log(self, words, count=1):
+        """Wait until so many lines hold the words; return the severity and text of the last."""
+        def found():
+            lines = [line for line in self.log if words in line[1]]
+            return lines if len(lines) >= count else []
+        return self.host.until(found, what=f'{words!r} in {self.log}')[-1]
+
+    def wait_state(self, state):
+        self.host.until(lambda: self.input.state is state, what=str(state))
+
+
+@pytest.fixture
+def rig(host):
+    """Return a function that makes a Rig; its input is stopped after the test."""
+    rigs = []
+
+    def make(*ros_arguments, **options):
+        rigs.append(Rig(host, *ros_arguments, **options))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        made.input.stop()
+
+
+def test_frames_are_chosen_by_stamp_and_others_not_converted(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    for number in range(31):
+        rig.show(publisher, picture(START_NS + number * NS_PER_S // 30))
+    assert [frame.stamp_ns for frame in rig.frames] == [
+        START_NS, START_NS + NS_PER_S // 2, START_NS + NS_PER_S]
+    assert (rig.input.num_received, rig.input.num_used) == (31, 3)
+    assert rig.converter.num_converted == 3
+    assert (rig.frames[0].image == ENCODED['rgb8'][1]).all()
+    assert rig.input.num_bad_by_kind == {}
+    assert rig.input.picture_kind == f'{WIDTH_PX}x{HEIGHT_PX} rgb8'
+    assert 0 <= rig.input.last_image_age_s < 60
+    assert rig.input.input_fps > 2
+
+
+def test_what_is_shown_may_change_from_frame_to_frame(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    large = stamped(Image(height=480, width=640, encoding='bgr8', step=2000), 0)
+    large.data = array('B', np.full((480, 2000), 50, np.uint8).tobytes())
+    messages = [picture(0), large, picture(0, 'nv12', 3), picture(0, 'mono8'),
+                picture(0, 'rgba16')]
+    for number, message in enumerate(messages):
+        rig.show(publisher, stamped(message, START_NS + number * NS_PER_S))
+    assert [frame.image.shape[:2] for frame in rig.frames] == [
+        (HEIGHT_PX, WIDTH_PX), (480, 640), *[(HEIGHT_PX, WIDTH_PX)] * 3]
+    assert rig.input.num_bad_by_kind == {}
+
+
+def test_a_picture_that_cannot_be_converted_leaves_its_place_to_the_next(rig):
+    rig = rig(image_transport='compressed')
+    publisher = rig.publisher('image/compressed', CompressedImage)
+    good = cv2.imencode('.png', ENCODED['rgb8'][1])[1].tobytes()
+    damaged = good[:60] + bytes(8) + good[68:]
+    for number, data in enumerate((good, damaged, good, good)):
+        message = CompressedImage(format='png', data=array('B', data))
+        rig.show(publisher, stamped(message, START_NS + number * NS_PER_S // 2))
+    assert [(frame.stamp_ns - START_NS) * 2 // NS_PER_S for frame in rig.frames] == [0, 2, 3]
+    assert rig.input.num_bad_by_kind == {'not_convertible': 1}
+
+
+def test_stamps_before_all_time_are_counted(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    rig.show(publisher, picture(-5 * NS_PER_S))
+    assert rig.input.num_bad_by_kind == {'bad_stamp': 1}
+    rig.show(publisher, picture(START_NS))
+    assert len(rig.frames) == 1
+
+
+def test_a_bad_picture_with_an_old_stamp_restarts_nothing(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    rig.show(publisher, picture(START_NS))
+    old = picture(START_NS - 60 * NS_PER_S)
+    old.data = old.data[:-1]
+    rig.show(publisher, old)
+    assert (rig.restarts, len(rig.frames)) == ([], 1)
+    rig.show(publisher, picture(START_NS - 60 * NS_PER_S))
+    assert rig.restarts == ['image stamps went back by 60.0 s']
+    assert len(rig.frames) == 2
+
+
+@pytest.mark.parametrize(('remapping', 'topic'), [
+    ('image:=/front/camera/color', '/front/camera/color/compressed'),
+    ('__ns:=/robot', '/robot/image/compressed'),
+    ('image/compressed:=/jpeg', '/jpeg')])
+def test_compressed_images_follow_the_remapping_of_image(rig, remapping, topic):
+    rig = rig('-r', remapping, image_transport='compressed')
+    assert rig.input.topic == topic
+    publisher = rig.publisher(topic, CompressedImage, BEST_EFFORT)
+    expected = np.full((40, 60, 3), (10, 200, 90), np.uint8)
+    data = cv2.imencode('.jpg', expected[..., ::-1])[1].tobytes()
+    message = CompressedImage(format='rgb8; jpeg compressed bgr8', data=array('B', data))
+    rig.show(publisher, stamped(message, START_NS))
+    assert np.abs(rig.frames[0].image.astype(int) - expected).max() <= 2
+
+
+def test_a_reliability_that_does_not_match_is_said_with_the_remedy(rig):
+    rig = rig(image_reliability='reliable', stale_after_s=0.3)
+    rig.camera.create_publisher(Image, 'image', BEST_EFFORT)
+    level, text = rig.wait_log('start with image_reliability:=best_effort')
+    assert level == LoggingSeverity.WARN and '/image' in text
+    rig.wait_state(InputState.INCOMPATIBLE)
+    assert 'best_effort' in rig.input.trouble
+    # One that matches is heard all the same.
+    rig.show(rig.publisher(), picture(START_NS))
+    assert rig.input.state is InputState.ARRIVING
+    assert len(rig.frames) == 1
+
+
+def test_silence_of_the_camera_is_explained_and_its_return_told(rig):
+    rig = rig(stale_after_s=0.3)
+    assert rig.input.state is InputState.WAITING
+    other = rig.camera.create_publisher(Image, '/front/image_raw', RELIABLE)
+    level, text = rig.wait_log('nobody publishes Image on /image')
+    assert level == LoggingSeverity.WARN
+    assert "remap 'image'" in text
+    assert rig.input.state is InputState.NO_PUBLISHER
+    rig.host.until(lambda: '; there is /front/image_raw' in rig.input.trouble, what='the other')
+    publisher = rig.publisher()
+    assert rig.wait_log('/image has a publisher, but no image has arrived')[0] == (
+        LoggingSeverity.WARN)
+    assert rig.input.state is InputState.NOTHING_ARRIVES
+    rig.show(publisher, picture(START_NS))
+    assert rig.wait_log('images arrive on /image again')[0] == LoggingSeverity.INFO
+    assert (rig.input.state, rig.input.trouble) == (InputState.ARRIVING, '')
+    rig.wait_log('/image has a publisher', count=2)
+    rig.camera.destroy_publisher(publisher)
+    rig.wait_log('nobody publishes Image', count=2)
+    assert len(rig.log) == 5
+    rig.camera.destroy_publisher(other)
+
+
+def test_stopped_it_hears_nothing_and_says_nothing(rig):
+    rig = rig(stale_after_s=0.3)
+    rig.input.stop()
+    rig.input.stop()
+    assert (rig.input.state, rig.input.topic) == (InputState.STOPPED, '')
+    publisher = rig.camera.create_publisher(Image, 'image', RELIABLE)
+    rig.input.start(NarratorSettings(stale_after_s=0.3), 2.0, rig.converter)
+    rig.host.until(publisher.get_subscription_count, what='the subscription')
+    rig.show(publisher, picture(START_NS))
+    assert len(rig.frames) == 1
