@@ -41,12 +41,23 @@ class RemoteChannel:
         self._next_token_s = 0.0  # by time.monotonic()
         self._next_report_s = 0.0
         self._is_closed = False
+        self._is_paused = False
         self._has_failed_delivery = False
 
     @property
     def mailbox(self) -> Mailbox:
         """Where frames and prompts go in."""
         return self._mailbox
+
+    @property
+    def state(self) -> WorkerState:
+        """That of the worker, which has no other channel."""
+        return self._worker.state
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is paused: the model gets nothing to see or to answer."""
+        return self._is_paused
 
     def request_interrupt(self) -> Future:
         """
@@ -60,11 +71,26 @@ class RemoteChannel:
 
     def request_reset(self) -> Future:
         """
-        Forget the stream and what waits in the mailbox; as request_interrupt otherwise.
+        Forget the stream and what waits in the mailbox now; as request_interrupt otherwise.
 
-        The model is asked to stop, and started again.
+        The model is asked to stop, and started again. What is put into the mailbox after this
+        call belongs to the new stream.
         """
+        self._mailbox.drain()
         return self._worker.call(self._reset)
+
+    def request_pause(self, is_paused: bool) -> Future:
+        """
+        End what is being said and show the model nothing any more, or go on.
+
+        Frames that wait are dropped when the pause begins, prompts wait until it goes on. Else as
+        request_interrupt.
+        """
+        return self._worker.call(lambda: self._pause(is_paused))
+
+    def restart(self) -> None:
+        """Start a worker that failed again; as RemoteWorker.start()."""
+        self._worker.start()
 
     def close(self) -> None:
         """Deliver nothing any more. Any thread may call; does not block."""
@@ -72,8 +98,15 @@ class RemoteChannel:
 
     def _reset(self):
         self._deliver(self._session.end())
-        self._mailbox.drain()
         self._begin()
+
+    def _pause(self, is_paused):
+        if is_paused:
+            self._deliver(self._session.interrupt())
+            prompts, _ = self._mailbox.drain()
+            for prompt in prompts:
+                self._mailbox.submit_prompt(prompt)
+        self._is_paused = is_paused
 
     def _begin(self):
         """Load the model where it is not, and begin a stream."""
@@ -83,8 +116,8 @@ class RemoteChannel:
 
     def _wait_s(self, now_s):
         """Seconds until there is something to do, 0 if now; an upper bound."""
-        if self._mailbox.has_prompts \
-                or (self._mailbox.has_frames and self._session.num_free_slots):
+        if not self._is_paused and (self._mailbox.has_prompts or (
+                self._mailbox.has_frames and self._session.num_free_slots)):
             return 0.0
         return max(self._session.wait_s(now_s), self._pause_s(now_s))
 
@@ -100,11 +133,12 @@ class RemoteChannel:
     def _serve(self):
         """Hand over what waits, and hear what came."""
         # Other frames stay in the mailbox, which drops the oldest and counts them.
-        prompts, frames = self._mailbox.drain(self._session.num_free_slots)
-        for prompt in prompts:
-            self._session.add_prompt(prompt)
-        for frame in frames:
-            self._deliver(self._session.add_frame(frame))
+        if not self._is_paused:
+            prompts, frames = self._mailbox.drain(self._session.num_free_slots)
+            for prompt in prompts:
+                self._session.add_prompt(prompt)
+            for frame in frames:
+                self._deliver(self._session.add_frame(frame))
         for _ in range(_MAX_BURST):
             now_s = time.monotonic()
             if self._pause_s(now_s) > 0 or self._session.wait_s(now_s) > 0:

@@ -1,5 +1,6 @@
 """One live stream: frames and prompts in, narration events out; no ROS."""
 
+from .channel import Channel, WorkerState
 from .chat import ChatFormat
 from .events import (
     EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
@@ -12,7 +13,7 @@ from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
 from .sampler import FrameSampler
 from .session import StreamSession
 from .snapshot import StreamSnapshot
-from .worker import Channel, EngineWorker, WorkerState
+from .worker import EngineWorker
 
 __all__ = [
     'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineWorker',

@@ -19,6 +19,10 @@ from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.snapshot import StreamSnapshot
 import torch
 
+# A question in the opening, a frame, an answer of greatest length and the silence that ends it
+# must fit, whatever came before: see _fold. The tokens beside question and answer.
+_NUM_SPARE = 4
+
 
 @dataclass(frozen=True)
 class _Question:
@@ -44,20 +48,27 @@ class StreamContext:
         self._model = model
         self._chat = chat
         self._options = options
-        # A question in the opening, a frame, an answer of greatest length and the silence that
-        # ends it must fit, whatever came before: see _fold.
-        self._max_opening_tokens = (
-            options.max_context_tokens - options.max_tokens_between_frames - 4)
-        num_opening_tokens = len(chat.opening(options.system_prompt))
-        if num_opening_tokens > self._max_opening_tokens:
+        self.require_options(options)
+        self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
+        self.reset()
+
+    def require_options(self, options: StreamOptions) -> None:
+        """Raise ValueError where options leave no room to speak; any thread may call."""
+        num_opening_tokens = len(self._chat.opening(options.system_prompt))
+        num_missing = (num_opening_tokens + options.max_tokens_between_frames + _NUM_SPARE
+                       - options.max_context_tokens)
+        if num_missing > 0:
             raise ValueError(
                 f'max_context_tokens of {options.max_context_tokens} is too little for a system '
                 f'prompt of {num_opening_tokens} tokens (with its turns) and '
                 f'{options.max_tokens_between_frames} max_tokens_between_frames; at least '
-                f'{options.max_context_tokens + num_opening_tokens - self._max_opening_tokens} '
-                'is needed, or a shorter system prompt')
-        self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
-        self.reset()
+                f'{options.max_context_tokens + num_missing} is needed, or a shorter system '
+                'prompt')
+
+    def set_options(self, options: StreamOptions) -> None:
+        """Go on with options of the same memory and system prompt; ValueError as above."""
+        self.require_options(options)
+        self._options = options
 
     def reset(self) -> None:
         """Forget everything; the cache's memory is kept."""
@@ -69,6 +80,7 @@ class StreamContext:
         self._questions: list[_Question] = []  # the first one is the opening's
         self._said: list[tuple[int, int]] = []  # (position, id) of the text that the model said
         self._num_rollovers = 0
+        self._max_answer_tokens = self._room_after('')
 
     @property
     def is_open(self) -> bool:
@@ -100,21 +112,32 @@ class StreamContext:
         """All ids that the model sees after the next forward() unless that rolls over: a copy."""
         return self._opening_ids + self._ids
 
+    @property
+    def max_answer_tokens(self) -> int:
+        """
+        Text tokens in a row that are sure to fit after the latest question.
+
+        Fewer than max_tokens_between_frames only where that was raised after a long question.
+        """
+        return self._max_answer_tokens
+
     def num_tokens_too_many(self, question: str) -> int:
         """Tokens by which a question is too long to be asked and answered, 0 where it is not."""
-        opening_ids = self._chat.opening(self._options.system_prompt, question)
-        return max(0, len(opening_ids) - self._max_opening_tokens)
+        room = self._room_after(question)
+        return max(0, self._options.max_tokens_between_frames - room)
 
     def open(self, question: str = '') -> None:
         """Begin with the system turn and a question that is yet to be answered, if any."""
         self._questions = [_Question(question)]
         self._opening_ids = self._opening(self._questions[0])
+        self._max_answer_tokens = self._room_after(question)
 
     def add_question(self, text: str) -> None:
         """Close the assistant's turn, ask text and open the next turn of the assistant."""
         start = len(self._ids)
         self._ids += self._chat.question_turn(text)
         self._questions.append(_Question(text, start, len(self._ids)))
+        self._max_answer_tokens = self._room_after(text)
 
     def add_frames(self, frame_states: Iterable[torch.Tensor]) -> None:
         """Show frames, states [N, D] each, in their order."""
@@ -176,6 +199,13 @@ class StreamContext:
         self._questions = [_Question(*question) for question in state['questions']]
         self._said = [(position, token_id) for position, token_id in state['said']]
         self._num_rollovers = state['num_rollovers']
+        self._max_answer_tokens = self._room_after(
+            self._questions[-1].text if self._questions else '')
+
+    def _room_after(self, question):
+        """Tokens of an answer that fit after a question in the opening."""
+        opening_ids = self._chat.opening(self._options.system_prompt, question)
+        return self._options.max_context_tokens - _NUM_SPARE - len(opening_ids)
 
     def _roll_over(self):
         """Forget the oldest part, so that the rest and a few more tokens fit."""

@@ -9,7 +9,7 @@ offline tools. What the model sees is kept by StreamContext.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 import math
 
 from moss_ros.model import sample_token, VideoModel
@@ -73,7 +73,7 @@ class StreamSession:
 
     @property
     def options(self) -> StreamOptions:
-        """Settings that the session was made with."""
+        """Settings that the session runs with."""
         return self._options
 
     @property
@@ -270,7 +270,8 @@ class StreamSession:
             self._begin_narration(None)
         self._tell_state(SessionState.SPEAKING)
         self._go_on_with(token_id)
-        if self._num_tokens_since_input >= self._options.max_tokens_between_frames:
+        if self._num_tokens_since_input >= min(
+                self._options.max_tokens_between_frames, self._context.max_answer_tokens):
             self._context.add_silence()
             self._end_narration(EndReason.LIMIT)
             self._tell_state(SessionState.SILENT)

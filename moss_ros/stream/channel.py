@@ -1,0 +1,238 @@
+"""
+One stream as the worker serves it: its session, its mailbox, and who hears of its events.
+
+Requests come in from any thread and take effect on the worker's, between two steps; a failure of
+the session stays here. Knows neither ROS nor the other channels. Made by EngineWorker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from enum import Enum
+import logging
+import math
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from moss_ros.stream.events import ErrorEvent, Event, SessionState
+from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.session import StreamSession
+
+if TYPE_CHECKING:
+    from moss_ros.stream.worker import EngineWorker
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class WorkerState(Enum):
+    """Whether a worker or a channel runs; FAILED after an exception, until started again."""
+
+    STOPPED = 'stopped'
+    RUNNING = 'running'
+    FAILED = 'failed'
+
+
+class Channel:
+    """
+    One stream served by the worker.
+
+    Made by EngineWorker.open_channel, which is let into its private parts; once opened, the
+    session belongs to the worker's thread.
+    All public methods may be called from any thread; none blocks but restart(), as start() does.
+    """
+
+    def __init__(self, worker: EngineWorker, session: StreamSession, mailbox: Mailbox,
+                 on_event: Callable[[Event], None], max_tokens_per_s: float):
+        self._worker = worker
+        self._session = session
+        self._mailbox = mailbox
+        self._on_event = on_event
+        self._token_interval_s = _interval_s(max_tokens_per_s)
+        self._next_token_s = 0.0  # by time.monotonic()
+        self._is_new = True  # the state is yet to be reported
+        self._is_closed = False
+        self._is_paused = False
+        self._has_failed = False
+        self._is_restart_wanted = False
+        self._wanted_options: tuple[StreamOptions, float] | None = None
+        self._has_failed_delivery = False
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where frames and prompts go in."""
+        return self._mailbox
+
+    @property
+    def state(self) -> WorkerState:
+        """FAILED after an exception of this stream or the whole worker; else the worker's."""
+        is_failed = self._has_failed and not self._is_restart_wanted
+        return WorkerState.FAILED if is_failed else self._worker.state
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is paused: nothing is taken in, nothing is said."""
+        return self._is_paused
+
+    def request_interrupt(self) -> Future:
+        """
+        End what is being said, between two steps; the stream goes on.
+
+        The future is done once it has taken effect and its events are out; it is cancelled where
+        the worker stops first. RuntimeError where the worker doesn't run, or the stream failed.
+        """
+        return self._call(self._interrupt)
+
+    def request_reset(self) -> Future:
+        """
+        Forget the stream and what waits in the mailbox now; as request_interrupt otherwise.
+
+        What is put into the mailbox after this call belongs to the new stream.
+        """
+        self._mailbox.drain()
+        return self._call(self._begin_anew)
+
+    def request_pause(self, is_paused: bool) -> Future:
+        """
+        End what is being said and take nothing in any more, or go on; else as request_interrupt.
+
+        Prompts wait until it goes on; frames that wait are dropped when the pause begins. What
+        the stream has seen is kept.
+        """
+        return self._call(lambda: self._pause(is_paused))
+
+    def set_options(self, options: StreamOptions, max_tokens_per_s: float) -> None:
+        """
+        Go on with other options and another pace, from the next step on, in any state.
+
+        Raises ValueError for what would need another session, and for a negative pace.
+        """
+        self._session.require_options(options)
+        require_pace(max_tokens_per_s)
+        self._wanted_options = (options, max_tokens_per_s)
+        try:
+            self._worker.call(self._apply_options)
+        except RuntimeError:
+            pass  # it does not run: the first step after the start applies them
+
+    def restart(self) -> None:
+        """Serve a failed stream again, from its beginning; as EngineWorker.start() otherwise."""
+        self._is_restart_wanted = self._has_failed
+        self._worker._start_thread()
+
+    def close(self) -> None:
+        """Serve this channel no more. A step that is running is finished, without events."""
+        self._worker._remove(self)
+
+    def _call(self, function):
+        if self.state is WorkerState.FAILED:
+            raise RuntimeError('the stream has failed; restart() it first')
+        return self._worker.call(function)
+
+    def _interrupt(self):
+        self._deliver(self._session.stop())
+
+    def _pause(self, is_paused):
+        if is_paused:
+            self._interrupt()
+            prompts, _ = self._mailbox.drain()
+            for prompt in prompts:
+                self._session.add_prompt(prompt)
+        self._is_paused = is_paused
+
+    def _begin_anew(self):
+        self._deliver(self._session.stop())
+        self._session.reset()
+        self._next_token_s = 0.0
+        self._is_new = True
+        self._has_failed = self._is_restart_wanted = False
+
+    def _apply_options(self):
+        wanted, self._wanted_options = self._wanted_options, None
+        if wanted is not None:
+            options, max_tokens_per_s = wanted
+            self._session.set_options(options)
+            # From the token that was said last, so that a pace that was slow is not waited for.
+            last_token_s = self._next_token_s - self._token_interval_s
+            self._token_interval_s = _interval_s(max_tokens_per_s)
+            self._next_token_s = last_token_s + self._token_interval_s
+
+    def _wait_s(self, now_s):
+        """Seconds until a step is due, 0 if now, infinity if something must come in first."""
+        if self._has_failed:
+            return 0.0 if self._is_restart_wanted else math.inf
+        if self._is_paused:
+            return math.inf
+        if self._is_new or self._mailbox.has_prompts:
+            return 0.0
+        if self._session.state is SessionState.SPEAKING:
+            return max(0.0, self._next_token_s - now_s)
+        return 0.0 if self._mailbox.has_frames or self._session.has_work else math.inf
+
+    def _serve(self):
+        """Take in what waits, and step once."""
+        if self._is_restart_wanted:
+            self._begin_anew()
+        self._apply_options()
+        if self._is_paused:
+            return
+        # Frames stay in the bounded mailbox until the model can take them in.
+        begin_s = time.monotonic()
+        prompts, frames = self._mailbox.drain()
+        for prompt in prompts:
+            self._session.add_prompt(prompt)
+        for frame in frames:
+            self._session.add_frame(frame)
+        events = self._session.step()
+        self._is_new = False
+        self._next_token_s = begin_s + self._token_interval_s
+        self._deliver(events)
+
+    def _deliver(self, events):
+        for event in events:
+            if self._is_closed:
+                return
+            try:
+                self._on_event(event)
+            except Exception as error:
+                self._report_failed_delivery(event, error)
+
+    def _report_failed_delivery(self, event, error):
+        if self._has_failed_delivery:  # the traceback once, not thirty times a second
+            _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
+            return
+        self._has_failed_delivery = True
+        _LOGGER.exception('on_event raised for %r', event)
+        if not isinstance(event, ErrorEvent):
+            self._deliver([ErrorEvent(
+                stamp_ns=event.stamp_ns, received_ns=event.received_ns,
+                message=f'on_event raised {error!r} for a {type(event).__name__}; the stream '
+                        'goes on without it',
+                traceback=traceback.format_exc())])
+
+    def _report_failure(self, message, details):
+        """Report that this stream failed; what was being said has ended."""
+        session = self._session
+        try:
+            events = session.stop()
+        except Exception:
+            _LOGGER.exception('a session could not be stopped after a failure')
+            events = []
+        self._deliver([*events, ErrorEvent(
+            stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
+            message=message, traceback=details)])
+
+
+def require_pace(max_tokens_per_s: float) -> None:
+    """Raise ValueError that quotes a pace that is no number above 0, or 0 for none."""
+    if isinstance(max_tokens_per_s, bool) or not isinstance(max_tokens_per_s, (int, float)) \
+            or not math.isfinite(max_tokens_per_s) or max_tokens_per_s < 0:
+        raise ValueError(
+            'max_tokens_per_s must be a finite number above 0, or 0 for no pacing, '
+            f'not {max_tokens_per_s!r}')
+
+
+def _interval_s(max_tokens_per_s):
+    return 1 / max_tokens_per_s if max_tokens_per_s else 0.0
