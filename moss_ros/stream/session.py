@@ -26,6 +26,10 @@ from moss_ros.stream.snapshot import StreamSnapshot
 from moss_ros.stream.text_pieces import TextPieces
 import torch
 
+# What may change while a stream runs; all else is built into its memory or its beginning.
+_LIVE_OPTIONS = frozenset({
+    'frame_rate_fps', 'max_tokens_between_frames', 'silence_logit_bias', 'sampling'})
+
 
 @dataclass
 class _Narration:
@@ -117,6 +121,27 @@ class StreamSession:
         self._num_tokens_since_input = 0
         self._stamp_ns: int | None = None
         self._received_ns: int | None = None
+
+    def require_options(self, options: StreamOptions) -> None:
+        """
+        Raise ValueError, with the reason, where set_options() could not take these.
+
+        That is where they leave no room to speak, or change what needs another session. Any
+        thread may call.
+        """
+        for field in fields(StreamOptions):
+            old, new = getattr(self._options, field.name), getattr(options, field.name)
+            if new != old and field.name not in _LIVE_OPTIONS:
+                raise ValueError(
+                    f'{field.name} cannot become {new!r} while a stream runs with {old!r}; make '
+                    'another session')
+        self._context.require_options(options)
+
+    def set_options(self, options: StreamOptions) -> None:
+        """Go on with these from the next step on; ValueError as require_options() has it."""
+        self.require_options(options)
+        self._options = options
+        self._context.set_options(options)
 
     def add_frame(self, frame: Frame | EncodedFrame) -> None:
         """

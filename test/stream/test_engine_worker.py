@@ -1,5 +1,6 @@
 """The worker's thread: starts, serves, sleeps, paces, fails and ends as it promises."""
 
+from dataclasses import replace
 import threading
 import time
 
@@ -366,22 +367,46 @@ def test_a_failed_worker_can_be_stopped_before_it_is_started_again(worker, open_
     stream.heard.wait_for(NarrationEvent, text='Yes.')
 
 
-def test_one_streams_failure_is_told_to_all_and_the_others_keep_their_context(
-        worker, open_stream, tools):
-    good, bad = open_stream(), open_stream(RuntimeError('broken'))
+def test_one_streams_failure_leaves_the_others_alone(worker, open_stream, tools):
+    good, bad = open_stream('Yes.'), open_stream(RuntimeError('broken'), 'No.')
     worker.start()
     good.mailbox.submit_frame(tools.frame(1))
-    good.heard.wait_for(SilenceEvent)
+    good.heard.wait_for(NarrationEvent, text='Yes.')
     bad.mailbox.submit_frame(tools.frame(1))
     assert 'broken' in bad.heard.wait_for(ErrorEvent).message
-    assert 'broken' in good.heard.wait_for(ErrorEvent).message
-    worker.start()
+    assert (bad.channel.state, good.channel.state) == (WorkerState.FAILED, WorkerState.RUNNING)
+    assert worker.state is WorkerState.RUNNING
+    with pytest.raises(RuntimeError, match='failed'):
+        bad.channel.request_interrupt()
+    num_silences = len(good.heard.of_class(SilenceEvent))
     for stream in (good, bad):
-        num_before = len(stream.heard.of_class(SilenceEvent))
         stream.mailbox.submit_frame(tools.frame(2))
-        stream.heard.wait_for(SilenceEvent, num=num_before + 1)
+    good.heard.wait_for(SilenceEvent, num=num_silences + 1)
     assert good.session.context.num_frames == 2
+    assert not good.heard.of_class(ErrorEvent)
+    # Started again by itself it begins anew, with what has come in since.
+    assert bad.mailbox.has_frames
+    bad.channel.restart()
+    bad.heard.wait_for(NarrationEvent, text='No.')
+    assert bad.channel.state is WorkerState.RUNNING
     assert bad.session.context.num_frames == 1
+    assert good.session.context.num_frames == 2
+
+
+def test_when_all_streams_have_failed_each_is_started_again_by_itself(
+        worker, open_stream, tools):
+    streams = [open_stream(RuntimeError('broken'), 'Yes.') for _ in range(2)]
+    worker.start()
+    for stream in streams:
+        stream.mailbox.submit_frame(tools.frame(1))
+        stream.heard.wait_for(ErrorEvent)
+    assert worker.state is WorkerState.FAILED
+    streams[0].channel.restart()
+    for stream in streams:
+        stream.mailbox.submit_frame(tools.frame(2))
+    streams[0].heard.wait_for(NarrationEvent, text='Yes.')
+    assert streams[1].channel.state is WorkerState.FAILED
+    assert not streams[1].heard.of_class(NarrationEvent)
 
 
 def test_an_on_event_that_raises_is_told_of_it_and_the_stream_goes_on(
@@ -492,6 +517,80 @@ def test_a_reset_forgets_the_stream_and_what_waits(worker, open_stream, tools, e
     stream.mailbox.submit_frame(tools.frame(3))
     stream.heard.wait_for(TokenEvent, stamp_ns=3_000_000_000)
     assert stream.session.context.num_frames == 1
+
+
+def test_what_comes_in_right_after_a_reset_belongs_to_the_new_stream(
+        worker, open_stream, tools, endless):
+    stream = open_stream(script=endless, **ENDLESS)
+    worker.start()
+    endless.is_open.clear()
+    stream.mailbox.submit_frame(tools.frame(5))
+    assert endless.is_entered.wait(WAIT_S)
+    future = stream.channel.request_reset()
+    stream.mailbox.submit_frame(tools.frame(1))
+    endless.is_open.set()
+    future.result(WAIT_S)
+    stream.heard.wait_for(TokenEvent, stamp_ns=1_000_000_000)
+    assert stream.session.context.num_frames == 1
+
+
+def test_a_pause_ends_what_is_said_and_keeps_what_was_seen_and_asked(
+        worker, open_stream, tools, endless):
+    stream = open_stream(script=endless, **ENDLESS)
+    worker.start()
+    stream.mailbox.submit_frame(tools.frame(1))
+    stream.heard.wait_for(TokenEvent)
+    stream.channel.request_pause(True).result(WAIT_S)
+    assert stream.channel.is_paused
+    assert stream.heard.of_class(NarrationEvent)[-1].reason is EndReason.STOPPED
+    num_events = len(stream.heard.events)
+    stream.mailbox.submit_prompt(Prompt('Is there a red ball?', 'p'))
+    stream.mailbox.submit_frame(tools.frame(2))
+    worker.call(lambda: None).result(WAIT_S)
+    assert len(stream.heard.events) == num_events
+    stream.channel.request_pause(False).result(WAIT_S)
+    stream.heard.wait_for(TokenEvent, prompt_id='p', stamp_ns=2_000_000_000)
+    assert stream.session.context.num_frames == 2
+
+
+def test_frames_that_wait_when_a_pause_begins_are_dropped_and_prompts_are_not(
+        worker, open_stream, tools, endless):
+    stream = open_stream(script=endless, max_tokens_per_s=0.01, **ENDLESS)
+    worker.start()
+    stream.mailbox.submit_frame(tools.frame(1))
+    stream.heard.wait_for(TokenEvent)
+    stream.mailbox.submit_frame(tools.frame(2))  # waits for the pace
+    stream.channel.request_pause(True).result(WAIT_S)
+    stream.channel.request_pause(False).result(WAIT_S)
+    stream.mailbox.submit_prompt(Prompt('Is there a red ball?', 'p'))
+    stream.heard.wait_for(TokenEvent, prompt_id='p', stamp_ns=1_000_000_000)
+
+
+def test_other_options_and_another_pace_hold_from_the_next_step_on(
+        worker, open_stream, tools, endless):
+    stream = open_stream(script=endless, max_tokens_per_s=0.01, **ENDLESS)
+    worker.start()
+    stream.mailbox.submit_frame(tools.frame(1))
+    stream.heard.wait_for(TokenEvent)
+    # A hundred seconds to the next token become none, and then the limit ends it.
+    stream.channel.set_options(
+        replace(stream.session.options, max_tokens_between_frames=5), 0.0)
+    end = stream.heard.wait_for(NarrationEvent)
+    assert (end.reason, end.num_tokens) == (EndReason.LIMIT, 5)
+    with pytest.raises(ValueError, match='seed'):
+        stream.channel.set_options(replace(stream.session.options, seed=3), 0.0)
+    with pytest.raises(ValueError, match='-1'):
+        stream.channel.set_options(stream.session.options, -1)
+
+
+def test_options_given_while_it_does_not_run_hold_from_its_start(
+        worker, open_stream, tools, endless):
+    stream = open_stream(script=endless, **ENDLESS)
+    stream.channel.set_options(
+        replace(stream.session.options, max_tokens_between_frames=5), 0.0)
+    worker.start()
+    stream.mailbox.submit_frame(tools.frame(1))
+    assert stream.heard.wait_for(NarrationEvent).num_tokens == 5
 
 
 # Several channels

@@ -350,6 +350,35 @@ def test_the_longest_question_that_is_taken_can_be_answered_to_the_limit(
     assert question[:-1] in chat.decode(model.caches[0].ids)
 
 
+def test_a_limit_raised_after_the_longest_question_does_not_overfill_the_context(tools, chat):
+    session, model = tools.scripted_session(chat.silence_id, ' red' * 100)
+    session.add_frame(tools.frame(0))
+    run(session)
+    question = 'x'
+    while not session.context.num_tokens_too_many(question + 'x'):
+        question += 'x'
+    session.add_prompt(Prompt(question, 'q'))
+    session.add_frame(tools.frame(1))
+    session.step()
+    # The scripted model fails where it is shown more than fits.
+    session.set_options(tools.options(max_tokens_between_frames=60))
+    [narration] = [event for event in run(session) if isinstance(event, NarrationEvent)]
+    assert (narration.num_tokens, narration.reason) == (12, EndReason.LIMIT)
+    session.add_prompt(Prompt('Is it red?', 'p'))
+    [narration] = [event for event in run(session) if isinstance(event, NarrationEvent)]
+    assert (narration.num_tokens, narration.reason) == (60, EndReason.LIMIT)
+
+
+def test_options_that_leave_no_room_or_need_another_session_are_refused(tools, chat):
+    session, _ = tools.scripted_session()
+    for changes, named in (({'max_tokens_between_frames': 190}, 'max_context_tokens of 200'),
+                           ({'system_prompt': 'Be brief.'}, "'Be brief.'"),
+                           ({'max_context_frames': 30}, 'max_context_frames')):
+        with pytest.raises(ValueError, match=named):
+            session.set_options(tools.options(**changes))
+    assert session.options == tools.options()
+
+
 class Narrated:
     """What a consumer makes of the events: which prompts were asked, refused and ended."""
 
