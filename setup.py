@@ -15,7 +15,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=[PACKAGE_NAME, f'{PACKAGE_NAME}.*']),
-    package_data={f'{PACKAGE_NAME}.checkpoints': ['*/*.json', '*/*.safetensors']},
+    package_data={
+        f'{PACKAGE_NAME}.bag': ['templates/*'],
+        f'{PACKAGE_NAME}.checkpoints': ['*/*.json', '*/*.safetensors'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE_NAME}']),
         (f'share/{PACKAGE_NAME}', ['package.xml']),

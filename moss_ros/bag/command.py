@@ -16,6 +16,9 @@ import sys
 import time
 
 from moss_ros.bag.errors import BagError, ExitCode
+from moss_ros.bag.many import (
+    BagTask, ENGINES, INDEX_FILE, narrate_many, write_index,
+)
 from moss_ros.bag.narrate import DEFAULT_SAVE_EVERY_S, narrate_bag
 from moss_ros.bag.options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
 from moss_ros.bag.record import RunRecord
@@ -37,17 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
         options = _options(given)
     except ValueError as error:
         parser.error(str(error))
+    if given.jobs < 0:
+        parser.error(f'--jobs must be at least 1, not {given.jobs}')
     stop = _StopSignal()
-    exit_code = ExitCode.OK
-    for source, output in output_folders(given.bags, given.output):
-        try:
-            _narrate(source, output, options, given, stop)
-        except BagError as error:
-            print(f'{parser.prog}: error: {error}', file=sys.stderr)
-            exit_code = exit_code or error.exit_code
-            if error.exit_code is ExitCode.INTERRUPTED:
-                return ExitCode.INTERRUPTED
-    return exit_code
+    try:
+        if len(given.bags) > 1 or given.engine != ENGINES[0]:
+            return _narrate_many(options, given, stop, parser.prog)
+        _narrate(given.bags[0], given.output, options, given, stop)
+    except BagError as error:
+        print(f'{parser.prog}: error: {error}', file=sys.stderr)
+        return error.exit_code
+    return ExitCode.OK
 
 
 def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]:
@@ -59,7 +62,7 @@ def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]
     """
     if len(sources) == 1:
         return [(sources[0], output)]
-    pairs, names = [], set()
+    pairs, names = [], {INDEX_FILE}
     for source in sources:
         name = stem = source.resolve().name
         number = 1
@@ -103,6 +106,38 @@ def _narrate(source, output, options, given, stop) -> RunRecord:
     return record
 
 
+def _narrate_many(options, given, stop, prog) -> ExitCode:
+    """Narrate all bags and write the index over several; return how the first failure ends."""
+    tasks = [
+        BagTask(source, output, options, given.resume, given.overwrite, given.save_every)
+        for source, output in output_folders(given.bags, given.output)]
+    parts = [0.0] * len(tasks)
+    with tqdm(desc=f'{len(tasks)} bags', total=len(tasks), disable=given.quiet,
+              bar_format='{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]') as bar:
+        def show(index, part):
+            parts[index] = part
+            bar.update(sum(parts) - bar.n)
+
+        def tell(outcome):
+            show(tasks.index(outcome.task), 1.0)
+            bar.clear()
+            if outcome.record is not None:
+                _print_end(outcome.task.output, outcome.record)
+            else:
+                print(f'{prog}: error: {outcome.error}', file=sys.stderr)
+            bar.refresh()
+
+        outcomes = narrate_many(
+            tasks, given.engine, given.jobs, show, tell, lambda: stop.has_come)
+    if stop.has_come:
+        raise BagError(given.output, 'interrupted; --resume goes on where it stopped',
+                       ExitCode.INTERRUPTED)
+    if len(tasks) > 1:
+        write_index(given.output, outcomes)
+        print(f'{given.output / INDEX_FILE}: {len(tasks)} bags')
+    return next((outcome.exit_code for outcome in outcomes if outcome.error), ExitCode.OK)
+
+
 def _print_end(output, record):
     counts = record.counts
     print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
@@ -138,6 +173,11 @@ def _make_parser():
     parser.add_argument('--resume', action='store_true',
                         help='go on with a run that was interrupted')
     parser.add_argument('--overwrite', action='store_true', help='forget a run that is there')
+    parser.add_argument('--jobs', metavar='N', type=int, default=0,
+                        help='of several bags, how many at a time (default: 1; all with ray)')
+    parser.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
+                        help='where several bags are narrated: in processes of this machine '
+                             '(default), or by ray on the machines of its cluster')
     parser.add_argument('--quiet', action='store_true', help='show no progress')
     parser.add_argument('--save-every', metavar='S', type=float, default=DEFAULT_SAVE_EVERY_S,
                         help='seconds of the bag between two saves for --resume (default '

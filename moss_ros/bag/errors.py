@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     """How the command narrate_bag ends."""
 
     OK = 0
+    FAILED = 1  # of something unexpected, or with its worker process
     USAGE = 2  # options that can't be, as argparse does it
     SOURCE = 3  # the bag can't be read at all
     INCOMPLETE = 4  # it broke in the middle; what came before is narrated

@@ -14,10 +14,11 @@ from pathlib import Path
 import shutil
 
 from moss_ros.bag.errors import writing
-from moss_ros.bag.journal import Journal, replace_durably
+from moss_ros.bag.journal import Journal, replace_durably, thumbnail_file
 from moss_ros.bag.mcap_output import write_mcap
 from moss_ros.bag.reading import Source
 from moss_ros.bag.record import RunRecord
+from moss_ros.bag.report_output import write_report
 from moss_ros.bag.vtt import write_vtt
 
 RUN_FILE = 'run.json'
@@ -47,11 +48,17 @@ def _write_mcap(path: Path, run: EndedRun) -> None:
                run.source if run.record.options['with_images'] else None)
 
 
+def _write_report(path: Path, run: EndedRun) -> None:
+    write_report(path, run.journal.records(), run.record,
+                 lambda narration_id: thumbnail_file(run.journal.folder, narration_id))
+
+
 # What each file is written by; run.json comes after them.
 WRITERS: dict[str, Callable[[Path, EndedRun], None]] = {
     'narration.jsonl': _write_jsonl,
     'narration.vtt': _write_vtt,
     'narration.mcap': _write_mcap,
+    'report.html': _write_report,
 }
 
 

@@ -1,0 +1,86 @@
+"""
+The page over many narrated bags: what became of each goes in, HTML out.
+
+Links to the report of each bag, counts what was said, and names the bags that failed with the
+reasons. Like the reports it loads nothing, and runs no script at all. Called after many bags were
+narrated; knows neither how nor where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from moss_ros.bag.report import (
+    duration_text, LEAST_STRETCH, pieces, seconds, stretches_path,
+)
+from moss_ros.bag.timeline import Timeline
+
+_NO_TIMELINE = Timeline((), ())
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """
+    One bag: narrated into folder (a name beside the index page), or failed for a reason, or both.
+
+    subtitle: a line about it, such as its image topic. start_ns, duration_ns: its bag time.
+    """
+
+    name: str
+    folder: str = ''
+    error: str = ''
+    subtitle: str = ''
+    start_ns: int = 0
+    duration_ns: int = 0
+    timeline: Timeline = _NO_TIMELINE
+
+    @property
+    def href(self) -> str:
+        """Relative address of the report."""
+        # The dot keeps a name such as 'a:b' from being read as another scheme.
+        return f'./{quote(self.folder)}/report.html'
+
+    @property
+    def duration(self) -> str:
+        """Length of the bag, to be read."""
+        return duration_text(self.duration_ns)
+
+    @property
+    def duration_s(self) -> str:
+        """Length of the small timeline."""
+        return seconds(self._drawn_ns)
+
+    @property
+    def path(self) -> str:
+        """SVG path of the small timeline."""
+        # A fourth as wide as that of a report.
+        return stretches_path(
+            self.timeline.narrations, self.start_ns, int(self._drawn_ns * LEAST_STRETCH * 4))
+
+    @property
+    def num_narrations(self) -> int:
+        """Count what was said."""
+        return len(self.timeline.narrations)
+
+    @property
+    def num_answers(self) -> int:
+        """Count those that answer a prompt."""
+        return self.timeline.num_answers
+
+    @property
+    def _drawn_ns(self):
+        return max(self.duration_ns, 10**9)
+
+
+def index_page(title: str, entries: Sequence[IndexEntry]) -> Iterator[str]:
+    """Yield the page over entries, in their order, piece by piece."""
+    failed = [entry for entry in entries if entry.error]
+    narrated = [entry for entry in entries if entry.folder]
+    figures = [
+        ('Bags', f'{len(narrated)} of {len(entries)}' if failed else str(len(entries))),
+        ('Time', duration_text(sum(entry.duration_ns for entry in narrated))),
+        ('Narrations', str(sum(entry.num_narrations for entry in narrated))),
+        ('Answers', str(sum(entry.num_answers for entry in narrated)))]
+    return pieces('index.html.j2', title=title, figures=figures, failed=failed, narrated=narrated)

@@ -1,0 +1,191 @@
+"""
+The page that tells what was said in a bag: its timeline and thumbnails in, HTML out.
+
+The page is one file that loads nothing and runs no script but its own: whatever a model or a
+prompt says stays text. The same input gives the same bytes. Knows neither bags nor models; called
+where the outputs of a narrated bag are written.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+import hashlib
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from moss_ros.bag.timeline import Narration, Timeline
+
+TEMPLATES = Path(__file__).parent / 'templates'
+
+# A shorter silence between two narrations is not worth a line of its own.
+_LEAST_REST_S = 15
+# Stretches of speech are drawn at least so wide that they can be seen: a part of the duration.
+LEAST_STRETCH = 1 / 800
+# Times before that (2001) are those of a simulator or a video file, not of a calendar.
+_FIRST_CALENDAR_NS = 1_000_000_000 * 10**9
+_NOTE_BY_REASON = {
+    'interrupted': 'cut off by the next prompt',
+    'limit': 'ended at the limit of its length',
+    'stopped': 'cut off by the end of the bag',
+}
+
+
+@dataclass(frozen=True)
+class ReportHead:
+    """
+    What the page says about the bag as a whole.
+
+    start_ns: bag time at which it begins, ns since 1970 (or since 0 where a file has no date).
+    duration_ns: from there to its end. figures are shown large, facts on demand: names and
+    values. warning: why the bag is not narrated to its end, '' where it is.
+    """
+
+    title: str
+    subtitle: str
+    start_ns: int
+    duration_ns: int
+    figures: Sequence[tuple[str, str]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    warning: str = ''
+
+
+def report_page(head: ReportHead, timeline: Timeline,
+                thumbnail_file: Callable[[int], Path]) -> Iterator[str]:
+    """
+    Yield the page piece by piece, so that its pictures need not be in memory together.
+
+    thumbnail_file: where the JPEG of a narration is, by its id; one that isn't there leaves an
+    empty frame.
+    """
+    return pieces('report.html.j2', 'report.js', page=_Page(head, timeline, thumbnail_file))
+
+
+def pieces(template: str, script_name: str | None = None, **values) -> Iterator[str]:
+    """Yield a page made of a template, the common style and a script of the templates folder."""
+    style = (TEMPLATES / 'page.css').read_text(encoding='utf-8')
+    script = (TEMPLATES / script_name).read_text(encoding='utf-8') if script_name else ''
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    stream = environment.get_template(template).stream(
+        style=Markup(style), style_hash=_source_hash(style),
+        script=Markup(script), script_hash=_source_hash(script), **values)
+    stream.enable_buffering(100)
+    yield from stream
+
+
+def stretches_path(narrations: Sequence[Narration], start_ns: int, least_ns: int) -> str:
+    """
+    Return an SVG path of the times in which something was said: seconds since start_ns, height 1.
+
+    Each stretch is at least least_ns long; those that meet are drawn as one.
+    """
+    stretches = []
+    for narration in narrations:
+        end_ns = max(narration.end_ns, narration.begin_ns + least_ns)
+        if stretches and narration.begin_ns <= stretches[-1][1]:
+            stretches[-1][1] = max(stretches[-1][1], end_ns)
+        else:
+            stretches.append([narration.begin_ns, end_ns])
+    return ''.join(
+        f'M{seconds(begin_ns - start_ns)} 0h{seconds(end_ns - begin_ns)}v1'
+        f'H{seconds(begin_ns - start_ns)}z' for begin_ns, end_ns in stretches)
+
+
+def seconds(duration_ns: int) -> str:
+    """Return a duration in seconds with three decimals, cut off."""
+    return f'{duration_ns // 10**9}.{duration_ns // 10**6 % 1000:03}'
+
+
+def clock_text(duration_ns: int) -> str:
+    """Return a duration as 0:07, 12:34 or 1:02:03, cut off to seconds."""
+    total_s = duration_ns // 10**9
+    hours, minutes, rest_s = total_s // 3600, total_s // 60 % 60, total_s % 60
+    return f'{hours}:{minutes:02}:{rest_s:02}' if hours else f'{minutes}:{rest_s:02}'
+
+
+def duration_text(duration_ns: int) -> str:
+    """Return how long something took, written as clock_text does it, rounded."""
+    return clock_text(duration_ns + 500_000_000)
+
+
+def has_calendar(time_ns: int) -> bool:
+    """Return whether a bag time can be a date, not a time since the start of a simulator."""
+    return time_ns >= _FIRST_CALENDAR_NS
+
+
+def utc(time_ns: int) -> datetime:
+    """Return the date and time, cut off to seconds, of a bag time."""
+    return datetime.fromtimestamp(time_ns // 10**9, timezone.utc)
+
+
+class _Page:
+    """What the template reads."""
+
+    def __init__(self, head, timeline, thumbnail_file):
+        narrations = timeline.narrations
+        # A bag of one frame still has a timeline to draw on.
+        duration_ns = max(head.duration_ns, 10**9)
+        self.title, self.subtitle, self.warning = head.title, head.subtitle, head.warning
+        self.figures, self.facts = head.figures, head.facts
+        self.duration_s = seconds(duration_ns)
+        self.has_clock = has_calendar(head.start_ns)
+        least_ns = int(duration_ns * LEAST_STRETCH)
+        self.fine_path = stretches_path(narrations, head.start_ns, 0)
+        self.coarse_path = stretches_path(narrations, head.start_ns, least_ns)
+        self.prompt_marks = ''.join(
+            f'M{seconds(time_ns - head.start_ns)} 0v1' for time_ns in timeline.prompt_times_ns)
+        num_by_prompt = Counter(
+            narration.prompt for narration in narrations if narration.prompt is not None)
+        self.prompts = list(num_by_prompt.items())
+        self.num_unasked = len(narrations) - num_by_prompt.total()
+        index_by_text = {text: index for index, text in enumerate(num_by_prompt)}
+        ends_ns = [head.start_ns, *(narration.end_ns for narration in narrations)]
+        self.rows = [
+            _Row(narration, head.start_ns, ends_ns[index], index_by_text.get(narration.prompt),
+                 thumbnail_file(narration.narration_id))
+            for index, narration in enumerate(narrations)]
+
+
+class _Row:
+    """One narration of the page."""
+
+    def __init__(self, narration, start_ns, silent_since_ns, prompt_index, thumbnail):
+        self.narration_id = narration.narration_id
+        self.text, self.prompt = narration.text, narration.prompt
+        self.prompt_index = prompt_index
+        self.note = _NOTE_BY_REASON.get(narration.reason, '')
+        self.begin_s = seconds(narration.begin_ns - start_ns)
+        self.end_s = seconds(narration.end_ns - start_ns)
+        self.time = clock_text(narration.begin_ns - start_ns)
+        rest_ns = narration.begin_ns - silent_since_ns
+        self.rest = _rest_text(rest_ns // 10**9) if rest_ns >= _LEAST_REST_S * 10**9 else ''
+        self.clock = self.datetime = ''
+        if has_calendar(start_ns):
+            moment = utc(narration.begin_ns)
+            self.clock, self.datetime = f'{moment:%H:%M:%S}', f'{moment:%Y-%m-%dT%H:%M:%SZ}'
+        self._thumbnail = thumbnail
+
+    def picture(self) -> str:
+        """Return the JPEG in base64, '' where there is none."""
+        try:
+            return base64.b64encode(self._thumbnail.read_bytes()).decode()
+        except OSError:
+            return ''
+
+
+def _rest_text(rest_s):
+    hours, minutes, rest_s = rest_s // 3600, rest_s // 60 % 60, rest_s % 60
+    parts = [f'{number} {unit}' for number, unit in (
+        (hours, 'h'), (minutes, 'min'), (rest_s, 's')) if number]
+    return ' '.join(parts[:2])
+
+
+def _source_hash(text):
+    """Return the name by which a page's security policy allows an inline style or script."""
+    return 'sha256-' + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

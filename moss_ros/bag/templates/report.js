@@ -1,0 +1,266 @@
+// The page of one bag: search, filter by prompt, and a timeline that leads to what was said.
+// Works on the elements of the page alone; texts are read and compared, never made into markup.
+// The address keeps the search (#q=red+ball&prompt=0), so a search can be sent as a link.
+'use strict';
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const list = byId('narrations');
+  if (!list) return; // nothing was said
+
+  const [search, prompt, hits, nothing] = ['search', 'prompt', 'hits', 'no-hits'].map(byId);
+  const [bar, viewport, strip, cursor] = ['bar', 'window', 'strip', 'cursor'].map(byId);
+  const durationS = Number(strip.dataset.durationS);
+  const rows = Array.from(list.querySelectorAll('.narration'), (element) => {
+    const texts = Array.from(
+      element.querySelectorAll('.question, .said:not(.empty)'), (p) => p.lastChild);
+    return {
+      element,
+      texts,
+      text: texts.map((node) => node.data).join('\n'),
+      prompt: element.dataset.prompt ?? '',
+      beginS: Number(element.dataset.beginS),
+      endS: Number(element.dataset.endS),
+    };
+  });
+  let shown = rows;
+  let current = null;
+  let zoom = 1;
+
+  function clock(seconds) {
+    const whole = Math.floor(seconds);
+    const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    const two = (number) => String(number).padStart(2, '0');
+    return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  }
+
+  // Search and filter
+
+  function isChosen(row) {
+    if (prompt.value === '') return true;
+    if (prompt.value === 'unasked') return row.prompt === '';
+    if (prompt.value === 'answers') return row.prompt !== '';
+    return row.prompt === prompt.value;
+  }
+
+  function patterns() {
+    return search.value.split(/\s+/).filter(Boolean).map(
+      (word) => new RegExp(word.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'), 'gi'));
+  }
+
+  function filter() {
+    const words = patterns();
+    shown = rows.filter((row) => {
+      const isHit = isChosen(row) && words.every((word) => row.text.search(word) >= 0);
+      row.element.hidden = !isHit;
+      return isHit;
+    });
+    const isFiltered = words.length > 0 || prompt.value !== '';
+    document.body.classList.toggle('filtered', isFiltered);
+    hits.value = isFiltered ? `${shown.length} of ${rows.length}` : `${rows.length} narrations`;
+    nothing.hidden = shown.length > 0;
+    byId('hit-stretches').setAttribute('d', isFiltered ? stretches(shown) : '');
+    highlight(words);
+    followScroll();
+  }
+
+  function stretches(some) {
+    const leastS = durationS / 800;
+    return some.map(({beginS, endS}) => {
+      const widthS = Math.max(endS - beginS, leastS);
+      return `M${beginS.toFixed(3)} 0h${widthS.toFixed(3)}v1h${(-widthS).toFixed(3)}z`;
+    }).join('');
+  }
+
+  function highlight(words) {
+    if (!window.Highlight) return; // an older browser finds as well, but paints nothing
+    const ranges = [];
+    for (const word of words) {
+      for (const node of shown.flatMap((row) => row.texts)) {
+        for (const match of node.data.matchAll(word)) {
+          const range = new Range();
+          range.setStart(node, match.index);
+          range.setEnd(node, match.index + match[0].length);
+          ranges.push(range);
+        }
+      }
+    }
+    CSS.highlights.set('hit', new Highlight(...ranges));
+  }
+
+  // The address
+
+  let addressTimer = 0;
+  function keepInAddress() {
+    clearTimeout(addressTimer);
+    addressTimer = setTimeout(() => { // browsers limit how often an address may change
+      const kept = new URLSearchParams();
+      if (search.value) kept.set('q', search.value);
+      if (prompt.value) kept.set('prompt', prompt.value);
+      history.replaceState(null, '', `#${kept}`);
+    }, 300);
+  }
+
+  function takeFromAddress() {
+    const kept = new URLSearchParams(location.hash.slice(1));
+    if (!kept.has('q') && !kept.has('prompt')) return;
+    search.value = kept.get('q') ?? '';
+    prompt.value = kept.get('prompt') ?? '';
+    if (prompt.selectedIndex < 0) prompt.value = '';
+    filter();
+  }
+
+  // The timeline
+
+  function nearest(seconds) {
+    let low = 0;
+    let high = shown.length;
+    while (low < high) { // the first that begins later
+      const middle = (low + high) >> 1;
+      if (shown[middle].beginS <= seconds) low = middle + 1; else high = middle;
+    }
+    const before = shown[low - 1];
+    const after = shown[low];
+    if (!before || !after) return before ?? after;
+    return seconds - before.endS <= after.beginS - seconds ? before : after;
+  }
+
+  function go(row) {
+    if (!row) return;
+    mark(row);
+    row.element.scrollIntoView({block: 'start'});
+  }
+
+  function mark(row) {
+    current?.element.classList.remove('current');
+    current = row;
+    row.element.classList.add('current');
+    point(row);
+  }
+
+  function point(row) {
+    cursor.hidden = false;
+    cursor.style.left = `${100 * row.beginS / durationS}%`;
+    strip.setAttribute('aria-valuenow', row.beginS.toFixed(1));
+    strip.setAttribute('aria-valuetext', `${clock(row.beginS)}: ${row.text}`);
+    const x = strip.clientWidth * row.beginS / durationS;
+    if (x < viewport.scrollLeft || x > viewport.scrollLeft + viewport.clientWidth) {
+      viewport.scrollLeft = x - viewport.clientWidth / 2;
+    }
+  }
+
+  function followScroll() {
+    if (!shown.length) return;
+    const edge = bar.getBoundingClientRect().bottom;
+    let low = 0;
+    let high = shown.length - 1;
+    while (low < high) { // the first that is not above the edge
+      const middle = (low + high) >> 1;
+      if (shown[middle].element.getBoundingClientRect().bottom <= edge) low = middle + 1;
+      else high = middle;
+    }
+    if (!current || !isInSight(current, edge)) point(shown[low]);
+  }
+
+  function isInSight(row, edge) {
+    const {top, bottom} = row.element.getBoundingClientRect();
+    return !row.element.hidden && bottom > edge && top < window.innerHeight;
+  }
+
+  function drawTicks() {
+    const widthPx = strip.clientWidth;
+    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+    const step = steps.find((some) => widthPx * some / durationS >= 70) ?? 86400;
+    strip.querySelectorAll('.tick').forEach((tick) => tick.remove());
+    for (let seconds = 0; seconds < durationS; seconds += step) {
+      const left = widthPx * seconds / durationS;
+      if (left > widthPx - 50) break; // its label would be cut off
+      const tick = document.createElement('span');
+      tick.className = 'tick';
+      tick.style.left = `${100 * seconds / durationS}%`;
+      tick.textContent = clock(seconds);
+      strip.append(tick);
+    }
+  }
+
+  function setZoom(wanted, centreS) {
+    // Down to a hundredth of a second a pixel, within what browsers can lay out.
+    const most = Math.max(1, Math.min(100 * durationS, 200000) / viewport.clientWidth);
+    zoom = Math.min(Math.max(wanted, 1), most);
+    strip.style.width = `${100 * zoom}%`;
+    viewport.scrollLeft = strip.clientWidth * centreS / durationS - viewport.clientWidth / 2;
+    byId('zoom-in').disabled = zoom >= most;
+    byId('zoom-out').disabled = zoom <= 1;
+    drawTicks();
+  }
+
+  function secondsAt(clientX) {
+    const {left, width} = strip.getBoundingClientRect();
+    return durationS * (clientX - left) / width;
+  }
+
+  function zoomAround(factor) {
+    const centre = viewport.getBoundingClientRect();
+    setZoom(zoom * factor, secondsAt(centre.left + centre.width / 2));
+  }
+
+  function steer(event) {
+    const index = shown.indexOf(current ?? nearest(0));
+    const target = {
+      ArrowRight: index + 1, ArrowDown: index + 1, ArrowLeft: index - 1, ArrowUp: index - 1,
+      PageDown: index + 10, PageUp: index - 10, Home: 0, End: shown.length - 1,
+    }[event.key];
+    if (target === undefined || !shown.length) return;
+    event.preventDefault();
+    go(shown[Math.min(Math.max(current ? target : index, 0), shown.length - 1)]);
+  }
+
+  function onKey(event) {
+    if (event.key === '/' && document.activeElement !== search) {
+      event.preventDefault();
+      search.focus();
+    } else if (event.key === 'Escape' && (search.value || prompt.value)) {
+      search.value = prompt.value = '';
+      filter();
+      keepInAddress();
+    }
+  }
+
+  let isScrollPending = false;
+  window.addEventListener('scroll', () => {
+    if (isScrollPending) return;
+    isScrollPending = true;
+    requestAnimationFrame(() => {
+      isScrollPending = false;
+      followScroll();
+    });
+  }, {passive: true});
+  for (const field of [search, prompt]) {
+    field.addEventListener('input', () => {
+      filter();
+      keepInAddress();
+    });
+  }
+  byId('search-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    go(shown[0]);
+  });
+  strip.addEventListener('click', (event) => go(nearest(secondsAt(event.clientX))));
+  strip.addEventListener('keydown', steer);
+  viewport.addEventListener('wheel', (event) => {
+    if (!event.ctrlKey) return; // also what a pinch on a touchpad sends
+    event.preventDefault();
+    setZoom(zoom * Math.exp(-event.deltaY / 200), secondsAt(event.clientX));
+  }, {passive: false});
+  byId('zoom-in').addEventListener('click', () => zoomAround(2));
+  byId('zoom-out').addEventListener('click', () => zoomAround(0.5));
+  document.addEventListener('keydown', onKey);
+  window.addEventListener('hashchange', takeFromAddress);
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty('--bar-px', `${bar.offsetHeight}px`);
+    drawTicks();
+  }).observe(bar);
+
+  setZoom(1, 0);
+  filter();
+  takeFromAddress();
+})();

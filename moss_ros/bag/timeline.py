@@ -1,0 +1,82 @@
+"""
+What was said in a bag, and when: records of narration.jsonl in, narrations by time out.
+
+Goes through them once and keeps a narration's words, not its pieces. Knows neither pages nor
+pictures. Called by what makes the page of a bag, and the page over many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+import json
+from pathlib import Path
+
+from moss_ros.bag.errors import BagError
+
+
+@dataclass(frozen=True)
+class Narration:
+    """
+    One finished utterance, or an answer without words.
+
+    begin_ns and end_ns: bag times of its first word and of its end. prompt: the text that it
+    answers, None for what was said unasked. reason: why it ended, a value of EndReason.
+    """
+
+    narration_id: int
+    begin_ns: int
+    end_ns: int
+    text: str
+    prompt: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The narrations of a bag, by begin_ns, and the bag times at which prompts were asked."""
+
+    narrations: tuple[Narration, ...]
+    prompt_times_ns: tuple[int, ...]
+
+    @property
+    def num_answers(self) -> int:
+        """Narrations that answer a prompt."""
+        return sum(narration.prompt is not None for narration in self.narrations)
+
+    @property
+    def spoken_ns(self) -> int:
+        """Bag time during which something was being said, ns."""
+        total_ns, covered_ns = 0, 0
+        for narration in self.narrations:
+            total_ns += max(0, narration.end_ns - max(narration.begin_ns, covered_ns))
+            covered_ns = max(covered_ns, narration.end_ns)
+        return total_ns
+
+
+def timeline_of(records: Iterable[dict]) -> Timeline:
+    """Return the timeline in records; KeyError or TypeError where they are something else."""
+    narrations = []
+    prompt_times_ns = []
+    prompt_by_id = {}
+    for record in records:
+        if record['type'] == 'prompt':
+            prompt_by_id[record['prompt_id']] = record['text']
+            prompt_times_ns.append(record['bag_time_ns'])
+        elif record['type'] == 'narration':
+            narrations.append(Narration(
+                record['narration_id'], record['first_bag_time_ns'], record['bag_time_ns'],
+                record['text'], prompt_by_id.get(record['prompt_id']), record['reason']))
+    narrations.sort(key=lambda narration: (narration.begin_ns, narration.narration_id))
+    return Timeline(tuple(narrations), tuple(prompt_times_ns))
+
+
+def read_timeline(path: Path) -> Timeline:
+    """Return the timeline in a narration.jsonl; BagError where that can't be read."""
+    try:
+        with path.open(encoding='utf-8') as lines:
+            return timeline_of(map(json.loads, lines))
+    except OSError as error:
+        raise BagError(path, f'cannot be read ({error.strerror})') from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BagError(path, f'is no narration of this program ({error!r})') from error

@@ -1,0 +1,80 @@
+"""What the tests of pages share: narrations and thumbnails that are made up."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+from moss_ros.bag.report import report_page, ReportHead
+from moss_ros.bag.timeline import Narration, Timeline
+import numpy as np
+from PIL import Image
+
+START_NS = 1_795_000_000 * 10**9
+EVIL = '</script><script>document.title = "taken"</script><img src=x onerror="alert(1)">'
+
+
+def narration(narration_id, begin_s, text, prompt=None, reason='silence', length_s=1.0):
+    """Return a Narration that begins begin_s after START_NS."""
+    begin_ns = START_NS + round(begin_s * 1e9)
+    return Narration(narration_id, begin_ns, begin_ns + round(length_s * 1e9), text, prompt,
+                     reason)
+
+
+NARRATIONS = (
+    narration(1, 2.0, 'The red ball moves left.'),
+    narration(2, 5.5, 'The green box stops.'),
+    narration(3, 20.0, 'A red ball and a green box.', prompt='What do you see?'),
+    narration(4, 31.0, EVIL, prompt=EVIL),
+    narration(5, 45.0, '', prompt='Is anything moving?', reason='interrupted'),
+    narration(6, 46.0, 'The red ball.', prompt='What do you see?'),
+    narration(7, 200.25, 'The blue cone leaves on the right.', reason='stopped'),
+)
+TIMELINE = Timeline(NARRATIONS, tuple(
+    said.begin_ns for said in NARRATIONS if said.prompt is not None))
+
+
+def head(title='mission_04', duration_s=240.0, start_ns=START_NS):
+    """Return the ReportHead of a bag."""
+    return ReportHead(
+        title, '/camera/image_raw', start_ns, round(duration_s * 1e9),
+        [('Narrations', '7')], [('Model', 'embedded')])
+
+
+def write_thumbnails(folder):
+    """Write a JPEG for all narrations but the last; return their paths."""
+    generator = np.random.default_rng(4)
+    paths = [folder / f'{said.narration_id}.jpg' for said in NARRATIONS[:-1]]
+    for path in paths:
+        picture = np.full((120, 160, 3), generator.integers(0, 256, 3), np.uint8)
+        Image.fromarray(picture).save(path)
+    return paths
+
+
+def page_text(timeline=TIMELINE, folder=Path('/nowhere'), **head_values):
+    """Return a report as one string; thumbnails are in folder."""
+    return ''.join(report_page(
+        head(**head_values), timeline, lambda narration_id: folder / f'{narration_id}.jpg'))
+
+
+class Elements(HTMLParser):
+    """Keeps the elements of a page: (tag, attributes), and the text inside each tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.texts = []
+        self._tag = ''
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        self._tag = tag
+
+    def handle_data(self, data):
+        self.texts.append((self._tag, data))
+
+    def of(self, tag, **wanted):
+        """Return the attributes of all elements of a tag with these attributes (class_)."""
+        wanted = {name.rstrip('_'): value for name, value in wanted.items()}
+        return [attributes for name, attributes in self.found if name == tag
+                and all(attributes.get(key) == value for key, value in wanted.items())]

@@ -1,0 +1,221 @@
+"""The page that reports on a bag: its structure, its safety, and itself in a browser."""
+
+import base64
+import json
+import re
+
+from browser import Browser, find_program
+from moss_ros.bag.index_page import index_page, IndexEntry
+from moss_ros.bag.report import clock_text
+from moss_ros.bag.timeline import Timeline
+from pages import (
+    Elements, EVIL, narration, NARRATIONS, page_text, START_NS, TIMELINE, write_thumbnails,
+)
+import pytest
+
+LEAST_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, for text
+
+
+def test_every_narration_is_there_with_its_time_picture_and_prompt(tmp_path):
+    thumbnails = write_thumbnails(tmp_path)
+    elements = Elements(page_text(folder=tmp_path))
+    rows = [row for row in elements.of('li') if row['class'].startswith('narration')]
+    assert [row['id'] for row in rows] == [f'n{said.narration_id}' for said in NARRATIONS]
+    assert [float(row['data-begin-s']) for row in rows] == [2, 5.5, 20, 31, 45, 46, 200.25]
+    assert [row.get('data-prompt') for row in rows] == [None, None, '0', '1', '2', '0', None]
+    pictures = [base64.b64decode(image['src'].removeprefix('data:image/jpeg;base64,'))
+                for image in elements.of('img')]
+    assert pictures == [path.read_bytes() for path in thumbnails]
+    texts = [text for _, text in elements.texts]
+    for said in NARRATIONS:
+        assert said.text in texts or said.text == ''
+        assert clock_text(said.begin_ns - START_NS) in texts
+    assert 'cut off by the next prompt' in texts and 'cut off by the end of the bag' in texts
+    assert 'silent for 2 min 33 s' in texts
+    assert '11:06:42' in texts  # 2 s after the start, UTC
+    options = [text.strip() for tag, text in elements.texts if tag == 'option' and text.strip()]
+    assert options[:4] == [
+        'Everything', 'Said unasked (3)', 'All answers (4)', 'What do you see? (2)']
+
+
+def test_what_is_said_stays_text():
+    page = page_text(title=EVIL)
+    elements = Elements(page)
+    assert not elements.of('img')
+    assert len(elements.of('script')) == 1
+    assert (('p', EVIL) in elements.texts) and (('h1', EVIL) in elements.texts)
+    assert not [name for _, attributes in elements.found for name in attributes
+                if name.startswith('on')]
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path):
+    write_thumbnails(tmp_path)
+    elements = Elements(page_text(folder=tmp_path))
+    addresses = [value for _, attributes in elements.found for name, value in attributes.items()
+                 if name in ('src', 'href', 'srcset', 'action', 'data', 'poster')]
+    assert addresses and all(re.match('(#n|data:)', address) for address in addresses)
+    policy = elements.of('meta', **{'http-equiv': 'Content-Security-Policy'})[0]['content']
+    assert "default-src 'none'" in policy and 'unsafe' not in policy
+
+
+def test_a_silent_bag_has_a_page_that_says_so():
+    page = page_text(Timeline((), ()))
+    assert 'Nothing was said in this bag.' in page
+    assert 'id="search"' not in page and '<ol' not in page
+
+
+def test_missing_pictures_leave_the_page_whole(tmp_path):
+    page = page_text(folder=tmp_path)
+    assert page.count('no picture') == len(NARRATIONS)
+    assert page.rstrip().endswith('</html>')
+
+
+def test_times_of_a_video_file_are_no_dates():
+    said = narration(1, -START_NS / 1e9 + 61, 'A dog barks.')
+    page = page_text(Timeline((said,), ()), start_ns=0)
+    assert '1:01' in page and '<time' not in page and 'UTC' not in page
+
+
+@pytest.mark.parametrize(('duration_s', 'text'), [
+    (0, '0:00'), (7.9, '0:07'), (754, '12:34'), (3723, '1:02:03'), (360000, '100:00:00')])
+def test_times_are_written_as_players_do(duration_s, text):
+    assert clock_text(round(duration_s * 1e9)) == text
+
+
+def test_the_index_links_counts_and_tells_failures():
+    elements = Elements(''.join(index_page('mission', [
+        IndexEntry('first', 'first', '', '/camera', START_NS, 240 * 10**9, TIMELINE),
+        IndexEntry('a:b #2', 'a:b #2', '', EVIL, START_NS, 60 * 10**9),
+        IndexEntry('broken', error=f'broken.mcap: {EVIL}')])))
+    assert [link['href'] for link in elements.of('a')] == [
+        './first/report.html', './a%3Ab%20%232/report.html']
+    texts = [text.strip() for _, text in elements.texts]
+    assert {'2 of 3', '5:00', '7', '4', 'broken', f'broken.mcap: {EVIL}', EVIL} <= set(texts)
+    assert not elements.of('img')
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
+    """Return a Browser for all tests of this file."""
+    program = find_program()
+    if program is None:
+        pytest.skip('no chromium here')
+    browser = Browser(program, tmp_path_factory.mktemp('profile'))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Return the path of a report with pictures."""
+    path = tmp_path / 'report.html'
+    write_thumbnails(tmp_path)
+    path.write_text(page_text(folder=tmp_path), encoding='utf-8')
+    return path
+
+
+def shown(browser):
+    """Return the ids of the narrations that are not hidden."""
+    return browser.evaluate(
+        "[...document.querySelectorAll('.narration')].filter((row) => "
+        "row.checkVisibility()).map((row) => row.id)")
+
+
+def hits(browser):
+    return browser.evaluate("document.getElementById('hits').value")
+
+
+def test_typing_finds_and_counts(browser, report):
+    browser.open(report)
+    assert hits(browser) == '7 narrations' and len(shown(browser)) == 7
+    browser.press('/')  # goes to the search field
+    browser.write('RED ball')
+    assert shown(browser) == ['n1', 'n3', 'n6'] and hits(browser) == '3 of 7'
+    assert browser.evaluate("CSS.highlights.get('hit').size") == 6
+    assert not browser.evaluate("document.querySelector('.rest').checkVisibility()")
+    browser.write('zebra [')
+    assert shown(browser) == [] and hits(browser) == '0 of 7'
+    assert browser.evaluate("document.getElementById('no-hits').checkVisibility()")
+    browser.press('Escape')
+    assert len(shown(browser)) == 7 and hits(browser) == '7 narrations'
+    assert browser.messages == []
+
+
+def test_a_prompt_filters_and_the_address_keeps_it(browser, report):
+    browser.open(report, '#q=red&prompt=0')
+    assert shown(browser) == ['n3', 'n6']
+    choose = ("(() => {{ const field = document.getElementById('prompt'); field.value = "
+              "'{}'; field.dispatchEvent(new Event('input')); }})()")
+    for value, expected in (('unasked', ['n1']), ('answers', ['n3', 'n6']), ('2', []),
+                            ('', ['n1', 'n3', 'n6'])):
+        browser.evaluate(choose.format(value))
+        assert shown(browser) == expected
+    browser.until("location.hash === '#q=red'")
+
+
+def test_the_timeline_leads_to_what_was_said(browser, report):
+    browser.open(report, height_px=500)
+    current = "document.querySelector('.narration.current')"
+    browser.click('#strip', 0.83)
+    assert browser.evaluate(f'{current}.id') == 'n7'
+    browser.until(f'{current}.getBoundingClientRect().bottom <= innerHeight')
+    bar_px = "document.getElementById('bar').getBoundingClientRect().bottom"
+    assert browser.evaluate(f'{current}.getBoundingClientRect().top >= {bar_px}')
+    browser.evaluate("document.getElementById('strip').focus()")
+    browser.press('ArrowLeft')
+    assert browser.evaluate(f'{current}.id') == 'n6'
+    browser.press('Home')
+    assert browser.evaluate(f'{current}.id') == 'n1'
+    value = json.loads(browser.evaluate(
+        "document.getElementById('strip').getAttribute('aria-valuenow')"))
+    assert value == 2.0
+    width_px = browser.evaluate("document.getElementById('strip').clientWidth")
+    browser.click('#zoom-in')
+    assert browser.evaluate("document.getElementById('strip').clientWidth") == 2 * width_px
+    browser.click('#zoom-out')
+    assert browser.evaluate("document.getElementById('zoom-out').disabled")
+
+
+def test_the_page_fits_and_needs_no_network(browser, report):
+    browser.open(report, width_px=390, height_px=844)
+    assert browser.evaluate('document.documentElement.scrollWidth') == 390
+    assert browser.evaluate('document.title') == 'mission_04 - narration'
+    assert browser.evaluate(
+        "[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert {address.partition(':')[0] for address in browser.requests} <= {'file', 'data'}
+    assert sum(address.startswith('file:') for address in browser.requests) == 1
+    assert browser.messages == []
+    unnamed = browser.evaluate(
+        "[...document.querySelectorAll('button, input, select, [role=slider]')].filter("
+        "(field) => !field.getAttribute('aria-label')).length")
+    assert unnamed == 0
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_texts_stand_out(browser, report, scheme):
+    browser.open(report, scheme=scheme)
+    # Computed colours of each kind of text, and of what lies behind it.
+    pairs = browser.evaluate("""
+        ['h1', '.lead', 'dt', 'dd', '.said', '.said.empty', '.question', '.note', '.time b',
+         'time', '.rest', '.legend span', '.tick', 'footer', 'output', 'input'].map((name) => {
+          const element = document.querySelector(name);
+          let behind = element;
+          const paint = (some) => getComputedStyle(some).backgroundColor;
+          while (behind.parentElement && paint(behind) === 'rgba(0, 0, 0, 0)') {
+            behind = behind.parentElement;
+          }
+          return [name, getComputedStyle(element).color, paint(behind)];
+        })""")
+    for name, *colours in pairs:
+        bright, dark = sorted((luminance(colour) for colour in colours), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= LEAST_CONTRAST, (name, colours)
+    background = luminance(pairs[0][2])
+    assert background < 0.1 if scheme == 'dark' else background > 0.8
+
+
+def luminance(colour):
+    """Return the relative luminance of 'rgb(r, g, b)' by the definition of WCAG."""
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (int(part) / 255 for part in re.findall(r'\d+', colour)[:3]))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

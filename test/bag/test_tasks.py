@@ -1,0 +1,68 @@
+"""Tasks in processes and on Ray: every result arrives, a worker that dies takes no other along."""
+
+import os
+import signal
+import sys
+import time
+
+from moss_ros.bag.processes import run_in_processes, WorkerDied
+from moss_ros.bag.ray_tasks import RayMissingError, run_in_ray
+import pytest
+
+
+def double(task, report, should_stop):
+    """Return twice the task, in a worker; some tasks make trouble."""
+    report(('begun', task))
+    if task == 'killed':
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == 'exits':
+        os._exit(3)
+    if task == 'waits':
+        report(('pid', os.getpid()))
+        while not should_stop():
+            time.sleep(0.01)  # its work
+        return 'stopped'
+    return task * 2
+
+
+def test_results_and_progress_of_every_task_arrive():
+    seen = []
+    results = dict(run_in_processes(double, ['a', 'b', 'c'], 2, lambda *news: seen.append(news)))
+    assert results == {0: 'aa', 1: 'bb', 2: 'cc'}
+    assert sorted(seen) == [(index, ('begun', task)) for index, task in enumerate('abc')]
+
+
+def test_a_worker_that_dies_takes_no_other_along():
+    results = dict(run_in_processes(
+        double, ['a', 'killed', 'exits', 'b'], 2))
+    assert results[0] == 'aa' and results[3] == 'bb'
+    assert isinstance(results[1], WorkerDied) and 'SIGKILL' in str(results[1])
+    assert isinstance(results[2], WorkerDied) and 'status 3' in str(results[2])
+
+
+def test_a_stop_reaches_what_runs_and_begins_no_more():
+    seen = []
+    results = dict(run_in_processes(
+        double, ['waits', 'a'], 1, lambda *news: seen.append(news),
+        lambda: any(kind == 'pid' for _, (kind, _) in seen)))
+    assert results == {0: 'stopped'}
+
+
+def test_an_exception_ends_the_workers():
+    pids = []
+
+    def fail(index, news):
+        if news[0] == 'pid':
+            pids.append(news[1])
+            raise RuntimeError('of who looks on')
+
+    with pytest.raises(RuntimeError):
+        list(run_in_processes(double, ['waits'], 1, fail))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_without_ray_the_way_to_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)  # as if it were not installed
+    with pytest.raises(RayMissingError, match=r'pip install -r requirements/cluster\.txt'):
+        next(run_in_ray(double, ['a'], 1))
