@@ -8,6 +8,7 @@ reading, choosing, narration, journal and outputs together. Called by the comman
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 import shutil
@@ -51,7 +52,6 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     Raises BagError. One of INCOMPLETE comes after the outputs, which have all that could be read.
     """
     source, output = Path(source), Path(output)
-    torch.set_num_threads(options.num_threads)
     folder, stream_options = _find_checkpoint(options)
     with open_source(source, options.image_topic, options.prompt_topic,
                      stream_options.frame_rate_fps) as opened:
@@ -60,18 +60,16 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
         if overwrite:
             _forget(output)
         elif (output / RUN_FILE).exists():
-            ended = refuse_other_run(output, output / RUN_FILE, run, resume)
+            record = refuse_other_run(output, output / RUN_FILE, run, resume)
             shutil.rmtree(output / FOLDER_NAME, ignore_errors=True)
-            return ended
-        with Journal(output, run, resume) as journal:
+            return _require_complete(source, record)
+        with Journal(output, run, resume) as journal, _torch_threads(options.num_threads):
             model, session = _make_session(options, folder, stream_options)
             narration = _Run(opened, model, session, options, journal)
             error = narration.go(on_progress, save_every_s, should_stop)
-            record = run.ended(*narration.counts(), str(error) if error else None)
+            record = run.ended(*narration.counts(), error)
             write_outputs(output, EndedRun(journal, record, opened))
-    if error is not None:
-        raise error
-    return record
+    return _require_complete(source, record)
 
 
 class _Run:
@@ -91,8 +89,8 @@ class _Run:
         if snapshot is not None:
             self._restore(snapshot)
 
-    def go(self, on_progress, save_every_s, should_stop) -> BagError | None:
-        """Narrate all that is left; return the error where the source breaks off."""
+    def go(self, on_progress, save_every_s, should_stop) -> str | None:
+        """Narrate all that is left; return what is wrong where the source breaks off."""
         info = self._source.info
         total_s = (info.end_ns - info.start_ns) / 1e9
         saved_s = None
@@ -116,10 +114,12 @@ class _Run:
             if error.exit_code is not ExitCode.INCOMPLETE:
                 raise
             self._narration.finish()
-            return error
+            return error.text
         self._narration.finish()
         on_progress(total_s, total_s)
-        return None
+        if self._chooser_state['num_used']:
+            return None
+        return f'none of its {self._chooser_state["num_read"]} images could be used'
 
     def counts(self) -> tuple[dict, dict]:
         """Return counts and unusable of the RunRecord."""
@@ -148,8 +148,24 @@ class _Run:
         self._chooser_state = snapshot.state['chooser']
 
     def _prepare(self):
-        # Torch keeps this number for each thread.
         torch.set_num_threads(self._options.num_threads)
+
+
+@contextmanager
+def _torch_threads(num_threads):
+    # Torch keeps this number for each thread, and the caller may have another one.
+    num_before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_before)
+
+
+def _require_complete(source, record) -> RunRecord:
+    if not record.is_complete:
+        raise BagError(source, record.error, ExitCode.INCOMPLETE)
+    return record
 
 
 def _find_checkpoint(options) -> tuple[Path, StreamOptions]:

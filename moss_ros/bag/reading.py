@@ -31,8 +31,6 @@ TYPESTORE = get_typestore(Stores.ROS2_JAZZY)
 
 _BAG_SUFFIXES = ('.mcap', '.db3')
 _REMEDIES = (
-    ('metadata.yaml', "it has no index: run 'ros2 bag reindex' on it, or name the .mcap or .db3 "
-                      'file in it'),
     ('end magic', "it is truncated or was never closed: 'mcap recover' saves what is in it"),
     ('Truncated', "it is truncated: 'mcap recover' saves what is in it"),
     ('malformed', "it is damaged: sqlite3's command .recover saves what is in it"),
@@ -151,6 +149,7 @@ class BagSource(Source):
     def __init__(self, path: Path, image_topic: str, prompt_topic: str):
         """Open it and find the topics; BagError where either cannot be."""
         self._path = path
+        _require_index(path)
         try:
             self._reader = Reader(path)
             self._reader.open()
@@ -313,6 +312,16 @@ def _unpacked(message):
         return TYPESTORE.deserialize_cdr(message.content, message.type)
     except Exception as error:  # not only its own for bytes that are no message at all
         raise BadImageError('bad_message', f'it is no {message.type}: {error}') from error
+
+
+def _require_index(path):
+    if not path.is_dir() or (path / 'metadata.yaml').exists():
+        return
+    files = sorted(file.name for file in path.iterdir() if file.suffix in _BAG_SUFFIXES)
+    if not files:
+        raise BagError(path, 'is a folder with no bag in it (no metadata.yaml, .mcap or .db3)')
+    raise BagError(path, f"has no index (metadata.yaml): run 'ros2 bag reindex' on it, or name "
+                   f'the file in it, {files[0]}')
 
 
 def _reason(error):

@@ -1,0 +1,163 @@
+"""The pace of a narration: so many tokens in the bag's time, and no frame left out."""
+
+from collections import Counter
+from fractions import Fraction
+
+from moss_ros.bag.choosing import ChosenFrame, RecordedPrompt, StreamRestart, UnusableMessage
+from moss_ros.bag.narration import BagNarration
+from moss_ros.stream import (
+    EncodedFrame, EndReason, NarrationEvent, PromptEvent, SessionState, StateEvent, TokenEvent,
+)
+import numpy as np
+import pytest
+import torch
+
+
+class Talker:
+    """Takes the place of a session: once it has seen a frame it says a word at each step."""
+
+    def __init__(self, max_words=10**9):
+        self.max_words = max_words
+        self.shown = []
+        self.num_resets = 0
+        self.newest_stamp_ns = None
+        self.reset()
+
+    def reset(self):
+        self.num_resets += 1
+        self._frames, self._prompts = [], []
+        self._num_words = self.max_words
+        self._narration_id = 1
+        self.newest_stamp_ns = None
+
+    @property
+    def has_work(self):
+        return bool(self._frames) or (
+            self.newest_stamp_ns is not None
+            and (bool(self._prompts) or self._num_words < self.max_words))
+
+    def add_frame(self, frame):
+        self._frames.append(frame)
+
+    def add_prompt(self, prompt):
+        self._prompts.append(prompt)
+
+    def step(self):
+        events = [self._event(PromptEvent, prompt_id=prompt.prompt_id, text=prompt.text)
+                  for prompt in self._prompts]
+        self._prompts = []
+        self.shown.append([frame.stamp_ns for frame in self._frames])
+        if self._frames:
+            self.newest_stamp_ns = self._frames[-1].stamp_ns
+            self._frames = []
+            self._num_words = 0
+        self._num_words += 1
+        return [*events, self._event(
+            TokenEvent, text='word ', token_id=1, narration_id=self._narration_id)]
+
+    def stop(self):
+        self._num_words = self.max_words
+        narration_id, self._narration_id = self._narration_id, self._narration_id + 1
+        return [self._event(
+            NarrationEvent, narration_id=narration_id, text='words', first_stamp_ns=0,
+            reason=EndReason.STOPPED, num_tokens=3),
+            self._event(StateEvent, state=SessionState.SILENT)]
+
+    def _event(self, event_class, **fields):
+        return event_class(stamp_ns=self.newest_stamp_ns, received_ns=0, **fields)
+
+
+def frame(time_ns):
+    return ChosenFrame(time_ns, EncodedFrame(torch.zeros(1, 1), time_ns),
+                       np.full((2, 3, 3), time_ns % 251, np.uint8))
+
+
+def narrate(items, tokens_per_second, talker=None, prompts=()):
+    """Return the records, the thumbnails by narration, and the talker."""
+    talker = talker or Talker()
+    records, thumbnails = [], {}
+    narration = BagNarration(talker, tokens_per_second, records.append, thumbnails.__setitem__)
+    narration.schedule(prompts)
+    narration.take(items)
+    records += [{'type': 'end'}]
+    talker.max_words = 0
+    narration.finish()
+    return records, thumbnails, talker
+
+
+def of_type(records, kind):
+    return [record for record in records if record['type'] == kind]
+
+
+@pytest.mark.parametrize('rate', [7.3, 40.0, 2.5])
+def test_it_says_at_most_so_many_tokens_between_two_frames(rate):
+    generator = np.random.default_rng(4)
+    times_ns = np.cumsum(generator.integers(450_000_000, 550_000_000, 2000)).tolist()
+    records, _, talker = narrate([frame(time_ns) for time_ns in times_ns], rate)
+    said_ns = [record['bag_time_ns'] for record in of_type(records, 'token')]
+    # Exactly every so often, over any length of time: each begins when the one before ends.
+    exact = [times_ns[0] + int(index * 10**9 / Fraction(str(rate)))
+             for index in range(len(said_ns))]
+    assert said_ns[:-1] == exact[:-1]
+    assert [stamp_ns for stamps in talker.shown for stamp_ns in stamps] == times_ns
+    # Between two frames, as far as time goes, and not one more.
+    said_in_gap = Counter(np.searchsorted(times_ns, said_ns, side='right').tolist())
+    for index in range(1, len(times_ns)):
+        gap_s = (times_ns[index] - times_ns[index - 1]) / 1e9
+        assert said_in_gap[index] <= gap_s * rate + 1
+
+
+def test_without_a_rate_all_is_said_at_the_frame():
+    records, _, _ = narrate([frame(10), frame(20)], 0, Talker(max_words=5))
+    said_ns = [record['bag_time_ns'] for record in of_type(records, 'token')]
+    assert said_ns[:5] == [10] * 5 and set(said_ns[5:]) == {20}
+
+
+def test_no_frame_is_left_out_where_all_were_recorded_at_once():
+    frames = [frame(1000) for _ in range(100)]
+    for index, item in enumerate(frames):
+        item.frame = EncodedFrame(torch.zeros(1, 1), index)
+    records, _, talker = narrate(frames, 4.0)
+    assert [stamp for stamps in talker.shown for stamp in stamps] == list(range(100))
+    assert max(len(stamps) for stamps in talker.shown) <= 8
+    said_ns = [record['bag_time_ns'] for record in of_type(records, 'token')]
+    assert set(said_ns[:-1]) == {1000} and said_ns[-1] == 1000 + 10**9 // 4
+
+
+def test_prompts_are_asked_at_their_times():
+    second = 10**9
+    items = [frame(second), RecordedPrompt(2 * second, 'recorded'), frame(4 * second)]
+    records, _, _ = narrate(items, 10.0, Talker(max_words=1),
+                            [(3 * second, 'scheduled'), (9 * second, 'late'), (0, 'first')])
+    asked = [(record['bag_time_ns'], record['text'], record['prompt_id'])
+             for record in of_type(records, 'prompt')]
+    assert asked == [(second, 'first', 'prompt-1'), (2 * second, 'recorded', 'prompt-2'),
+                     (3 * second, 'scheduled', 'prompt-3'), (9 * second, 'late', 'prompt-4')]
+
+
+def test_a_camera_that_begins_anew_begins_a_new_stream():
+    records, thumbnails, talker = narrate(
+        [frame(100), StreamRestart(300, 'stamps went back'), frame(400)], 0, Talker(max_words=2))
+    assert talker.num_resets == 2
+    ids = [record['narration_id'] for record in of_type(records, 'narration')]
+    assert len(ids) == len(set(ids)) == 2
+    assert [record['text'] for record in of_type(records, 'error')] == ['stamps went back']
+    assert sorted(thumbnails) == ids
+
+
+def test_a_frame_that_cannot_be_used_is_told_and_the_rest_goes_on():
+    items = [frame(100), UnusableMessage(200, 'truncated', 'an image is cut'), frame(300)]
+    records, _, talker = narrate(items, 0, Talker(max_words=1))
+    assert talker.shown == [[100], [300]]
+    assert [(record['bag_time_ns'], record['text']) for record in of_type(records, 'error')] == [
+        (200, 'an image is cut')]
+
+
+def test_a_narration_tells_when_it_began_and_what_was_seen_then():
+    records, thumbnails, _ = narrate([frame(100), frame(200)], 0, Talker(max_words=3))
+    narration, = of_type(records, 'narration')
+    assert narration['first_bag_time_ns'] == 100 and narration['bag_time_ns'] >= 200
+    assert narration['reason'] == 'stopped' and narration['num_tokens'] == 3
+    assert thumbnails[1][0, 0, 0] == 100
+    assert [record['seq'] for record in records if 'seq' in record] == list(
+        range(len(records) - 1))

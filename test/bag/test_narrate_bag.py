@@ -1,0 +1,407 @@
+"""Whole runs: what is said of scenes with known truth, and that nothing else changes it."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from pathlib import Path
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from bag_making import (
+    COMPRESSED, IMAGE_TOPIC, make_scene_bag, scene_messages, START_NS, with_prompts, write_bag,
+)
+from mcap.reader import make_reader
+from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
+from moss_ros.bag.command import main, output_folders
+from moss_ros.bag.mcap_output import event_json, TYPE_BY_TOPIC
+from moss_ros.bag.vtt import write_vtt
+from moss_ros.training.scoring import match_narration, split_sentences, TOLERANCE_FRAMES
+import pytest
+from rosbags.highlevel import AnyReader
+import webvtt
+
+OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'run.json']
+OPTIONS = NarrateOptions(prompt_topic='prompt', seed=7, sampling='random', with_images=True)
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def narrated(scene_bag, tmp_path_factory):
+    """Return the folder of a run over scene_bag that nothing interrupted."""
+    output = tmp_path_factory.mktemp('outputs') / 'whole'
+    narrate_bag(scene_bag.path, output, OPTIONS)
+    return output
+
+
+def hashes(folder):
+    """Return the hash of every file in a folder; there is to be nothing else in it."""
+    assert all(path.is_file() for path in folder.iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.iterdir())}
+
+
+def records_of(output, *kinds):
+    lines = (output / 'narration.jsonl').read_text(encoding='utf-8').splitlines()
+    records = [json.loads(line) for line in lines]
+    return [record for record in records if not kinds or record['type'] in kinds]
+
+
+def test_what_happens_is_told_in_time(tmp_path):
+    """As in the live evaluation: recall and precision of exact sentences, 2 frames late."""
+    score = None
+    for seed in (71, 72):
+        bag = make_scene_bag(tmp_path / f'{seed}', seed, 40.0, storage='sqlite3')
+        narrate_bag(bag.path, tmp_path / f'out{seed}', NarrateOptions())
+        frame_s = 0.5
+        said = [((record['first_stamp_ns'] - START_NS) / 1e9 / frame_s, sentence)
+                for record in records_of(tmp_path / f'out{seed}', 'narration')
+                for sentence in split_sentences(record['text'])]
+        truth = [(int(event.time_s / frame_s) + 1, event.sentence) for event in bag.events
+                 if event.time_s < bag.duration_s - (TOLERANCE_FRAMES + 1) * frame_s]
+        scored = match_narration(truth, said, TOLERANCE_FRAMES)
+        score = scored if score is None else score + scored
+    assert score.num_events > 20
+    assert score.event_recall >= 0.7 and score.sentence_precision >= 0.7
+
+
+def test_a_record_has_all_that_is_to_be_known(narrated):
+    records = records_of(narrated)
+    assert [record['seq'] for record in records] == list(range(len(records)))
+    times_ns = [record['bag_time_ns'] for record in records]
+    assert times_ns == sorted(times_ns)
+    prompt, = records_of(narrated, 'prompt')
+    assert prompt['text'] == 'What do you see?' and prompt['prompt_id'] == 'prompt-1'
+    assert 0 <= prompt['bag_time_ns'] - (START_NS + 12 * 10**9) < 10**8
+    answer, = (record for record in records_of(narrated, 'narration') if record['prompt_id'])
+    assert answer['prompt_id'] == 'prompt-1' and answer['text']
+    for record in records_of(narrated, 'narration'):
+        assert record['first_bag_time_ns'] <= record['bag_time_ns']
+        assert record['first_stamp_ns'] <= record['first_bag_time_ns']
+        assert record['reason'] in ('silence', 'interrupted', 'limit', 'stopped')
+    tokens = [record['text'] for record in records_of(narrated, 'token')]
+    narrations = [record['text'] for record in records_of(narrated, 'narration')]
+    assert ''.join(tokens) == ''.join(narrations)
+
+
+def test_run_json_counts_what_was_done(narrated):
+    run = json.loads((narrated / 'run.json').read_text())
+    assert run['is_complete'] and run['error'] is None and run['unusable'] == {}
+    assert run['counts']['frames_read'] == 400 and run['counts']['frames_used'] == 80
+    assert run['counts']['narrations'] == len(records_of(narrated, 'narration'))
+    assert NarrateOptions(**run['options']) == OPTIONS
+    model = REPOSITORY / 'moss_ros/checkpoints/demo/model.safetensors'
+    assert run['checkpoint']['sha256']['model.safetensors'] == hashlib.sha256(
+        model.read_bytes()).hexdigest()
+    assert run['source']['image_topic'] == IMAGE_TOPIC and run['versions']['torch']
+
+
+def test_the_captions_are_those_of_the_narrations(narrated):
+    captions = webvtt.read(narrated / 'narration.vtt').captions
+    narrations = [record for record in records_of(narrated, 'narration') if record['text']]
+    assert len(captions) == len(narrations) > 5
+    end_s = 0.0
+    for caption, record in zip(captions, narrations, strict=True):
+        assert caption.text.splitlines()[-1] == record['text'].strip()
+        begin_s = (record['first_bag_time_ns'] - START_NS - 5_000_000) / 1e9
+        assert caption.start_in_seconds == pytest.approx(int(begin_s), abs=1)
+        assert caption.end_in_seconds >= caption.start_in_seconds >= int(end_s)
+        end_s = caption.end_in_seconds
+
+
+def test_captions_are_text_whatever_was_said(tmp_path):
+    text = 'a <b>bold</b> & --> claim\n\nNOTE no\n'
+    write_vtt(tmp_path / 'x.vtt', [
+        {'type': 'prompt', 'prompt_id': 'p', 'text': '<script>?'},
+        {'type': 'narration', 'prompt_id': 'p', 'text': text, 'narration_id': 1,
+         'first_bag_time_ns': 3_600_500_000_000, 'bag_time_ns': 3_601_000_000_000},
+        {'type': 'narration', 'prompt_id': None, 'text': '', 'narration_id': 2,
+         'first_bag_time_ns': 3_600_500_000_000, 'bag_time_ns': 3_601_000_000_000},
+    ], 0)
+    caption, = webvtt.read(tmp_path / 'x.vtt').captions
+    assert caption.start == '01:00:00.500'
+    assert caption.raw_text == (
+        '<i>&lt;script&gt;?</i>\na &lt;b&gt;bold&lt;/b&gt; &amp; --&gt; claim NOTE no')
+
+
+def test_the_narration_is_a_bag_for_mcap_and_rosbags(narrated, scene_bag):
+    with (narrated / 'narration.mcap').open('rb') as file:
+        by_topic = {}
+        for schema, channel, message in make_reader(file).iter_messages():
+            by_topic.setdefault((channel.topic, schema.name), []).append(message.log_time)
+    assert set(by_topic) == {*TYPE_BY_TOPIC.items(), (IMAGE_TOPIC, COMPRESSED)}
+    assert len(by_topic[IMAGE_TOPIC, COMPRESSED]) == 400
+    records = records_of(narrated)
+    read = {topic: [] for topic in TYPE_BY_TOPIC}
+    with AnyReader([narrated / 'narration.mcap']) as reader:
+        connections = [item for item in reader.connections if item.topic in read]
+        for connection, time_ns, content in reader.messages(connections):
+            message = reader.deserialize(content, connection.msgtype)
+            read[connection.topic].append((time_ns, message.data))
+    assert read['/narrator/narration'] == [
+        (record['bag_time_ns'], record['text'].strip())
+        for record in records if record['type'] == 'narration' and record['text']]
+    assert read['/narrator/tokens'] == [
+        (record['bag_time_ns'], record['text']) for record in records_of(narrated, 'token')]
+    assert read['/narrator/silence'] == [
+        (record['bag_time_ns'], record['state'] == 'silent')
+        for record in records_of(narrated, 'state')]
+    assert read['/narrator/events'] == [
+        (record['bag_time_ns'], event_json(record)) for record in records]
+    assert read['/narrator/silence'][0][1] is True
+
+
+def test_the_same_run_twice_gives_the_same_files(narrated, scene_bag, tmp_path):
+    """Also where the state is saved all the time, and by another folder's name."""
+    narrate_bag(scene_bag.path, tmp_path / 'again', OPTIONS, save_every_s=1.0)
+    assert hashes(tmp_path / 'again') == hashes(narrated)
+    assert list(hashes(narrated)) == OUTPUTS
+
+
+def run_until_killed(source, output, kill_after, delay_s):
+    """Narrate in this process, which dies delay_s after so many reports of progress."""
+    num_reports = 0
+
+    def on_progress(done_s, total_s):
+        nonlocal num_reports
+        num_reports += 1
+        if num_reports == kill_after:
+            threading.Timer(
+                delay_s, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+
+    narrate_bag(source, output, OPTIONS, on_progress, resume=True, save_every_s=3.0)
+
+
+def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
+        narrated, scene_bag, tmp_path):
+    generator = random.Random(20)
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['moss_ros.bag.narrate'])
+    output = tmp_path / 'out'
+    num_killed = 0
+    # Before the first save, early, in the middle, and while the outputs are written.
+    for kill_after in (1, 2, 3, 2, 6, None):
+        process = context.Process(target=run_until_killed, args=(
+            scene_bag.path, output, kill_after, generator.uniform(0.0, 0.15)))
+        process.start()
+        process.join()
+        if kill_after is None:
+            assert process.exitcode == 0
+        elif process.exitcode == -signal.SIGKILL:
+            num_killed += 1
+            final = {path.name for path in output.iterdir() if path.is_file()}
+            assert 'run.json' not in final or final == set(OUTPUTS)
+    assert num_killed >= 3
+    assert hashes(output) == hashes(narrated)
+
+
+def test_an_interrupted_run_is_resumed(narrated, scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    polls = iter([False, False, False, True])
+    with pytest.raises(BagError, match='--resume goes on') as caught:
+        narrate_bag(scene_bag.path, output, OPTIONS, should_stop=lambda: next(polls))
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert not [path for path in output.iterdir() if path.is_file()]
+    reports = []
+    narrate_bag(scene_bag.path, output, OPTIONS, lambda done_s, _: reports.append(done_s),
+                resume=True)
+    assert reports[0] > 15.0
+    assert hashes(output) == hashes(narrated)
+    # Once more: it has ended, so nothing is to be done.
+    narrate_bag(scene_bag.path, output, OPTIONS, pytest.fail, resume=True)
+    assert hashes(output) == hashes(narrated)
+
+
+def stopped_run(source, output, options=OPTIONS):
+    polls = iter([False, True])
+    with pytest.raises(BagError, match='interrupted'):
+        narrate_bag(source, output, options, should_stop=lambda: next(polls))
+
+
+def test_another_run_is_not_resumed(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    stopped_run(scene_bag.path, output)
+    with pytest.raises(BagError, match='seed was 7 and is now 8') as caught:
+        narrate_bag(scene_bag.path, output, NarrateOptions(
+            **{**OPTIONS.to_json(), 'seed': 8}), resume=True)
+    assert caught.value.exit_code is ExitCode.RESUME
+    other = make_scene_bag(tmp_path / 'other', 5, 3.0, is_compressed=True)
+    with pytest.raises(BagError, match='source: end_ns was'):
+        narrate_bag(other.path, output, NarrateOptions(
+            **{**OPTIONS.to_json(), 'prompt_topic': ''}), resume=True)
+    with pytest.raises(BagError, match='holds a run already.*--overwrite'):
+        narrate_bag(scene_bag.path, output, OPTIONS)
+    narrate_bag(other.path, output, NarrateOptions(), overwrite=True)
+    assert json.loads((output / 'run.json').read_text())['source']['name'] == 'other'
+    with pytest.raises(BagError, match='holds a run already'):
+        narrate_bag(other.path, output, NarrateOptions())
+
+
+def test_a_damaged_snapshot_is_told(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    stopped_run(scene_bag.path, output)
+    snapshot = next(output.rglob('snapshot.safetensors'))
+    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    with pytest.raises(BagError, match='start over with --overwrite') as caught:
+        narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
+    assert caught.value.exit_code is ExitCode.RESUME
+
+
+def with_bad_images(messages, first, last):
+    """Cut the JPEG data of some messages off."""
+    for index, (topic, kind, time_ns, content) in enumerate(messages):
+        is_bad = first <= index < last
+        yield topic, kind, time_ns, bytes(content)[:300] if is_bad else content
+
+
+def test_an_unreadable_frame_is_counted_and_the_next_one_takes_its_place(tmp_path):
+    messages = with_bad_images(scene_messages(3, 4.0, True), 10, 11)
+    write_bag(tmp_path / 'bag', messages)
+    record = narrate_bag(tmp_path / 'bag', tmp_path / 'out', NarrateOptions())
+    assert sum(record.unusable.values()) == record.counts['unusable'] == 1
+    assert record.counts['frames_used'] == 8 and record.is_complete
+    error, = records_of(tmp_path / 'out', 'error')
+    assert error['bag_time_ns'] == START_NS + 1_005_000_000
+
+
+def test_a_bag_of_unreadable_frames_is_reported(tmp_path):
+    write_bag(tmp_path / 'bag', with_bad_images(scene_messages(3, 1.0, True), 0, 10))
+    with pytest.raises(BagError, match='none of its 10 images could be used') as caught:
+        narrate_bag(tmp_path / 'bag', tmp_path / 'out', NarrateOptions())
+    assert caught.value.exit_code is ExitCode.INCOMPLETE
+    assert list(hashes(tmp_path / 'out')) == OUTPUTS
+
+
+def test_of_a_bag_that_breaks_off_the_rest_is_narrated(tmp_path):
+    path = write_bag(tmp_path / 'bag', scene_messages(3, 12.0), 'mcap', 'storage')
+    file = next(path.glob('*.mcap'))
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle:middle + 4096] = bytes(4096)
+    file.write_bytes(content)
+    with pytest.raises(BagError, match='breaks off') as caught:
+        narrate_bag(path, tmp_path / 'out', NarrateOptions())
+    assert caught.value.exit_code is ExitCode.INCOMPLETE and str(path) in str(caught.value)
+    run = json.loads((tmp_path / 'out' / 'run.json').read_text())
+    assert not run['is_complete'] and 'breaks off' in run['error']
+    assert 4 < run['counts']['frames_used'] < 24
+    with pytest.raises(BagError, match='breaks off'):
+        narrate_bag(path, tmp_path / 'out', NarrateOptions(), resume=True)
+
+
+def test_a_camera_that_began_anew_is_narrated_anew(tmp_path):
+    late = [(topic, kind, time_ns + 20 * 10**9, content)
+            for topic, kind, time_ns, content in scene_messages(3, 2.0, True)]
+    write_bag(tmp_path / 'bag', [*scene_messages(4, 4.0, True), *late])
+    record = narrate_bag(tmp_path / 'bag', tmp_path / 'out', NarrateOptions())
+    assert record.counts['frames_used'] == 12
+    error, = records_of(tmp_path / 'out', 'error')
+    assert 'went back by 3.9 s' in error['text']
+
+
+def limit_file_size(num_bytes):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+
+
+def run_command(*arguments, **options):
+    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
+    return subprocess.Popen(
+        [sys.executable, '-m', 'moss_ros.bag', *map(str, arguments)], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_later(narrated, scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    arguments = (scene_bag.path, '--output', output, '--prompt-topic', 'prompt', '--seed', '7',
+                 '--sampling', 'random', '--with-images', '--quiet')
+    process = run_command(*arguments, preexec_fn=lambda: limit_file_size(30_000))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.OUTPUT
+    assert len(errors.splitlines()) == 1 and str(output) in errors and '--resume' in errors
+    assert not [path for path in output.iterdir() if path.is_file()]
+    narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
+    assert hashes(output) == hashes(narrated)
+
+
+def test_control_c_stops_the_command_cleanly(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    process = run_command(scene_bag.path, '--output', output)
+    end_s = time.monotonic() + 120
+    while not list(output.rglob('records.jsonl')):
+        assert time.monotonic() < end_s and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, errors
+    assert '--resume goes on' in errors and 'Traceback' not in errors
+    assert list(output.rglob('snapshot.safetensors'))
+
+
+@pytest.mark.parametrize(('arguments', 'exit_code', 'hint'), [
+    (['{bag}', '--output', '{file}/out'], ExitCode.OUTPUT, 'cannot be written'),
+    (['{missing}', '--output', '{out}'], ExitCode.SOURCE, 'missing: does not exist'),
+    (['{bag}', '--output', '{out}', '--image-topic', 'x'], ExitCode.SOURCE, 'has no topic /x'),
+    (['{bag}', '--output', '{out}', '--prompt-at', '99', 'Why?'], ExitCode.SOURCE,
+     "lasts 2.9 s, so 'Why?' cannot be asked at 99 s"),
+    (['{bag}', '--output', '{out}', '--checkpoint', '/missing'], ExitCode.MODEL, '/missing'),
+    (['{bag}', '--output', '{out}', '--tokens-per-second', '1'], ExitCode.MODEL,
+     'tokens_per_second is 1, but each of 2 frames'),
+    (['{bag}', '--output', '{out}', '--prompt-at', 'soon', 'Why?'], ExitCode.USAGE, "'soon'"),
+    (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed must be'),
+    (['{bag}'], ExitCode.USAGE, '--output'),
+])
+def test_errors_are_one_line_with_a_status(short_bag, tmp_path, capsys, arguments, exit_code,
+                                           hint):
+    (tmp_path / 'file').write_text('')
+    places = {'bag': short_bag.path, 'file': tmp_path / 'file', 'out': tmp_path / 'out',
+              'missing': tmp_path / 'missing'}
+    try:
+        status = main(['--quiet', *(argument.format(**places) for argument in arguments)])
+    except SystemExit as stop:
+        status = stop.code
+    errors = capsys.readouterr().err.splitlines()
+    assert status == exit_code and len(errors) == 1 and hint in errors[0], errors
+
+
+@pytest.fixture(scope='module')
+def short_bag(tmp_path_factory):
+    return make_scene_bag(tmp_path_factory.mktemp('short') / 'short', 5, 3.0, is_compressed=True)
+
+
+def test_a_bad_bag_among_others_does_not_stop_them(short_bag, tmp_path, capsys):
+    status = main([str(tmp_path / 'missing'), str(short_bag.path), '--quiet', '--output',
+                   str(tmp_path / 'out')])
+    assert status == ExitCode.SOURCE
+    assert 'missing: does not exist' in capsys.readouterr().err
+    assert list(hashes(tmp_path / 'out' / 'short')) == OUTPUTS
+
+
+def test_each_of_several_bags_has_its_folder():
+    sources = [Path('/a/one'), Path('/b/one'), Path('/c/two.mp4')]
+    assert output_folders(sources, Path('out')) == [
+        (Path('/a/one'), Path('out/one')), (Path('/b/one'), Path('out/one-2')),
+        (Path('/c/two.mp4'), Path('out/two.mp4'))]
+    assert output_folders(sources[:1], Path('out')) == [(Path('/a/one'), Path('out'))]
+
+
+def test_prompts_of_the_command_line_are_asked(short_bag, tmp_path):
+    main([str(short_bag.path), '--quiet', '--output', str(tmp_path), '--prompt', 'What is there?',
+          '--prompt-at', '1.2', 'Is anything moving?'])
+    asked = [(record['text'], round((record['bag_time_ns'] - START_NS) / 1e9, 1))
+             for record in records_of(tmp_path, 'prompt')]
+    assert asked == [('What is there?', 0.0), ('Is anything moving?', 1.2)]
+
+
+def test_prompts_keep_their_order_with_recorded_ones(tmp_path):
+    write_bag(tmp_path / 'bag', with_prompts(
+        scene_messages(5, 3.0, True), (1.0, 'What do you see?'), (2.0, ' ')))
+    record = narrate_bag(tmp_path / 'bag', tmp_path / 'out', NarrateOptions(
+        prompt_topic='/prompt', prompts_at=((0.5, 'Is anything moving?'),)))
+    assert [item['text'] for item in records_of(tmp_path / 'out', 'prompt')] == [
+        'Is anything moving?', 'What do you see?']
+    assert record.unusable == {'empty_prompt': 1} and record.counts['prompts'] == 2
