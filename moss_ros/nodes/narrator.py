@@ -64,7 +64,7 @@ class Narrator(LifecycleNode):
         self._channel = None
         self._overlay = None
         self._converter = None
-        self._input = ImageInput(self, self._on_frame, self._restart_stream)
+        self.image_input = ImageInput(self, self._on_frame, self._restart_stream)
         self._managed_publishers = []
         self._prompt_subscription = None
         self._prompt_numbers = itertools.count(1)
@@ -77,7 +77,7 @@ class Narrator(LifecycleNode):
     @property
     def num_bad_by_kind(self) -> Counter:
         """Images and stamps that could not be used, counted by kind since the node was made."""
-        return Counter(self._input.num_bad_by_kind)
+        return Counter(self.image_input.num_bad_by_kind)
 
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
@@ -138,12 +138,12 @@ class Narrator(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=True),
             post_callback=self._restart_after_jump)
-        self._input.start(
+        self.image_input.start(
             settings, settings.frame_rate or self._session.options.frame_rate_fps,
             self._converter)
         self._prompt_subscription = self.create_subscription(
             String, 'prompt', self._on_prompt, QoSProfile(depth=10))
-        self.get_logger().info(f'active: watching {self._input.topic}')
+        self.get_logger().info(f'active: watching {self.image_input.topic}')
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
@@ -198,7 +198,7 @@ class Narrator(LifecycleNode):
 
     def _stop_watching(self):
         """Undo on_activate; return whether the worker has ended."""
-        self._input.stop()
+        self.image_input.stop()
         if self._prompt_subscription is not None:
             self.destroy_subscription(self._prompt_subscription)
             self._prompt_subscription = None
@@ -232,7 +232,7 @@ class Narrator(LifecycleNode):
         for item in parameters:
             # The standing prompt is read at the next activation.
             if item.name == 'frame_rate' and self._channel is not None:
-                self._input.set_frame_rate(item.value or self._session.options.frame_rate_fps)
+                self.image_input.set_frame_rate(item.value or self._session.options.frame_rate_fps)
 
     # Inputs
 
@@ -255,7 +255,7 @@ class Narrator(LifecycleNode):
 
     def _restart_stream(self, reason):
         self.get_logger().warning(f'{reason}: the stream begins anew')
-        self._input.forget_stamps()
+        self.image_input.forget_stamps()
         if self._worker.state is WorkerState.RUNNING:
             self._channel.request_reset()
 
