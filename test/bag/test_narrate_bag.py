@@ -26,7 +26,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 import webvtt
 
-OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'run.json']
+OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'report.html', 'run.json']
 OPTIONS = NarrateOptions(prompt_topic='prompt', seed=7, sampling='random', with_images=True)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
