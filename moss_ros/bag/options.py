@@ -62,6 +62,8 @@ class NarrateOptions:
             if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
                 raise ValueError(
                     f'{name} must be a whole number of at least {minimum}, not {value!r}')
+        for name in ('prompt', 'system_prompt', 'checkpoint', 'image_topic', 'prompt_topic'):
+            _require_text(name, getattr(self, name))
         for name in ('frame_rate_fps', 'tokens_per_second'):
             _require_number(name, getattr(self, name))
         if self.sampling not in ('checkpoint', 'greedy', 'random'):
@@ -72,7 +74,8 @@ class NarrateOptions:
             (time_s, text) for time_s, text in self.prompts_at))
         for time_s, text in self.prompts_at:
             _require_number('time of a prompt', time_s)
-            if not isinstance(text, str) or not text.strip():
+            _require_text('text of a prompt', text)
+            if not text.strip():
                 raise ValueError(f'the prompt at {time_s:g} s must not be empty')
 
     def to_json(self) -> dict:
@@ -102,6 +105,12 @@ class NarrateOptions:
 
 
 OPTION_NAMES = tuple(option.name for option in fields(NarrateOptions))
+
+
+def _require_text(name, value):
+    # The bytes of a command line need not be text, those of the outputs must.
+    if not isinstance(value, str) or value.encode(errors='replace').decode() != value:
+        raise ValueError(f'{name} must be text that UTF-8 can carry, not {value!r}')
 
 
 def _require_number(name, value):

@@ -353,6 +353,7 @@ def test_control_c_stops_the_command_cleanly(scene_bag, tmp_path):
      'tokens_per_second is 1, but each of 2 frames'),
     (['{bag}', '--output', '{out}', '--prompt-at', 'soon', 'Why?'], ExitCode.USAGE, "'soon'"),
     (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed must be'),
+    (['{bag}', '--output', '{out}', '--prompt', 'caf\udce9'], ExitCode.USAGE, 'prompt must be'),
     (['{bag}'], ExitCode.USAGE, '--output'),
 ])
 def test_errors_are_one_line_with_a_status(short_bag, tmp_path, capsys, arguments, exit_code,
