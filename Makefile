@@ -11,7 +11,7 @@ SECONDS ?= 0
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate clean help
+.PHONY: demo venv test lint train evaluate benchmark-bag clean help
 
 demo: venv  ## Narrate the demo camera live; SECONDS=30 ends it and compares with the truth
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) $(ARGS)
@@ -44,9 +44,12 @@ train: venv  ## Train the embedded model anew, from a seed
 evaluate: venv  ## Score the embedded model on scenes it has never seen
 	$(RUN) -m moss_ros.training.evaluate --num-scenes 200 --seed 1 $(ARGS)
 
+benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memory
+	$(RUN) -m moss_ros.bag.benchmark $(ARGS)
+
 clean:  ## Remove what builds and runs left behind, the virtual environment too
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s%s\n", $$1, $$2}' $(MAKEFILE_LIST)

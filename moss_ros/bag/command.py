@@ -42,11 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if given.jobs < 0:
         parser.error(f'--jobs must be at least 1, not {given.jobs}')
-    stop = _StopSignal()
     try:
-        if len(given.bags) > 1 or given.engine != ENGINES[0]:
-            return _narrate_many(options, given, stop, parser.prog)
-        _narrate(given.bags[0], given.output, options, given, stop)
+        with _StopSignal() as stop:
+            if len(given.bags) > 1 or given.engine != ENGINES[0]:
+                return _narrate_many(options, given, stop, parser.prog)
+            _narrate(given.bags[0], given.output, options, given, stop)
     except BagError as error:
         print(f'{parser.prog}: error: {error}', file=sys.stderr)
         return error.exit_code
@@ -75,12 +75,17 @@ def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]
 
 
 class _StopSignal:
-    """Whether SIGINT or SIGTERM came; the second one ends at once."""
+    """Whether SIGINT or SIGTERM came, within `with`; the second one ends at once."""
 
-    def __init__(self):
+    def __enter__(self):
         self.has_come = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
+        self._handlers = {number: signal.signal(number, self._take)
+                          for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def _take(self, number, _):
         if self.has_come:
