@@ -101,7 +101,8 @@ def test_the_next_good_frame_is_narrated(
     narrator = host.add(Narrator(parameter_overrides=[
         Parameter(name, value=value) for name, value in (
             ('checkpoint', str(babbling_checkpoint)), ('image_transport', transport),
-            ('image_reliability', 'reliable'))]))
+            # A random model would go on and on.
+            ('image_reliability', 'reliable'), ('max_tokens_between_frames', 4))]))
     # One at a time and reliable: not one of them is lost on the way.
     publisher = listener.create_publisher(message_type, topic, QoSProfile(depth=1))
     host.until(publisher.get_subscription_count, what='active')

@@ -38,5 +38,6 @@ def test_launch_accepts_the_file(path):
     description = runpy.run_path(str(path))['generate_launch_description']()
     assert isinstance(description, launch.LaunchDescription)
     arguments = description.get_launch_arguments()
-    assert {'params_file', 'namespace', 'use_sim_time'} <= {item.name for item in arguments}
+    assert {'params_file', 'namespace', 'use_sim_time', 'large_images'} <= {
+        item.name for item in arguments}
     assert all(item.description for item in arguments)
