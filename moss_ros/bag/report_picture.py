@@ -1,0 +1,57 @@
+"""
+The README's picture of a report: records a scene, narrates it and photographs the page.
+
+Run by `make pictures` in the repository; needs Chromium. The same checkpoint gives the same
+words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from moss_ros.bag import narrate_bag, NarrateOptions
+from moss_ros.bag.scene_recording import record_scene
+from PIL import Image
+
+PICTURE = Path(__file__).resolve().parents[2] / 'docs' / 'report.png'
+SEED, DURATION_S = 4, 300.0
+PROMPTS = ((9.0, 'What do you see?'), (98.0, 'Is anything moving?'), (150.0, 'What do you see?'),
+           (221.0, 'How many objects are there?'))
+SIZE_PX = (1000, 880)
+# Enough for an interface and small thumbnails; the file is a third of that of full colour.
+NUM_COLOURS = 128
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """Save what a window of SIZE_PX shows of a page."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        sys.exit('no Chromium here: apt install chromium')
+    full = page.with_suffix('.png')
+    subprocess.run(
+        [program, '--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
+         f'--window-size={SIZE_PX[0]},{SIZE_PX[1]}', f'--screenshot={full}', page.as_uri()],
+        check=True, stderr=subprocess.DEVNULL, timeout=120)
+    with Image.open(full) as image:
+        image.convert('RGB').quantize(NUM_COLOURS, dither=Image.Dither.NONE).save(
+            picture, optimize=True)
+
+
+def main() -> None:
+    """Make the picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(folder) / f'scene_{SEED}'
+        record_scene(bag, SEED, DURATION_S, PROMPTS)
+        output = Path(folder) / 'narrated'
+        narrate_bag(bag, output, NarrateOptions(prompt_topic='/prompt'))
+        photograph(output / 'report.html', PICTURE)
+    print(f'{PICTURE}: {PICTURE.stat().st_size // 1000} kB')
+
+
+if __name__ == '__main__':
+    main()
