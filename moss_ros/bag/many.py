@@ -19,7 +19,7 @@ from moss_ros.bag.narrate import DEFAULT_SAVE_EVERY_S, narrate_bag
 from moss_ros.bag.options import NarrateOptions
 from moss_ros.bag.outputs import RUN_FILE
 from moss_ros.bag.processes import run_in_processes
-from moss_ros.bag.ray_tasks import RayMissingError, run_in_ray
+from moss_ros.bag.ray_tasks import RayUnavailableError, run_in_ray
 from moss_ros.bag.record import RunRecord
 from moss_ros.bag.report_output import subtitle
 from moss_ros.bag.timeline import read_timeline
@@ -60,7 +60,7 @@ def narrate_many(tasks: Sequence[BagTask], engine: str = 'processes', num_jobs: 
     num_jobs: how many at a time; 0: one by 'processes', all by 'ray'. on_progress gets the index
     of a bag and how much of it is done, 0 to 1 ('processes' only). on_outcome is called as each
     ends. Bags that should_stop() left undone have an outcome of INTERRUPTED. Raises BagError
-    (USAGE) where Ray is wanted and missing.
+    (USAGE) where Ray is wanted and can't be had.
     """
     if engine == 'ray':
         num_threads = max(task.options.num_threads for task in tasks)
@@ -74,7 +74,7 @@ def narrate_many(tasks: Sequence[BagTask], engine: str = 'processes', num_jobs: 
                 result = _failed(tasks[index], str(result).partition('\n')[0])
             outcomes[index] = result
             on_outcome(result)
-    except RayMissingError as error:
+    except RayUnavailableError as error:
         raise BagError(tasks[0].output.parent, str(error), ExitCode.USAGE) from error
     return [outcomes.get(index) or _failed(
         task, 'interrupted; --resume goes on where it stopped', ExitCode.INTERRUPTED)

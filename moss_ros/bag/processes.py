@@ -33,7 +33,7 @@ def run_in_processes(
     Blocks between the results. Yields (index of the task, result) in the order in which they end;
     the result is a WorkerDied where there is none. What the function gives to report() comes to
     on_progress with the index, on the caller's thread. Once should_stop() is true here, it is
-    true for the functions too, and no task is begun any more. function, tasks and what they give
+    true for the functions too, and no task is begun any more; what is not done has no result. function, tasks and what they give
     must be picklable, function by name. Leaving the iterator ends the workers.
     """
     # Forked processes would share the threads and locks of torch in whatever state they are.
@@ -56,7 +56,9 @@ def run_in_processes(
                 del running[connection]
                 process.join()
                 connection.close()
-                yield index, value
+                # One that was told to stop while it was starting has no more to say.
+                if not (is_stopping and isinstance(value, WorkerDied)):
+                    yield index, value
             if should_stop() and not is_stopping:
                 is_stopping = True
                 for _, process in running.values():

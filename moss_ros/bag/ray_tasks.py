@@ -15,8 +15,8 @@ import os
 _ASK_EVERY_S = 0.2
 
 
-class RayMissingError(Exception):
-    """Ray isn't installed; the text says how to get it."""
+class RayUnavailableError(Exception):
+    """Ray isn't installed or doesn't run; the text says what to do about it."""
 
 
 def run_in_ray(
@@ -28,19 +28,24 @@ def run_in_ray(
     Each takes num_threads CPUs. Uses the cluster that this process has joined, or joins the one
     that RAY_ADDRESS or `ray start` names, or starts one on this machine. Yields (index of the
     task, result) in the order in which they end; the result is Ray's error where there is none.
-    Once should_stop() is true, what runs is cancelled. Raises RayMissingError.
+    Once should_stop() is true, what runs is cancelled. Raises RayUnavailableError.
     """
     # No figures about this run go to anybody.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     try:
         import ray
     except ImportError as error:
-        raise RayMissingError(
+        raise RayUnavailableError(
             'the engine ray needs Ray, which is not installed: '
             'pip install -r requirements/cluster.txt, or leave out --engine') from error
     is_ours = not ray.is_initialized()
     if is_ours:
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        except Exception as error:  # of many kinds: no cluster there, another version of Ray ...
+            raise RayUnavailableError(
+                f'Ray cannot be joined or started ({error}); look at RAY_ADDRESS and at '
+                '`ray status`, or leave out --engine') from error
     # A bag that kills its worker would kill the next one too.
     call = ray.remote(num_cpus=num_threads, max_retries=0)(_call)
     waiting = deque(enumerate(tasks))

@@ -6,7 +6,7 @@ import sys
 import time
 
 from moss_ros.bag.processes import run_in_processes, WorkerDied
-from moss_ros.bag.ray_tasks import RayMissingError, run_in_ray
+from moss_ros.bag.ray_tasks import RayUnavailableError, run_in_ray
 import pytest
 
 
@@ -64,5 +64,5 @@ def test_an_exception_ends_the_workers():
 
 def test_without_ray_the_way_to_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)  # as if it were not installed
-    with pytest.raises(RayMissingError, match=r'pip install -r requirements/cluster\.txt'):
+    with pytest.raises(RayUnavailableError, match=r'pip install -r requirements/cluster\.txt'):
         next(run_in_ray(double, ['a'], 1))
