@@ -33,8 +33,9 @@ def run_in_processes(
     Blocks between the results. Yields (index of the task, result) in the order in which they end;
     the result is a WorkerDied where there is none. What the function gives to report() comes to
     on_progress with the index, on the caller's thread. Once should_stop() is true here, it is
-    true for the functions too, and no task is begun any more; what is not done has no result. function, tasks and what they give
-    must be picklable, function by name. Leaving the iterator ends the workers.
+    true for the functions too, and no task is begun any more; what is not done has no result.
+    function, tasks and what they give must be picklable, function by name. Leaving the iterator
+    ends the workers.
     """
     # Forked processes would share the threads and locks of torch in whatever state they are.
     context = multiprocessing.get_context('spawn')

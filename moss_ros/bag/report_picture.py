@@ -1,7 +1,7 @@
 """
 The README's picture of a report: records a scene, narrates it and photographs the page.
 
-Run by `make pictures` in the repository; needs Chromium. The same checkpoint gives the same
+Run in the repository by `python -m moss_ros.bag.report_picture`; needs Chromium. The same checkpoint gives the same
 words.
 """
 
