@@ -1,8 +1,8 @@
 """
 The README's picture of a report: records a scene, narrates it and photographs the page.
 
-Run in the repository by `python -m moss_ros.bag.report_picture`; needs Chromium. The same checkpoint gives the same
-words.
+Run in the repository by `python -m moss_ros.bag.report_picture`; needs Chromium. The same
+checkpoint gives the same words. Knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from PIL import Image
 
 PICTURE = Path(__file__).resolve().parents[2] / 'docs' / 'report.png'
 SEED, DURATION_S = 4, 300.0
-PROMPTS = ((9.0, 'What do you see?'), (98.0, 'Is anything moving?'), (150.0, 'What do you see?'),
+PROMPTS = ((16.2, 'What do you see?'), (98.0, 'Is anything moving?'), (150.0, 'What do you see?'),
            (221.0, 'How many objects are there?'))
-SIZE_PX = (1000, 880)
+SIZE_PX = (1000, 970)
 # Enough for an interface and small thumbnails; the file is a third of that of full colour.
 NUM_COLOURS = 128
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
