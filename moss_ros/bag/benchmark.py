@@ -69,6 +69,7 @@ def measure(bag: Path, output: Path, duration_s: int, num_cores: int) -> dict:
         'minutes': duration_s / 60, 'frames_read': counts['frames_read'],
         'frames_used': counts['frames_used'], 'narrations': counts['narrations'],
         'seconds': round(elapsed_s, 1), 'times_real_time': round(duration_s / elapsed_s, 1),
+        'cpu_seconds': round(usage.ru_utime + usage.ru_stime, 1),
         'peak_memory_mb': round(usage.ru_maxrss / 1024), 'cores': len(cores)}
 
 
