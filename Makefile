@@ -11,7 +11,7 @@ SECONDS ?= 0
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-transport clean help
+.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-transport pictures clean help
 
 demo: venv  ## Narrate the demo camera live; SECONDS=30 ends it and compares with the truth
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) $(ARGS)
@@ -49,6 +49,9 @@ benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memo
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m moss_ros.nodes.transport_benchmark $(ARGS)
+
+pictures: venv  ## Make the README's pictures anew, of the embedded model's narration
+	$(RUN) -m moss_ros.nodes.pictures $(ARGS)
 
 clean:  ## Remove what builds and runs left behind, the virtual environment too
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache

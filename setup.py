@@ -23,8 +23,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE_NAME}']),
         (f'share/{PACKAGE_NAME}', ['package.xml']),
         (f'share/{PACKAGE_NAME}/launch', sorted(glob('launch/*.launch.py'))),
-        (f'share/{PACKAGE_NAME}/config', sorted(
-            glob('config/*.yaml') + glob('config/*.xml'))),
+        (f'share/{PACKAGE_NAME}/config', sorted(glob('config/*'))),
     ],
     zip_safe=False,
     # colcon test needs the extra: with tests_require it would silently run no test.

@@ -6,7 +6,7 @@ from pathlib import Path
 import re
 
 from moss_ros.nodes.parameters import (
-    allowed_text, CameraSettings, NarratorSettings, ros_type, rows,
+    allowed_text, CameraSettings, ConsoleSettings, NarratorSettings, ros_type, rows,
 )
 import pytest
 
@@ -15,8 +15,8 @@ README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 DIRECTION_BY_CALL = {
     'create_subscription': 'in', 'create_publisher': 'out', 'create_lifecycle_publisher': 'out'}
 PACKAGE_BY_TYPE = {
-    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs', 'Image': 'sensor_msgs',
-    'String': 'std_msgs'}
+    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs',
+    'DiagnosticArray': 'diagnostic_msgs', 'Image': 'sensor_msgs', 'String': 'std_msgs'}
 # Parts of a node in files of their own.
 NODE_BY_FILE = {'image_input': 'narrator'}
 TOP_LEVEL = ('Makefile', 'package.xml', 'setup.py', 'setup.cfg', 'LICENSE', '.ci/run')
@@ -83,7 +83,8 @@ def test_topics_are_those_of_the_nodes():
 
 @pytest.mark.parametrize(('heading', 'settings_class'), [
     ('### Parameters of the narrator', NarratorSettings),
-    ('### Parameters of the demo camera', CameraSettings)])
+    ('### Parameters of the demo camera', CameraSettings),
+    ('### Parameters of the console', ConsoleSettings)])
 def test_parameters_are_those_that_are_declared(heading, settings_class):
     expected = []
     for name, row in rows(settings_class).items():

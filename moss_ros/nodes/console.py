@@ -1,12 +1,12 @@
 """
-The operator's console: prints the narration as it comes, and sends typed lines as prompts.
+The operator's console: shows the narration as it comes, and sends typed lines as prompts.
 
-Reads `narrator/events` and `narrator/silence`, writes `prompt` and standard output. Knows nothing
-of the model. Run by `make demo` or by hand next to a narrator; works without a terminal too.
+Reads `narrator/events`, `narrator/silence` and `/diagnostics`, writes `prompt`. In a terminal it
+takes the full screen, elsewhere and in `make demo` it prints lines. Knows nothing of the model.
 """
 
 from collections import deque
-from datetime import datetime
+from contextlib import contextmanager
 import os
 import select
 import signal
@@ -14,83 +14,20 @@ import sys
 import threading
 from typing import NoReturn
 
+from diagnostic_msgs.msg import DiagnosticArray
 from moss_ros.nodes.messages import read_event
+from moss_ros.nodes.parameters import ConsoleSettings, declare_settings, read_settings
 from moss_ros.nodes.running import run_node
+from moss_ros.nodes.transcript import StreamPrinter
 from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool, String
 
-OBSERVING = '[observing]'
-END_NOTES = {'interrupted': ' ... (interrupted)', 'limit': ' ... (cut: too long)',
-             'stopped': ' ... (stopped)'}
 FIRST_LOOK_S = 20.0
 SEND_PERIOD_S = 0.05
-
-
-class StreamPrinter:
-    """
-    Turns event records into text: a line a narration, one '[observing]' a silent stretch.
-
-    write: called with each piece of text, at once. Knows neither ROS nor terminals.
-    """
-
-    def __init__(self, write):
-        self._write = write
-        self._speaking_id = None
-        self._is_observing = False
-
-    def show_silence(self) -> None:
-        """Tell that the model watches and says nothing, unless that was told last."""
-        if not self._is_observing and self._speaking_id is None:
-            self._line(OBSERVING)
-            self._is_observing = True
-
-    def show(self, record: dict) -> None:
-        """Write what a record of `~/events` means to a reader; nothing for most."""
-        kind = record['type']
-        if kind == 'token':
-            self._show_token(record)
-        elif kind == 'narration':
-            self._show_end(record)
-        elif kind == 'prompt':
-            self._line(f'> {record["text"]}')
-        elif kind == 'error':
-            self._line(f'[error] {record["text"]}')
-        elif kind == 'silence' or record['state'] == 'silent':
-            self.show_silence()
-
-    def _show_token(self, record):
-        if self._speaking_id != record['narration_id']:
-            self._end_line()
-            self._speaking_id = record['narration_id']
-            self._is_observing = False
-            self._write(f'{_time_text(record["stamp_ns"])}  {record["text"].lstrip()}')
-        else:
-            self._write(record['text'])
-
-    def _show_end(self, record):
-        note = END_NOTES.get(record['reason'], '')
-        if self._speaking_id == record['narration_id']:
-            self._write(note)
-            self._end_line()
-        elif note and record['prompt_id']:
-            self._line(f'(no answer: {record["reason"]})')
-
-    def _line(self, text):
-        self._end_line()
-        self._is_observing = False
-        self._write(text + '\n')
-
-    def _end_line(self):
-        if self._speaking_id is not None:
-            self._write('\n')
-            self._speaking_id = None
-
-
-def _time_text(stamp_ns):
-    """Return the time of day of a stamp on this machine's clock, as hh:mm:ss."""
-    return datetime.fromtimestamp((stamp_ns or 0) / 1e9).strftime('%H:%M:%S')
+STDERR = 2
 
 
 class LineReader:
@@ -137,10 +74,18 @@ class LineReader:
 
 
 class Console(Node):
-    """Prints the stream and sends typed lines, which wait until there is a narrator."""
+    """
+    Shows the stream and sends typed lines, which wait until there is a narrator.
+
+    On a full screen the screen has the main thread and the node spins in one of its own.
+    """
 
     def __init__(self, **node_options):
+        """Raise what rclpy raises for parameters that are not allowed."""
         super().__init__('console', **node_options)
+        declare_settings(self, ConsoleSettings)
+        self._screen = None
+        self._spin_error: Exception | None = None
         self._printer = StreamPrinter(_write_now)
         self._has_events = False
         self._typed: deque[str] = deque()
@@ -154,16 +99,60 @@ class Console(Node):
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._look_timer = self.create_timer(FIRST_LOOK_S, self._look_for_narrator, clock=clock)
         self.create_timer(SEND_PERIOD_S, self._send_typed, clock=clock)
-        # A console in the background must not be stopped for looking at the terminal.
-        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         self._reader = None
-        if sys.stdin is not None and not sys.stdin.closed:
-            self._reader = LineReader(sys.stdin.fileno(), self._typed.append)
 
     def close(self) -> None:
         """Stop reading lines."""
         if self._reader is not None:
             self._reader.close()
+
+    def run(self, executor) -> None:
+        """Show the stream until the process is to end; called on the main thread."""
+        view = read_settings(self, ConsoleSettings).view
+        if view == 'screen' or view == 'auto' and has_terminal():
+            self._run_screen(executor)
+            return
+        # A console in the background must not be stopped for looking at the terminal.
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        if sys.stdin is not None and not sys.stdin.closed:
+            self._reader = LineReader(sys.stdin.fileno(), self._typed.append)
+        executor.spin()
+
+    def _run_screen(self, executor):
+        if not has_terminal():
+            raise ValueError(
+                "view is 'screen', but standard input and output are no terminal; leave it at "
+                "'auto', or take 'plain'")
+        # Here alone: plain lines need no library.
+        from moss_ros.nodes.console_screen import ConsoleScreen
+        spinner = threading.Thread(
+            target=self._spin, args=(executor,), name='moss-console-spin', daemon=True)
+
+        def begin():
+            screen.end_on_signals()
+            spinner.start()
+
+        screen = self._screen = ConsoleScreen(
+            self._events_subscription.topic_name.removesuffix('/events'), self._typed.append,
+            begin, lambda: len(self._typed))
+        self.create_subscription(
+            DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10))
+        with terminal_for_one(screen.tell_notice):
+            screen.run()
+        executor.shutdown(timeout_sec=1.0)
+        if spinner.ident is not None:
+            spinner.join(timeout=1.0)
+        if self._spin_error is not None:
+            raise self._spin_error
+
+    def _spin(self, executor):
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            self._spin_error = error
+        self._screen.tell_end()
 
     def _on_event(self, message):
         try:
@@ -172,12 +161,32 @@ class Console(Node):
             self.get_logger().warning(f'{error}', once=True)
             return
         self._has_events = True
-        self._printer.show(record)
+        self._show(record)
+
+    def _show(self, record):
+        if self._screen is not None:
+            self._screen.tell_event(record)
+        else:
+            self._printer.show(record)
 
     def _on_silence(self, message):
         # Only the state before the first event: afterwards the events tell it, in their order.
-        if message.data and not self._has_events:
+        if self._has_events:
+            return
+        if self._screen is not None:
+            state = 'silent' if message.data else 'speaking'
+            self._show({'type': 'state', 'state': state, 'stamp_ns': None})
+        elif message.data:
             self._printer.show_silence()
+
+    def _on_diagnostics(self, message):
+        narrator = self._events_subscription.topic_name.removesuffix('/events')
+        statuses = [
+            (status.name, int.from_bytes(status.level, 'little'), status.message,
+             tuple((pair.key, pair.value) for pair in status.values))
+            for status in message.status if is_status_of(status.name, narrator)]
+        if statuses:
+            self._screen.tell_statuses(statuses)
 
     def _look_for_narrator(self):
         self._look_timer.cancel()
@@ -190,6 +199,49 @@ class Console(Node):
         # What is published before a narrator was found would reach nobody: it waits.
         while self._typed and self._prompt_publisher.get_subscription_count():
             self._prompt_publisher.publish(String(data=self._typed.popleft()))
+
+
+def is_status_of(status_name: str, node_name: str) -> bool:
+    """Return whether a status ('narrator: stream') is of a node ('/front/narrator')."""
+    owner = status_name.partition(':')[0].strip().strip('/')
+    full_name = node_name.strip('/')
+    return owner in (full_name, full_name.rpartition('/')[2])
+
+
+def has_terminal() -> bool:
+    """Return whether a screen can be drawn: a terminal for input and output, not a dumb one."""
+    return (os.environ.get('TERM', 'dumb') != 'dumb'
+            and all(stream is not None and not stream.closed and stream.isatty()
+                    for stream in (sys.stdin, sys.stdout)))
+
+
+@contextmanager
+def terminal_for_one(on_line):
+    """
+    Leave the terminal to the screen alone: what others write to stderr goes to on_line.
+
+    DDS writes there too, past Python. on_line is called with each line, on a thread of its own.
+    A stderr that is no terminal is left as it is.
+    """
+    # Textual draws on what Python took for stderr at its start.
+    drawn_on, sys.__stderr__ = sys.__stderr__, os.fdopen(
+        os.dup(sys.stdout.fileno()), 'w', encoding='utf-8')
+    reader, kept = None, os.dup(STDERR)
+    if os.isatty(STDERR):
+        read_end, write_end = os.pipe()
+        os.dup2(write_end, STDERR)
+        os.close(write_end)
+        reader = LineReader(read_end, on_line)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        if reader is not None:
+            reader.close()
+            os.close(read_end)
+        sys.__stderr__.close()
+        sys.__stderr__ = drawn_on
 
 
 def _write_now(text):

@@ -117,7 +117,8 @@ def _start_children(arguments):
     yield Child('narrator', 'moss_ros.nodes.narrator', [
         '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',
         '-p', f'max_tokens_per_second:={arguments.tokens_per_second:f}'], is_quiet)
-    yield Child('console', 'moss_ros.nodes.console', [], False)
+    yield Child(
+        'console', 'moss_ros.nodes.console', ['-p', f'view:={arguments.view}'], False)
 
 
 def _watch(observer, children, seconds):
@@ -154,7 +155,9 @@ def run_demo(arguments: argparse.Namespace) -> int:
         for child in _start_children(arguments):
             children.append(child)
         early = _watch(observer, children, arguments.seconds)
-        failed += [early] if early is not None else []
+        # Whoever leaves the full screen ends the demo.
+        has_left = early is children[-1] and early.exit_status == 0
+        failed += [early] if early is not None and not has_left else []
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except TimeoutError as error:
@@ -188,6 +191,8 @@ def main(args=None) -> int:
     parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
     parser.add_argument('--tokens-per-second', type=float, default=0.0,
                         help='pace of speaking; 0: as fast as it goes (default)')
+    parser.add_argument('--view', choices=('plain', 'screen'), default='plain',
+                        help='lines as they come (default), or the full-screen console')
     parser.add_argument('--verbose', action='store_true', help='show the log of all processes')
     arguments = parser.parse_args(args)
     # A domain of its own, on this machine alone, unless the user has chosen one.

@@ -139,6 +139,15 @@ class CameraSettings:
     frame_id: str = parameter('camera', 'Frame id in the header of each picture.')
 
 
+@dataclass(frozen=True)
+class ConsoleSettings:
+    """Parameters of the console."""
+
+    view: str = parameter(
+        'auto', 'screen: a full-screen view in the terminal; plain: lines as they come; auto: '
+        'the screen where there is a terminal.', choices=('auto', 'screen', 'plain'))
+
+
 def rows(settings_class) -> dict[str, ParameterRow]:
     """Return the table of a settings class: rows by name, in order."""
     return {item.name: item.metadata[TABLE_KEY] for item in fields(settings_class)}

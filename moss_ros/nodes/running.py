@@ -27,8 +27,9 @@ def run_node(node_class, args=None) -> NoReturn:
     Make a node_class(), spin it until the process is asked to end, close it and end the process.
 
     The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node
-    cannot be made with the parameters given or a callback raised. The node's close(), where it
-    has one, is called before it is destroyed and must take less than 2 s.
+    cannot be made with the parameters given or a callback raised. A node with a run(executor) has
+    the main thread to itself and sees to the spinning; it ends when that returns. The node's
+    close(), where it has one, is called before it is destroyed and must take less than 2 s.
     """
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
@@ -39,7 +40,11 @@ def run_node(node_class, args=None) -> NoReturn:
         node = node_class()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        if hasattr(node, 'run'):
+            node.run(executor)
+            status = 0
+        else:
+            executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException):
         status = 0
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:

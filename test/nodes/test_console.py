@@ -3,7 +3,8 @@
 import os
 import threading
 
-from moss_ros.nodes.console import LineReader, StreamPrinter
+from moss_ros.nodes.console import LineReader
+from moss_ros.nodes.transcript import StreamPrinter
 import pytest
 
 

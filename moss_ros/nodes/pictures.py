@@ -1,0 +1,128 @@
+"""
+Makes the README's pictures: overlay and console, on a scene that the embedded model narrates.
+
+A seed and a folder go in, overlay.png and console.svg come out: the same each time, but for the
+latencies, which are measured. Knows nothing of DDS. Run by `make pictures`.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+import os
+from pathlib import Path
+import re
+import sys
+import time
+
+from moss_ros.nodes.console_screen import ConsoleScreen
+from moss_ros.nodes.loading import make_session
+from moss_ros.nodes.messages import event_json, read_event
+from moss_ros.nodes.overlay import CaptionFollower, OverlayPainter
+from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.stream import (
+    Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent,
+)
+from moss_ros.training.scenes import Scene, SceneRenderer
+import numpy as np
+from PIL import Image
+
+WIDTH_PX, HEIGHT_PX = 320, 240
+GAP_PX = 6
+# The scenes' noise cannot be compressed: few colours keep the file small.
+NUM_COLOURS = 40
+START_NS = 1_700_000_000 * 10 ** 9
+COLUMNS, ROWS = 92, 24
+QUESTION = 'What do you see?'
+TYPED = 'Is anything moving?'
+
+
+def narrate(seed: int, num_frames: int, checkpoint: str) -> Iterator[tuple[Frame, Event, int]]:
+    """
+    Narrate a scene as live, without waiting; one question is asked after two thirds of it.
+
+    Yields the newest frame, an event and the monotonic time in ns at which it came.
+    """
+    session = make_session(NarratorSettings(checkpoint=checkpoint))
+    renderer = SceneRenderer(Scene(seed), WIDTH_PX, HEIGHT_PX)
+    rate_fps = session.options.frame_rate_fps
+    for index in range(num_frames):
+        picture = renderer.render(index / rate_fps)
+        frame = Frame(picture, START_NS + round(index * 1e9 / rate_fps), time.monotonic_ns())
+        session.add_frame(frame)
+        if index == 2 * num_frames // 3:
+            session.add_prompt(Prompt(QUESTION, 'prompt-1'))
+        while session.has_work:
+            for event in session.step():
+                yield frame, event, time.monotonic_ns()
+
+
+def overlay_picture(stream: list[tuple[Frame, Event, int]]) -> Image.Image:
+    """Return three moments side by side: something is said, nothing is, a question answered."""
+    follower, painter = CaptionFollower(), OverlayPainter()
+    said = silent = answered = spoken = None
+    for frame, event, monotonic_ns in stream:
+        follower.follow(event, monotonic_ns)
+        moment = (frame.image, follower.caption_at(frame.stamp_ns))
+        if isinstance(event, TokenEvent):
+            spoken = moment
+        elif isinstance(event, NarrationEvent) and event.prompt_id is not None:
+            answered = spoken
+        elif isinstance(event, NarrationEvent):
+            said = said or spoken
+        elif isinstance(event, SilenceEvent) and not moment[1].text:
+            silent = silent or moment
+    if not (said and silent and answered):
+        raise ValueError('something must be said, nothing be said for a while and a question be '
+                         'answered in the scene; take another --seed or more --num-frames')
+    gap = np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8)
+    parts = [painter.paint(*moment) for moment in (said, silent, answered)]
+    strip = np.hstack([parts[0], gap, parts[1], gap, parts[2]])
+    return Image.fromarray(strip).quantize(
+        NUM_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def console_picture(stream: list[tuple[Frame, Event, int]]) -> str:
+    """Return the console as SVG, at the last word of the stream, with a question half typed."""
+    last = max(index for index, (_, event, _) in enumerate(stream)
+               if isinstance(event, TokenEvent))
+    records = [read_event(event_json(event, number, monotonic_ns))
+               for number, (_, event, monotonic_ns) in enumerate(stream[:last + 1])]
+    return asyncio.run(_drawn(records))
+
+
+async def _drawn(records):
+    screen = ConsoleScreen('/narrator', on_line=lambda text: None)
+    async with screen.run_test(size=(COLUMNS, ROWS)) as pilot:
+        for record in records:
+            screen.tell_event(record)
+        await pilot.press(*TYPED)
+        await pilot.pause()
+        svg = screen.export_screenshot(title='ros2 run moss_ros console')
+    # Whoever looks at it needs no font from the network: its widths are written down.
+    svg = re.sub(r'@font-face \{.*?\}\s*', '', svg, flags=re.DOTALL)
+    return re.sub(r'<!--.*?-->\s*', '', svg, flags=re.DOTALL)
+
+
+def main(args=None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog='python -m moss_ros.nodes.pictures',
+        description="Make the README's pictures of the overlay and the console.")
+    parser.add_argument('--output', type=Path, default=Path('docs'), help='folder (default docs)')
+    parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
+    parser.add_argument('--num-frames', type=int, default=90, help='how long (default 90)')
+    parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
+    arguments = parser.parse_args(args)
+    # Times of day are this machine's elsewhere.
+    os.environ['TZ'] = 'UTC'
+    time.tzset()
+    stream = list(narrate(arguments.seed, arguments.num_frames, arguments.checkpoint))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    overlay_picture(stream).save(arguments.output / 'overlay.png', optimize=True)
+    (arguments.output / 'console.svg').write_text(console_picture(stream), encoding='utf-8')
+    print(f'overlay.png and console.svg written to {arguments.output}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

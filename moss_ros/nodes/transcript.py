@@ -1,0 +1,77 @@
+"""
+The narration as lines of text for people.
+
+Records of `~/events` go in, text comes out. Knows neither ROS nor terminals. Used by both views
+of the console.
+"""
+
+from datetime import datetime
+
+OBSERVING = '[observing]'
+END_NOTES = {'interrupted': ' ... (interrupted)', 'limit': ' ... (cut: too long)',
+             'stopped': ' ... (stopped)'}
+
+
+class StreamPrinter:
+    """
+    Turns event records into text: a line a narration, one '[observing]' a silent stretch.
+
+    write: called with each piece of text, at once. Knows neither ROS nor terminals.
+    """
+
+    def __init__(self, write):
+        self._write = write
+        self._speaking_id = None
+        self._is_observing = False
+
+    def show_silence(self) -> None:
+        """Tell that the model watches and says nothing, unless that was told last."""
+        if not self._is_observing and self._speaking_id is None:
+            self._line(OBSERVING)
+            self._is_observing = True
+
+    def show(self, record: dict) -> None:
+        """Write what a record of `~/events` means to a reader; nothing for most."""
+        kind = record['type']
+        if kind == 'token':
+            self._show_token(record)
+        elif kind == 'narration':
+            self._show_end(record)
+        elif kind == 'prompt':
+            self._line(f'> {record["text"]}')
+        elif kind == 'error':
+            self._line(f'[error] {record["text"]}')
+        elif kind == 'silence' or record['state'] == 'silent':
+            self.show_silence()
+
+    def _show_token(self, record):
+        if self._speaking_id != record['narration_id']:
+            self._end_line()
+            self._speaking_id = record['narration_id']
+            self._is_observing = False
+            self._write(f'{time_text(record["stamp_ns"])}  {record["text"].lstrip()}')
+        else:
+            self._write(record['text'])
+
+    def _show_end(self, record):
+        note = END_NOTES.get(record['reason'], '')
+        if self._speaking_id == record['narration_id']:
+            self._write(note)
+            self._end_line()
+        elif note and record['prompt_id']:
+            self._line(f'(no answer: {record["reason"]})')
+
+    def _line(self, text):
+        self._end_line()
+        self._is_observing = False
+        self._write(text + '\n')
+
+    def _end_line(self):
+        if self._speaking_id is not None:
+            self._write('\n')
+            self._speaking_id = None
+
+
+def time_text(stamp_ns: int | None) -> str:
+    """Return the time of day of a stamp on this machine's clock, as hh:mm:ss."""
+    return datetime.fromtimestamp((stamp_ns or 0) / 1e9).strftime('%H:%M:%S')
