@@ -20,7 +20,7 @@ PACKAGE_BY_TYPE = {
 # Parts of a node in files of their own.
 NODE_BY_FILE = {'image_input': 'narrator'}
 TOP_LEVEL = ('Makefile', 'package.xml', 'setup.py', 'setup.cfg', 'LICENSE', '.ci/run')
-FOLDERS = ('moss_ros', 'launch', 'config', 'examples', 'requirements', 'resource')
+FOLDERS = ('moss_ros', 'launch', 'config', 'docs', 'examples', 'requirements', 'resource')
 
 
 def table(heading):

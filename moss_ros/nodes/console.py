@@ -8,6 +8,7 @@ takes the full screen, elsewhere and in `make demo` it prints lines. Knows nothi
 from collections import deque
 from contextlib import contextmanager
 import os
+import re
 import select
 import signal
 import sys
@@ -28,6 +29,8 @@ from std_msgs.msg import Bool, String
 FIRST_LOOK_S = 20.0
 SEND_PERIOD_S = 0.05
 STDERR = 2
+# How rclpy begins a line of its log: severity, time and name.
+LOG_PREFIX = re.compile(r'^\[(\w+)\] \[[\d.]+\] \[[^\]]*\]: ')
 
 
 class LineReader:
@@ -137,7 +140,8 @@ class Console(Node):
             begin, lambda: len(self._typed))
         self.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10))
-        with terminal_for_one(screen.tell_notice):
+        with terminal_for_one(
+                lambda line: screen.tell_notice(LOG_PREFIX.sub(r'[\1] ', line))):
             screen.run()
         executor.shutdown(timeout_sec=1.0)
         if spinner.ident is not None:
@@ -202,10 +206,8 @@ class Console(Node):
 
 
 def is_status_of(status_name: str, node_name: str) -> bool:
-    """Return whether a status ('narrator: stream') is of a node ('/front/narrator')."""
-    owner = status_name.partition(':')[0].strip().strip('/')
-    full_name = node_name.strip('/')
-    return owner in (full_name, full_name.rpartition('/')[2])
+    """Return whether a status ('front/narrator: camera') is of a node ('/front/narrator')."""
+    return status_name.partition(':')[0].strip('/') == node_name.strip('/')
 
 
 def has_terminal() -> bool:

@@ -1,7 +1,7 @@
 """
 Makes the README's pictures: overlay and console, on a scene that the embedded model narrates.
 
-A seed and a folder go in, overlay.png and console.svg come out: the same each time, but for the
+A seed and a folder go in, overlay.jpg and console.svg come out: the same each time, but for the
 latencies, which are measured. Knows nothing of DDS. Run by `make pictures`.
 """
 
@@ -28,8 +28,7 @@ from PIL import Image
 
 WIDTH_PX, HEIGHT_PX = 320, 240
 GAP_PX = 6
-# The scenes' noise cannot be compressed: few colours keep the file small.
-NUM_COLOURS = 40
+JPEG_QUALITY = 85
 START_NS = 1_700_000_000 * 10 ** 9
 COLUMNS, ROWS = 92, 24
 QUESTION = 'What do you see?'
@@ -77,8 +76,7 @@ def overlay_picture(stream: list[tuple[Frame, Event, int]]) -> Image.Image:
     gap = np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8)
     parts = [painter.paint(*moment) for moment in (said, silent, answered)]
     strip = np.hstack([parts[0], gap, parts[1], gap, parts[2]])
-    return Image.fromarray(strip).quantize(
-        NUM_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return Image.fromarray(strip)
 
 
 def console_picture(stream: list[tuple[Frame, Event, int]]) -> str:
@@ -118,9 +116,11 @@ def main(args=None) -> int:
     time.tzset()
     stream = list(narrate(arguments.seed, arguments.num_frames, arguments.checkpoint))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    overlay_picture(stream).save(arguments.output / 'overlay.png', optimize=True)
+    # The scenes' noise would make a PNG of some hundred kB.
+    overlay_picture(stream).save(
+        arguments.output / 'overlay.jpg', quality=JPEG_QUALITY, subsampling=0)
     (arguments.output / 'console.svg').write_text(console_picture(stream), encoding='utf-8')
-    print(f'overlay.png and console.svg written to {arguments.output}')
+    print(f'overlay.jpg and console.svg written to {arguments.output}')
     return 0
 
 

@@ -190,8 +190,8 @@ def test_keys_end_it(key):
 
 def test_whose_status_it_is():
     assert is_status_of('narrator: input', '/narrator')
-    assert is_status_of('/front/narrator: input', '/front/narrator')
-    assert not is_status_of('rear/narrator: input', '/front/narrator')
+    assert is_status_of('front/narrator: input', '/front/narrator')
+    assert not is_status_of('narrator: input', '/front/narrator')
     assert not is_status_of('motor: heat', '/narrator')
 
 
@@ -258,7 +258,7 @@ def test_in_a_terminal_it_shows_the_stream_and_sends_what_is_typed(host, termina
                what='the figures')
     # What DDS or the log write to stderr is told on the screen, and does not spoil it.
     events.publish(String(data=json.dumps({**record('error'), 'schema': 99})))
-    host.until(lambda: b'an event of schema 99' in console.drawn, what='a warning')
+    host.until(lambda: b'[WARN] an event of schema 99' in console.drawn, what='a warning')
     assert b'\x1b[?1049h' in console.drawn and b'\x1b[?1049l' not in console.drawn
     console.type('\x03')
     assert console.process.popen.wait(5.0) == 0
