@@ -21,9 +21,9 @@ PICTURE = Path(__file__).resolve().parents[2] / 'docs' / 'report.png'
 SEED, DURATION_S = 4, 300.0
 PROMPTS = ((16.2, 'What do you see?'), (98.0, 'Is anything moving?'), (150.0, 'What do you see?'),
            (221.0, 'How many objects are there?'))
-SIZE_PX = (1000, 970)
-# Enough for an interface and small thumbnails; the file is a third of that of full colour.
-NUM_COLOURS = 128
+SIZE_PX = (1000, 982)
+# Enough for an interface and small thumbnails; the file is half as large as in full colour.
+NUM_COLOURS = 256
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 
@@ -49,6 +49,7 @@ def main() -> None:
         record_scene(bag, SEED, DURATION_S, PROMPTS)
         output = Path(folder) / 'narrated'
         narrate_bag(bag, output, NarrateOptions(prompt_topic='/prompt'))
+        PICTURE.parent.mkdir(exist_ok=True)
         photograph(output / 'report.html', PICTURE)
     print(f'{PICTURE}: {PICTURE.stat().st_size // 1000} kB')
 
