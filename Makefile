@@ -52,6 +52,7 @@ benchmark-transport: venv  ## Measure how many large images arrive over DDS, and
 
 pictures: venv  ## Make the README's pictures anew, of the embedded model's narration
 	$(RUN) -m moss_ros.nodes.pictures $(ARGS)
+	$(RUN) -m moss_ros.bag.report_picture
 
 clean:  ## Remove what builds and runs left behind, the virtual environment too
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache

@@ -1,8 +1,8 @@
 """
 The README's picture of a report: records a scene, narrates it and photographs the page.
 
-Run in the repository by `python -m moss_ros.bag.report_picture`; needs Chromium. The same
-checkpoint gives the same words. Knows nothing of pages.
+Run by `make pictures` in the repository; needs Chromium. The same checkpoint gives the same
+words. Knows nothing of how the page is made.
 """
 
 from __future__ import annotations
