@@ -21,7 +21,7 @@ def narration(narration_id, begin_s, text, prompt=None, reason='silence', length
 
 NARRATIONS = (
     narration(1, 2.0, 'The red ball moves left.'),
-    narration(2, 5.5, 'The green box stops.'),
+    narration(2, 5.5, 'The green box stops.', length_s=0.1),
     narration(3, 20.0, 'A red ball and a green box.', prompt='What do you see?'),
     narration(4, 31.0, EVIL, prompt=EVIL),
     narration(5, 45.0, '', prompt='Is anything moving?', reason='interrupted'),

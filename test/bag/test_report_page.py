@@ -166,12 +166,23 @@ def test_the_timeline_leads_to_what_was_said(browser, report):
     assert browser.evaluate(f'{current}.id') == 'n6'
     browser.press('Home')
     assert browser.evaluate(f'{current}.id') == 'n1'
+    browser.press('End')
+    browser.press('/')
+    browser.write('cone')
+    browser.press('Escape')  # what was read stays in sight
+    assert browser.evaluate(f'{current}.id') == 'n7'
+    assert browser.evaluate(f'{current}.getBoundingClientRect().bottom <= innerHeight')
+    browser.evaluate("document.getElementById('strip').focus()")
+    browser.press('Home')
     value = json.loads(browser.evaluate(
         "document.getElementById('strip').getAttribute('aria-valuenow')"))
     assert value == 2.0
     width_px = browser.evaluate("document.getElementById('strip').clientWidth")
+    drawn = "document.getElementById('wide-stretches').getAttribute('d')"
+    coarse = browser.evaluate(drawn)
     browser.click('#zoom-in')
     assert browser.evaluate("document.getElementById('strip').clientWidth") == 2 * width_px
+    assert browser.evaluate(drawn) != coarse
     browser.click('#zoom-out')
     assert browser.evaluate("document.getElementById('zoom-out').disabled")
 

@@ -24,6 +24,7 @@
   });
   let shown = rows;
   let current = null;
+  let isFiltered = false;
   let zoom = 1;
 
   function clock(seconds) {
@@ -49,22 +50,31 @@
 
   function filter() {
     const words = patterns();
+    const top = isScrolled() ? topRow() : null; // what is being read stays where it is
     shown = rows.filter((row) => {
       const isHit = isChosen(row) && words.every((word) => row.text.search(word) >= 0);
       row.element.hidden = !isHit;
       return isHit;
     });
-    const isFiltered = words.length > 0 || prompt.value !== '';
+    isFiltered = words.length > 0 || prompt.value !== '';
     document.body.classList.toggle('filtered', isFiltered);
     hits.value = isFiltered ? `${shown.length} of ${rows.length}` : `${rows.length} narrations`;
     nothing.hidden = shown.length > 0;
-    byId('hit-stretches').setAttribute('d', isFiltered ? stretches(shown) : '');
     highlight(words);
+    drawStretches();
+    if (top && !top.element.hidden) {
+      top.element.scrollIntoView({block: 'start', behavior: 'instant'});
+    }
     followScroll();
   }
 
+  function drawStretches() {
+    byId('wide-stretches').setAttribute('d', stretches(rows));
+    byId('hit-stretches').setAttribute('d', isFiltered ? stretches(shown) : '');
+  }
+
   function stretches(some) {
-    const leastS = durationS / 800;
+    const leastS = 1.5 * durationS / strip.clientWidth; // wide enough to be seen
     return some.map(({beginS, endS}) => {
       const widthS = Math.max(endS - beginS, leastS);
       return `M${beginS.toFixed(3)} 0h${widthS.toFixed(3)}v1h${(-widthS).toFixed(3)}z`;
@@ -148,8 +158,11 @@
     }
   }
 
-  function followScroll() {
-    if (!shown.length) return;
+  function isScrolled() {
+    return bar.getBoundingClientRect().top <= 0;
+  }
+
+  function topRow() {
     const edge = bar.getBoundingClientRect().bottom;
     let low = 0;
     let high = shown.length - 1;
@@ -158,11 +171,16 @@
       if (shown[middle].element.getBoundingClientRect().bottom <= edge) low = middle + 1;
       else high = middle;
     }
-    if (!current || !isInSight(current, edge)) point(shown[low]);
+    return shown[low];
   }
 
-  function isInSight(row, edge) {
+  function followScroll() {
+    if (shown.length && !(current && isInSight(current))) point(topRow());
+  }
+
+  function isInSight(row) {
     const {top, bottom} = row.element.getBoundingClientRect();
+    const edge = bar.getBoundingClientRect().bottom;
     return !row.element.hidden && bottom > edge && top < window.innerHeight;
   }
 
@@ -191,6 +209,7 @@
     byId('zoom-in').disabled = zoom >= most;
     byId('zoom-out').disabled = zoom <= 1;
     drawTicks();
+    drawStretches();
   }
 
   function secondsAt(clientX) {
@@ -258,6 +277,7 @@
   new ResizeObserver(() => {
     document.documentElement.style.setProperty('--bar-px', `${bar.offsetHeight}px`);
     drawTicks();
+    drawStretches();
   }).observe(bar);
 
   setZoom(1, 0);
