@@ -170,6 +170,13 @@ class ConsoleScreen(App):
         self._state_stamp_ns: int | None = None
         self._running_id: int | None = None
         self._running_text = ''
+        # Kept, not looked up: a message may come when the screen has just been taken apart.
+        self._state_line = Static(id='state')
+        self._narration = NarrationLog(id='narration')
+        self._running_line = Static(id='running')
+        self._side = VerticalScroll(id='side')
+        self._figures_table = Static(id='figures')
+        self._line = Input(placeholder=HINT, id='line')
 
     def tell_event(self, record: dict) -> None:
         """Show a record of `~/events`."""
@@ -200,21 +207,21 @@ class ConsoleScreen(App):
 
     def compose(self) -> ComposeResult:
         """Lay out the widgets."""
-        yield Static(id='state')
+        yield self._state_line
         with Horizontal():
             with Vertical():
-                yield NarrationLog(id='narration')
-                yield Static(id='running')
-            with VerticalScroll(id='side'):
-                yield Static(id='figures')
-        yield Input(placeholder=HINT, id='line')
+                yield self._narration
+                yield self._running_line
+            with self._side:
+                yield self._figures_table
+        yield self._line
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin: the line takes what is typed from now on."""
-        self.query_one(NarrationLog).can_focus = False
-        self.query_one('#side').can_focus = False
-        self.query_one('#line').focus()
+        self._narration.can_focus = False
+        self._side.can_focus = False
+        self._line.focus()
         self._show_all()
         self.set_interval(REFRESH_PERIOD_S, self._show_state)
         if self._on_ready is not None:
@@ -235,15 +242,14 @@ class ConsoleScreen(App):
 
     def action_clear(self) -> None:
         """Forget what was said so far."""
-        self.query_one(NarrationLog).forget()
+        self._narration.forget()
 
     def action_scroll(self, direction: int) -> None:
         """Go back or on by a page of the narration."""
-        narration = self.query_one(NarrationLog)
         if direction < 0:
-            narration.scroll_page_up(animate=False)
+            self._narration.scroll_page_up(animate=False)
         else:
-            narration.scroll_page_down(animate=False)
+            self._narration.scroll_page_down(animate=False)
 
     def on_event_heard(self, message: EventHeard) -> None:
         """Show what a record means."""
@@ -296,7 +302,7 @@ class ConsoleScreen(App):
         self._show_running()
 
     def _write(self, stamp_ns, text, style=''):
-        self.query_one(NarrationLog).add(time_text(stamp_ns) if stamp_ns else '', text, style)
+        self._narration.add(time_text(stamp_ns) if stamp_ns else '', text, style)
 
     def _show_all(self):
         self._show_state()
@@ -304,12 +310,11 @@ class ConsoleScreen(App):
         self._show_figures()
 
     def _show_running(self):
-        running = self.query_one('#running', Static)
-        running.display = bool(self._running_text)
+        self._running_line.display = bool(self._running_text)
         if self._running_text:
             text = Text(self._running_text, style='bold')
             text.append('\u258c', style=SPEAKING_STYLE)
-            running.update(text)
+            self._running_line.update(text)
 
     def _show_state(self):
         line = Text(no_wrap=True, overflow='ellipsis')
@@ -326,10 +331,10 @@ class ConsoleScreen(App):
         if num_waiting:
             line.append(
                 f'   {num_waiting} typed, not sent: no narrator listens', style=PROMPT_STYLE)
-        self.query_one('#state', Static).update(line)
+        self._state_line.update(line)
 
     def _show_figures(self):
-        width = max(20, self.query_one('#side').size.width - 4 or 34)
+        width = max(20, self._side.size.width - 4 or 34)
         text = Text()
         _add_rows(text, self._figures.rows(), width)
         for name, level, message, values in self._statuses:
@@ -340,7 +345,7 @@ class ConsoleScreen(App):
                 text.append(f'\n{message}', style='' if level == 0 else LEVEL_STYLES[level])
             text.append('\n')
             _add_rows(text, values, width)
-        self.query_one('#figures', Static).update(text)
+        self._figures_table.update(text)
 
 
 def _add_rows(text, rows, width):

@@ -108,7 +108,7 @@ def main(args=None) -> int:
         description="Make the README's pictures of the overlay and the console.")
     parser.add_argument('--output', type=Path, default=Path('docs'), help='folder (default docs)')
     parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
-    parser.add_argument('--num-frames', type=int, default=90, help='how long (default 90)')
+    parser.add_argument('--num-frames', type=int, default=60, help='how long (default 60)')
     parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
     arguments = parser.parse_args(args)
     # Times of day are this machine's elsewhere.
