@@ -24,7 +24,8 @@ FRAMES_PER_GROUP = 8
 _MAX_ITEMS_PER_GROUP = 256
 # Stamps that fall back by more are a camera or a clock that began anew, as for the live node.
 _RESTART_NS = 2_000_000_000
-_THUMBNAIL_WIDTH_PX = 192
+# At least; a wider picture is shrunk by a whole number, which is three times as fast as others.
+_THUMBNAIL_WIDTH_PX = 160
 
 
 @dataclass(eq=False)
@@ -182,7 +183,7 @@ class FrameChooser:
 
 
 def _thumbnail(picture):
-    height, width = picture.shape[:2]
-    scale = min(1.0, _THUMBNAIL_WIDTH_PX / width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    factor = max(1, picture.shape[1] // _THUMBNAIL_WIDTH_PX)
+    height, width = (max(1, size // factor) for size in picture.shape[:2])
+    whole = picture[:height * factor, :width * factor]
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
