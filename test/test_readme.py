@@ -6,7 +6,8 @@ from pathlib import Path
 import re
 
 from moss_ros.nodes.parameters import (
-    allowed_text, CameraSettings, ConsoleSettings, NarratorSettings, ros_type, rows,
+    allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings, ros_type,
+    rows,
 )
 import pytest
 
@@ -15,10 +16,10 @@ README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 DIRECTION_BY_CALL = {
     'create_subscription': 'in', 'create_publisher': 'out', 'create_lifecycle_publisher': 'out'}
 PACKAGE_BY_TYPE = {
-    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs',
-    'DiagnosticArray': 'diagnostic_msgs', 'Image': 'sensor_msgs', 'String': 'std_msgs'}
+    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs', 'DiagnosticArray': 'diagnostic_msgs',
+    'Image': 'sensor_msgs', 'SetBool': 'std_srvs', 'String': 'std_msgs', 'Trigger': 'std_srvs'}
 # Parts of a node in files of their own.
-NODE_BY_FILE = {'image_input': 'narrator'}
+NODE_BY_FILE = {'diagnostics': 'narrator', 'image_input': 'narrator'}
 TOP_LEVEL = ('Makefile', 'package.xml', 'setup.py', 'setup.cfg', 'LICENSE', '.ci/run')
 FOLDERS = ('moss_ros', 'launch', 'config', 'docs', 'examples', 'requirements', 'resource')
 
@@ -58,6 +59,16 @@ def written_topics():
     return found
 
 
+def written_services():
+    """Return (service, type) of every service that the nodes' source creates."""
+    calls = [call for path in code_files()
+             for call in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+             if isinstance(call, ast.Call)
+             and getattr(call.func, 'attr', '') == 'create_service']
+    return [(ast.literal_eval(call.args[1]),
+             f'{PACKAGE_BY_TYPE[call.args[0].id]}/{call.args[0].id}') for call in calls]
+
+
 def launch_arguments(path):
     """Return (name, default, description) of every argument that a launch file declares."""
     found = []
@@ -81,10 +92,15 @@ def test_topics_are_those_of_the_nodes():
     assert sorted(row[:4] for row in table('## Topics')) == sorted(written_topics())
 
 
+def test_services_are_those_of_the_nodes():
+    assert sorted(row[:2] for row in table('## Services')) == sorted(written_services())
+
+
 @pytest.mark.parametrize(('heading', 'settings_class'), [
     ('### Parameters of the narrator', NarratorSettings),
     ('### Parameters of the demo camera', CameraSettings),
-    ('### Parameters of the console', ConsoleSettings)])
+    ('### Parameters of the console', ConsoleSettings),
+    ('### Parameters of multi_camera', MultiCameraSettings)])
 def test_parameters_are_those_that_are_declared(heading, settings_class):
     expected = []
     for name, row in rows(settings_class).items():

@@ -7,6 +7,7 @@ nothing of the model or its worker. Made by the narrator, which starts it when i
 
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 import time
 
@@ -23,6 +24,8 @@ from sensor_msgs.msg import CompressedImage, Image
 NS_PER_S = 1_000_000_000
 # Stamps that fall back by more are a camera or a clock that began anew, not frames out of order.
 RESTART_NS = 2 * NS_PER_S
+# For so long after time was set back images with stamps of before may be under way.
+UNDER_WAY_NS = 2 * NS_PER_S
 RATE_WINDOW_NS = 5 * NS_PER_S
 MAX_WATCH_PERIOD_S = 0.5
 MAX_TOPICS_NAMED = 5
@@ -37,6 +40,15 @@ class InputState(Enum):
     NO_PUBLISHER = 'no publisher'
     INCOMPATIBLE = 'incompatible QoS'
     NOTHING_ARRIVES = 'nothing arrives'
+
+
+@dataclass(frozen=True)
+class _SetBack:
+    """Time was set back: stamps of before and after, and when by time.monotonic_ns()."""
+
+    from_ns: int
+    to_ns: int
+    at_ns: int
 
 
 class ImageInput:
@@ -70,6 +82,7 @@ class ImageInput:
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
         self._newest_stamp_ns: int | None = None
+        self._set_back: _SetBack | None = None
 
     def start(self, settings: NarratorSettings, frame_rate_fps: float,
               converter: ImageConverter) -> None:
@@ -101,10 +114,23 @@ class ImageInput:
         """Choose so many frames a second from now on."""
         self._sampler = FrameSampler(frame_rate_fps)
 
-    def forget_stamps(self) -> None:
-        """Take whatever stamp comes next as the first one."""
+    def forget_stamps(self, set_back_to_ns: int | None = None) -> None:
+        """
+        Take whatever stamp comes next as the first one.
+
+        set_back_to_ns: the time that the clock of the stamps was set back to, if it was: what is
+        still under way with stamps of before is late.
+        """
+        self._set_back = None
+        if set_back_to_ns is not None and self._newest_stamp_ns is not None:
+            self._set_back = _SetBack(self._newest_stamp_ns, set_back_to_ns, time.monotonic_ns())
         self._newest_stamp_ns = None
         self._sampler.reset()
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Stamp of the newest good image, None before the first."""
+        return self._newest_stamp_ns
 
     @property
     def topic(self) -> str:
@@ -162,6 +188,8 @@ class ImageInput:
         if self._newest_stamp_ns is not None and 0 <= back_ns < RESTART_NS:
             raise BadImageError(
                 'late', f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
+        if self._is_of_before(stamp_ns):
+            raise BadImageError('late', 'the stamp is of the time before the clock was set back')
         is_restart = back_ns > 0
         if not is_restart and not self._sampler.select(stamp_ns):
             self._newest_stamp_ns = stamp_ns
@@ -173,7 +201,7 @@ class ImageInput:
             self._sampler.reset()
             raise
         if is_restart:
-            self.forget_stamps()
+            self.forget_stamps(stamp_ns)
             self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
             self._sampler.select(stamp_ns)
         self._newest_stamp_ns = stamp_ns
@@ -181,6 +209,13 @@ class ImageInput:
         kind = message.format if isinstance(message, CompressedImage) else message.encoding
         self.picture_kind = f'{width_px}x{height_px} {kind}'
         return Frame(picture, stamp_ns, received_ns)
+
+    def _is_of_before(self, stamp_ns):
+        """Whether an image was under way while the clock was set back."""
+        set_back = self._set_back
+        if set_back is None or time.monotonic_ns() - set_back.at_ns > UNDER_WAY_NS:
+            return False
+        return abs(stamp_ns - set_back.from_ns) < RESTART_NS < stamp_ns - set_back.to_ns
 
     def _stamp_ns(self, message):
         """Return the header stamp, the node's time where the driver leaves it zero."""

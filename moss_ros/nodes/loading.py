@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import load_model, resolve_checkpoint
+from moss_ros.model import load_model, resolve_checkpoint, VideoModel
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
 from moss_ros.stream import ChatFormat, EngineWorker, Frame, StreamOptions, StreamSession
@@ -29,6 +29,26 @@ def make_engine(settings: NarratorSettings) -> tuple[
         return make_session(settings), EngineWorker(settings.num_threads)
     session = make_remote_session(settings)
     return session, RemoteWorker(session)
+
+
+def live_options(session: StreamSession | RemoteSession,
+                 settings: NarratorSettings) -> StreamOptions | None:
+    """
+    Return the options of a session with other settings; None where nothing is to be set.
+
+    Raises ValueError, with the reason, for what the session can't take while it is loaded, and
+    CheckpointError where the checkpoint is gone.
+    """
+    if isinstance(session, StreamSession):
+        options = stream_options(checkpoint_folder(settings), settings)
+        session.require_options(options)
+        return options
+    made_with = (dict(session.options.generate_kwargs), session.options.max_tokens_between_frames)
+    if made_with != (given_sampling(settings), settings.max_tokens_between_frames):
+        raise ValueError(
+            "the backend 'remote_code' takes sampling and max_tokens_between_frames when it is "
+            'configured: clean up, change them, and configure again')
+    return None
 
 
 def checkpoint_folder(settings: NarratorSettings) -> Path:
@@ -75,18 +95,32 @@ def make_session(settings: NarratorSettings) -> StreamSession:
 
     Raises CheckpointError or ValueError that say what is wrong and the way out.
     """
-    folder = checkpoint_folder(settings)
+    session = session_of(make_model(settings), settings)
+    warm_up(session)
+    return session
+
+
+def make_model(settings: NarratorSettings) -> VideoModel:
+    """Load the weights; raise as make_session does."""
     # The thread that loads and warms up must not take all cores either.
     torch.set_num_threads(settings.num_threads)
     quantization = None if settings.quantization == 'none' else settings.quantization
-    model = load_model(
-        folder, settings.device, settings.dtype, settings.attention, quantization)
-    session = StreamSession(
+    return load_model(checkpoint_folder(settings), settings.device, settings.dtype,
+                      settings.attention, quantization)
+
+
+def session_of(model: VideoModel, settings: NarratorSettings) -> StreamSession:
+    """Allocate the memory of a stream of a loaded model; raise as make_session does."""
+    folder = checkpoint_folder(settings)
+    return StreamSession(
         model, ChatFormat(folder / 'tokenizer.json'), stream_options(folder, settings))
+
+
+def warm_up(session: StreamSession) -> None:
+    """Run one step of a session that no worker serves, and forget it."""
     session.add_frame(Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns=0))
     session.step()
     session.reset()
-    return session
 
 
 def make_remote_session(settings: NarratorSettings) -> RemoteSession:

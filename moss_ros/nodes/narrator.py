@@ -7,6 +7,7 @@ weights. Run by `make demo` and the launch files; drives everything in moss_ros/
 """
 
 from collections import Counter
+from dataclasses import replace
 import gc
 import itertools
 import logging
@@ -14,31 +15,34 @@ import time
 from typing import NoReturn
 
 from moss_ros.nodes.conversions import ImageConverter
-from moss_ros.nodes.image_input import ImageInput
-from moss_ros.nodes.loading import make_engine
+from moss_ros.nodes.diagnostics import Diagnostics
+from moss_ros.nodes.image_input import ImageInput, RESTART_NS
+from moss_ros.nodes.loading import live_options, make_engine
 from moss_ros.nodes.messages import event_json
 from moss_ros.nodes.overlay_publisher import OverlayPublisher
-from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings
-from moss_ros.nodes.running import run_node
-from moss_ros.remote import RemoteSession
-from moss_ros.stream import (
-    Mailbox, NarrationEvent, Prompt, SessionState, StateEvent, TokenEvent, WorkerState,
+from moss_ros.nodes.parameters import (
+    declare_settings, NarratorSettings, read_settings, rows,
 )
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from moss_ros.nodes.prompting import Prompter
+from moss_ros.nodes.ros_log import RosLogHandler
+from moss_ros.nodes.running import run_node
+from moss_ros.nodes.services import StreamServices
+from moss_ros.nodes.supervision import Supervisor
+from moss_ros.remote import RemoteSession
+from moss_ros.stream import Mailbox, NarrationEvent, SessionState, StateEvent, TokenEvent
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 import torch
 
 SUPERVISION_PERIOD_S = 0.2
-FIRST_BACKOFF_S = 1.0
-MAX_BACKOFF_S = 30.0
-# A worker that ran for longer than this since its last start begins with the first backoff.
-STABLE_AFTER_S = 60.0
 STOP_TIMEOUT_S = 1.5
 OVERLAY_TIMEOUT_S = 0.3
 
@@ -51,12 +55,18 @@ class Narrator(LifecycleNode):
     worker's thread and are published from there: rclpy's publishers may be used by any thread.
     """
 
-    def __init__(self, **node_options):
-        """Raise what rclpy raises for parameters that are not allowed."""
+    def __init__(self, make_engine=make_engine, **node_options):
+        """
+        Raise what rclpy raises for parameters that are not allowed.
+
+        make_engine: returns a session and its worker for NarratorSettings, as that of loading.
+        """
         super().__init__('narrator', **node_options)
+        self._make_engine = make_engine
         declare_settings(self, NarratorSettings)
-        self.add_post_set_parameters_callback(self._apply_parameters)
-        self._log_handler = _RosLog(self.get_logger())
+        self.add_on_set_parameters_callback(self._refuse_change)
+        self.add_post_set_parameters_callback(self._apply_change)
+        self._log_handler = RosLogHandler(self.get_logger())
         # Timers on steady time: with use_sim_time, a node's own clock may stand still.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._session = None
@@ -64,11 +74,17 @@ class Narrator(LifecycleNode):
         self._channel = None
         self._overlay = None
         self._converter = None
-        self.image_input = ImageInput(self, self._on_frame, self._restart_stream)
+        self.image_input = ImageInput(self, self._on_frame, self._restart_after_stamps)
         self._managed_publishers = []
         self._prompt_subscription = None
-        self._prompt_numbers = itertools.count(1)
         self._event_numbers = itertools.count()
+        self._were_stamps_first = False
+        self._prompter = Prompter()
+        self._diagnostics = Diagnostics(self, self.image_input)
+        StreamServices(
+            self, interrupt=lambda: self._require_channel().request_interrupt(),
+            reset=self._begin_anew,
+            pause=lambda is_paused: self._require_channel().request_pause(is_paused))
         self._autostart_timer = None
         if self.get_parameter('autostart').value:
             self._autostart_timer = self.create_timer(
@@ -78,6 +94,11 @@ class Narrator(LifecycleNode):
     def num_bad_by_kind(self) -> Counter:
         """Images and stamps that could not be used, counted by kind since the node was made."""
         return Counter(self.image_input.num_bad_by_kind)
+
+    @property
+    def lifecycle_state(self) -> str:
+        """Name of the state of the lifecycle, such as 'active'."""
+        return self._state_machine.current_state[1]
 
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
@@ -102,13 +123,16 @@ class Narrator(LifecycleNode):
                 self.get_logger().info(
                     'images are converted without cv_bridge, which cannot be used: '
                     f'{self._converter.without_cv_bridge}')
-            self._session, self._worker = make_engine(settings)
+            self._session, self._worker = self._make_engine(settings)
             self._create_publishers()
         # rclpy would turn any exception into a failure without a word.
         except Exception as error:
-            self.get_logger().error(f'cannot be configured: {error}')
+            self._diagnostics.trouble = (
+                f'cannot be configured: {error}; mend it, and request configure again')
+            self.get_logger().error(self._diagnostics.trouble)
             self._release()
             return TransitionCallbackReturn.FAILURE
+        self._diagnostics.trouble = ''
         self.get_logger().info(
             f'{settings.checkpoint or "the embedded model"} loaded in '
             f'{time.monotonic() - start_s:.1f} s, '
@@ -121,6 +145,10 @@ class Narrator(LifecycleNode):
         super().on_activate(state)
         logging.getLogger('moss_ros').addHandler(self._log_handler)
         self._session.reset()
+        # What was changed while it was inactive counts from now on.
+        options = live_options(self._session, settings)
+        if options is not None:
+            self._session.set_options(options)
         self._mailbox = Mailbox(settings.mailbox_size)
         # As many may wait again while the model takes a full mailbox in.
         self._overlay = OverlayPublisher(
@@ -128,12 +156,14 @@ class Narrator(LifecycleNode):
             2 * settings.mailbox_size)
         self._channel = self._worker.open_channel(
             self._session, self._mailbox, self._publish_event, settings.max_tokens_per_second)
-        if settings.prompt.strip():
-            self._ask(settings.prompt)
-        self._start_worker()
-        self._backoff_s = 0.0
+        self._prompter.standing = settings.prompt
+        self._prompter.open(self._mailbox)
+        self._worker.start()
+        self._supervisor = Supervisor(
+            self._channel, self._prepare_restart, self.get_logger())
+        self._diagnostics.begin(self._session, self._channel, self._mailbox, self._supervisor)
         self._supervision_timer = self.create_timer(
-            SUPERVISION_PERIOD_S, self._supervise, clock=self._steady_clock)
+            SUPERVISION_PERIOD_S, self._supervisor.look, clock=self._steady_clock)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
                           on_clock_change=True),
@@ -207,6 +237,8 @@ class Narrator(LifecycleNode):
         self.destroy_timer(self._supervision_timer)
         self._jump_handle.unregister()
         self._channel = None
+        self._prompter.close()
+        self._diagnostics.end()
         has_ended = self._worker.close(STOP_TIMEOUT_S)
         self._overlay.close(OVERLAY_TIMEOUT_S)
         logging.getLogger('moss_ros').removeHandler(self._log_handler)
@@ -228,15 +260,52 @@ class Narrator(LifecycleNode):
         if isinstance(self._session, RemoteSession):
             self._session.close()
 
-    def _apply_parameters(self, parameters):
-        for item in parameters:
-            # The standing prompt is read at the next activation.
-            if item.name == 'frame_rate' and self._channel is not None:
-                self.image_input.set_frame_rate(item.value or self._session.options.frame_rate_fps)
+    # Parameters
+
+    def _refuse_change(self, parameters):
+        """Say why the session could not take the settings that a change would make, if so."""
+        changes = {item.name: item.value for item in parameters
+                   if item.name in rows(NarratorSettings)}
+        if self._session is None or not changes:
+            return SetParametersResult(successful=True)
+        try:
+            settings = replace(read_settings(self, NarratorSettings), **changes)
+            options = live_options(self._session, settings)
+            if options is None and self._channel is not None \
+                    and 'max_tokens_per_second' in changes:
+                raise ValueError("the backend 'remote_code' takes max_tokens_per_second when it "
+                                 'is activated: deactivate it first')
+            if options is not None and 'prompt' in changes:
+                num_too_many = self._session.context.num_tokens_too_many(settings.prompt)
+                if num_too_many:
+                    raise ValueError(
+                        f'prompt is {num_too_many} tokens too long for a context of '
+                        f'{options.max_context_tokens} tokens; ask it in fewer words')
+        except Exception as error:  # of whatever kind, it must refuse and not end the node
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply_change(self, parameters):
+        """Have the running stream follow what was set; inactive, the next activation does."""
+        names = {item.name for item in parameters}
+        if self._channel is None or names.isdisjoint(rows(NarratorSettings)):
+            return
+        settings = read_settings(self, NarratorSettings)
+        options = live_options(self._session, settings)
+        if options is not None:
+            self._channel.set_options(options, settings.max_tokens_per_second)
+        if 'frame_rate' in names:
+            self.image_input.set_frame_rate(
+                settings.frame_rate or (options or self._session.options).frame_rate_fps)
+        if 'prompt' in names:
+            self._prompter.standing = settings.prompt
+            self._prompter.ask_standing()
 
     # Inputs
 
     def _on_frame(self, frame, frame_id):
+        if self._channel.is_paused:
+            return
         self._overlay.add_frame(frame, frame_id)
         self._mailbox.submit_frame(frame)
 
@@ -244,45 +313,64 @@ class Narrator(LifecycleNode):
         if not message.data.strip():
             self.get_logger().warning('an empty prompt is ignored')
             return
-        self._ask(message.data)
+        if self.get_parameter('prompt_mode').value == 'replace':
+            # The parameter is the standing prompt, so that everybody can look it up.
+            standing = Parameter('prompt', Parameter.Type.STRING, message.data)
+            if self.set_parameters([standing])[0].successful:
+                return
+        # One that is too long is refused by an event, with its id.
+        self._prompter.ask(message.data)
 
-    def _ask(self, text):
-        prompt_id = f'prompt-{next(self._prompt_numbers)}'
-        self._mailbox.submit_prompt(Prompt(text, prompt_id, time.monotonic_ns()))
+    # Beginning anew
+
+    def _require_channel(self):
+        if self._channel is None:
+            raise RuntimeError(
+                f'the narrator is {self.lifecycle_state}: activate it first')
+        return self._channel
+
+    def _begin_anew(self):
+        """Forget the stream, ask the standing prompt again; return the future of the reset."""
+        future = self._require_channel().request_reset()
+        # Behind the reset, which comes first, and before any frame.
+        self._prompter.ask_standing()
+        return future
 
     def _restart_after_jump(self, jump):
-        self._restart_stream('the clock was set back or changed')
+        were_stamps_first, self._were_stamps_first = self._were_stamps_first, False
+        if jump.clock_change != ClockChange.ROS_TIME_NO_CHANGE:
+            self.image_input.forget_stamps()
+            self._restart_stream('use_sim_time was changed')
+            return
+        now_ns = self.get_clock().now().nanoseconds
+        newest_ns = self.image_input.newest_stamp_ns
+        if were_stamps_first and newest_ns is not None and newest_ns < now_ns + RESTART_NS:
+            return  # the images, set back with the clock, came before it
+        self.image_input.forget_stamps(now_ns)
+        self._restart_stream('the clock was set back')
+
+    def _restart_after_stamps(self, reason):
+        self._were_stamps_first = True
+        self._restart_stream(reason)
 
     def _restart_stream(self, reason):
         self.get_logger().warning(f'{reason}: the stream begins anew')
-        self.image_input.forget_stamps()
-        if self._worker.state is WorkerState.RUNNING:
-            self._channel.request_reset()
+        try:
+            self._begin_anew()
+        except RuntimeError:
+            pass  # it has failed, and begins anew when it is started again
 
-    # Worker
+    def _prepare_restart(self):
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._prompter.ask_standing()
 
-    def _start_worker(self):
-        self._started_s = time.monotonic()
-        self._restart_at_s = None
-        self._worker.start()
-
-    def _supervise(self):
-        """Start a failed worker again, later each time it fails soon after."""
-        if self._worker.state is not WorkerState.FAILED:
-            return
-        now_s = time.monotonic()
-        if self._restart_at_s is None:
-            if now_s - self._started_s > STABLE_AFTER_S + self._backoff_s:
-                self._backoff_s = 0.0
-            self._backoff_s = min(2 * self._backoff_s, MAX_BACKOFF_S) or FIRST_BACKOFF_S
-            self._restart_at_s = now_s + self._backoff_s
-            self.get_logger().error(
-                f'the worker failed; it is started again in {self._backoff_s:g} s')
-        elif now_s >= self._restart_at_s:
-            self._start_worker()
+    # Outputs
 
     def _publish_event(self, event):
         """Publish on the worker's thread what the session reports."""
+        now_ns = time.monotonic_ns()
         if isinstance(event, TokenEvent):
             self._publish(self._token_publisher, String(data=event.text))
         elif isinstance(event, StateEvent):
@@ -291,7 +379,8 @@ class Narrator(LifecycleNode):
         elif isinstance(event, NarrationEvent) and event.text:
             self._publish(self._narration_publisher, String(data=event.text.strip()))
         self._publish(self._event_publisher, String(data=event_json(
-            event, next(self._event_numbers), time.monotonic_ns())))
+            event, next(self._event_numbers), now_ns)))
+        self._diagnostics.observe(event, now_ns)
         self._overlay.follow(event)
 
     def _publish(self, publisher, message):
@@ -301,24 +390,6 @@ class Narrator(LifecycleNode):
             # The process was told to end while the worker was in a step.
             if self.context.ok():
                 raise
-
-
-class _RosLog(logging.Handler):
-    """Takes what the other packages log by Python's logging to the node's logger."""
-
-    def __init__(self, logger):
-        super().__init__()
-        self._logger = logger
-
-    def emit(self, record):
-        try:
-            # rclpy refuses a line that logs with one severity now and another then.
-            if record.levelno >= logging.ERROR:
-                self._logger.error(record.getMessage())
-            else:
-                self._logger.info(record.getMessage())
-        except Exception:
-            self.handleError(record)
 
 
 def main(args=None) -> NoReturn:

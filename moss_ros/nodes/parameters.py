@@ -15,6 +15,8 @@ from rcl_interfaces.msg import (
 )
 
 _DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
+_NAME = r'[A-Za-z]\w*'
+_NAMESPACES = re.compile(rf'{_NAME}(/{_NAME})*(,{_NAME}(/{_NAME})*)*')
 _ROS_TYPE_BY_TYPE = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 TABLE_KEY = 'parameter'
 
@@ -100,26 +102,33 @@ class NarratorSettings:
     system_prompt: str = parameter(
         '', "System prompt of the stream; empty: the checkpoint's own.")
     prompt: str = parameter(
-        '', 'Standing prompt, asked at each activation; empty: none.', is_live=True)
+        '', 'Standing prompt, asked when a stream begins and when it is set; empty: none.',
+        is_live=True)
+    prompt_mode: str = parameter(
+        'follow', 'A prompt message is asked once beside the standing prompt (follow), or becomes '
+        'it (replace).', choices=('follow', 'replace'), is_live=True)
     sampling: str = parameter(
         'checkpoint', "How tokens are chosen: as the checkpoint's settings say, the most likely "
-        'one (greedy), or drawn at random.', choices=('checkpoint', 'greedy', 'random'))
+        'one (greedy), or drawn at random.',
+        choices=('checkpoint', 'greedy', 'random'), is_live=True)
     temperature: float = parameter(
-        0.0, "Spread of random sampling; 0: the checkpoint's own.", minimum=0.0, maximum=10.0)
+        0.0, "Spread of random sampling; 0: the checkpoint's own.",
+        minimum=0.0, maximum=10.0, is_live=True)
     top_k: int = parameter(
         -1, "Most likely tokens to draw from, 0: all; -1: the checkpoint's own.",
-        minimum=-1, maximum=1000000)
+        minimum=-1, maximum=1000000, is_live=True)
     top_p: float = parameter(
-        0.0, "Probability mass to draw from; 0: the checkpoint's own.", minimum=0.0, maximum=1.0)
+        0.0, "Probability mass to draw from; 0: the checkpoint's own.",
+        minimum=0.0, maximum=1.0, is_live=True)
     repetition_penalty: float = parameter(
         0.0, "Above 1: words said before become less likely; 0: the checkpoint's own.",
-        minimum=0.0, maximum=10.0)
+        minimum=0.0, maximum=10.0, is_live=True)
     max_tokens_between_frames: int = parameter(
         0, "Tokens without a new frame that end a narration; 0: the checkpoint's own.",
-        minimum=0, maximum=100000)
+        minimum=0, maximum=100000, is_live=True)
     max_tokens_per_second: float = parameter(
         0.0, 'Pace of speaking, to read along or for speech output; 0: as fast as it goes.',
-        minimum=0.0, maximum=1000.0)
+        minimum=0.0, maximum=1000.0, is_live=True)
     seed: int = parameter(
         0, 'Seed of random sampling.', minimum=0, maximum=2 ** 31 - 1)
 
@@ -146,6 +155,15 @@ class ConsoleSettings:
     view: str = parameter(
         'auto', 'screen: a full-screen view in the terminal; plain: lines as they come; auto: '
         'the screen where there is a terminal.', choices=('auto', 'screen', 'plain'))
+
+
+@dataclass(frozen=True)
+class MultiCameraSettings:
+    """Parameters of the process that narrates several cameras."""
+
+    cameras: str = parameter(
+        'front,rear', 'Namespaces of the narrators, one for each camera, separated by commas.',
+        pattern=_NAMESPACES, pattern_text='names like front,rear or robot/front,robot/rear')
 
 
 def rows(settings_class) -> dict[str, ParameterRow]:

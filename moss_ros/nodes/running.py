@@ -29,7 +29,8 @@ def run_node(node_class, args=None) -> NoReturn:
     The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node
     cannot be made with the parameters given or a callback raised. A node with a run(executor) has
     the main thread to itself and sees to the spinning; it ends when that returns. The node's
-    close(), where it has one, is called before it is destroyed and must take less than 2 s.
+    close(), where it has one, is called before it is destroyed and must take less than 2 s. A node may
+    come with others, its companions: they are spun with it and destroyed before it.
     """
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
@@ -39,7 +40,8 @@ def run_node(node_class, args=None) -> NoReturn:
         rclpy.init(args=args)
         node = node_class()
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        for each in [node, *getattr(node, 'companions', ())]:
+            executor.add_node(each)
         if hasattr(node, 'run'):
             node.run(executor)
             status = 0
@@ -80,8 +82,9 @@ def _close(node, executor):
     if node is not None:
         if hasattr(node, 'close'):
             node.close()
-        try:
-            node.destroy_node()
-        except InvalidHandle:
-            pass  # the signal had it destroyed already
+        for each in [*getattr(node, 'companions', ()), node]:
+            try:
+                each.destroy_node()
+            except InvalidHandle:
+                pass  # the signal had it destroyed already
     rclpy.try_shutdown()

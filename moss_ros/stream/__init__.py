@@ -13,11 +13,13 @@ from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
 from .sampler import FrameSampler
 from .session import StreamSession
 from .snapshot import StreamSnapshot
+from .statistics import StreamSpeed, StreamStatistics
 from .worker import EngineWorker
 
 __all__ = [
     'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineWorker',
     'ErrorEvent', 'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt',
     'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions', 'StreamSession',
-    'StreamSnapshot', 'TokenEvent', 'WorkerState', 'encode_frames',
+    'StreamSnapshot', 'StreamSpeed', 'StreamStatistics', 'TokenEvent', 'WorkerState',
+    'encode_frames',
 ]

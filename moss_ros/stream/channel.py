@@ -122,6 +122,14 @@ class Channel:
         self._is_restart_wanted = self._has_failed
         self._worker._start_thread()
 
+    def request_close(self) -> Future:
+        """
+        End what is being said, and serve this channel no more; else as request_interrupt.
+
+        When the future is done, the session belongs to the caller again.
+        """
+        return self._call(self._end)
+
     def close(self) -> None:
         """Serve this channel no more. A step that is running is finished, without events."""
         self._worker._remove(self)
@@ -141,6 +149,10 @@ class Channel:
             for prompt in prompts:
                 self._session.add_prompt(prompt)
         self._is_paused = is_paused
+
+    def _end(self):
+        self._interrupt()
+        self.close()
 
     def _begin_anew(self):
         self._deliver(self._session.stop())

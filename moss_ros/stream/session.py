@@ -81,6 +81,11 @@ class StreamSession:
         return self._options
 
     @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self._model.device
+
+    @property
     def state(self) -> SessionState:
         """Whether the last sampled token was text (SPEAKING) or not."""
         return self._state

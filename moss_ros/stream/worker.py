@@ -59,6 +59,11 @@ class EngineWorker:
         """RUNNING from start() until the thread ends; FAILED where all channels have failed."""
         return self._state
 
+    @property
+    def num_channels(self) -> int:
+        """Channels that are open."""
+        return len(self._channels)
+
     def open_channel(self, session: StreamSession, mailbox: Mailbox,
                      on_event: Callable[[Event], None],
                      max_tokens_per_s: float = 0.0) -> Channel:

@@ -1,5 +1,6 @@
 """What the node tests share: ROS, a listener, processes, checkpoints."""
 
+from array import array
 import gc
 import json
 import os
@@ -9,20 +10,27 @@ import subprocess
 import sys
 import time
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 from moss_ros.nodes.messages import read_event
+from moss_ros.nodes.narrator import Narrator
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.vocabulary import write_tokenizer
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+START_NS = 1_700_000_000_000_000_000
+PERIOD_NS = 500_000_000
 
 
 class Host:
@@ -93,6 +101,58 @@ class Listener(Node):
 
     def ask(self, text: str) -> None:
         self.prompts.publish(String(data=text))
+
+
+class Robot:
+    """A narrator, a listener and a camera that shows a frame when it is told to."""
+
+    def __init__(self, host, listener, checkpoint, **parameters):
+        self.host, self.listener = host, listener
+        self.narrator = host.add(Narrator(parameter_overrides=[
+            Parameter(name, value=value)
+            for name, value in {'checkpoint': str(checkpoint), **parameters}.items()]))
+        self._images = listener.create_publisher(Image, 'image', QoSProfile(depth=10))
+        self._change_state = listener.create_client(ChangeState, 'narrator/change_state')
+        self._get_state = listener.create_client(GetState, 'narrator/get_state')
+        self._next_ns = START_NS
+
+    @property
+    def state(self):
+        return self.host.call(self._get_state, GetState.Request()).current_state.id
+
+    def change(self, transition):
+        """Request a transition; return whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.host.call(self._change_state, request).success
+
+    def wait_active(self):
+        """Wait until it watches and the camera and the prompts would reach it."""
+        self.host.until(
+            lambda: self._images.get_subscription_count()
+            and self.listener.prompts.get_subscription_count()
+            and self.listener.count_publishers('narrator/events'), what='active')
+        self.host.until(lambda: self.listener.silence, what='the first state')
+
+    def show(self, stamp_ns=None, encoding='rgb8', data=bytes(48 * 64 * 3)):
+        """Publish one picture, by default half a second after the one before."""
+        if stamp_ns is None:
+            stamp_ns = self._next_ns
+            self._next_ns += PERIOD_NS
+        message = Image(height=48, width=64, step=192, encoding=encoding, data=array('B', data))
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
+        self._images.publish(message)
+
+    def show_and_hear(self):
+        """Publish one good picture, and wait until a narration that follows it has ended."""
+        stamp_ns = self._next_ns
+        self.show()
+        return self.host.until(
+            lambda: [record for record in self.listener.of_type('narration')
+                     if record['stamp_ns'] == stamp_ns], what='a narration of the picture')[0]
+
+    def wait_bad(self, kind, count):
+        self.host.until(
+            lambda: self.narrator.num_bad_by_kind[kind] == count, what=f'{count} {kind} images')
 
 
 class Process:
@@ -168,6 +228,13 @@ def start_process(tmp_path):
             process.popen.wait(5.0)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+@pytest.fixture
+def robot(host, listener, babbling_checkpoint):
+    """Return a function that makes a Robot with parameters."""
+    return lambda **parameters: Robot(
+        host, listener, parameters.pop('checkpoint', babbling_checkpoint), **parameters)
 
 
 @pytest.fixture(scope='session')

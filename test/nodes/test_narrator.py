@@ -1,18 +1,14 @@
 """The narrator in this process: transitions, inputs that are wrong, a model that fails."""
 
-from array import array
 import gc
+import os
 import threading
 import weakref
 
+from conftest import PERIOD_NS, START_NS
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
-from moss_ros.nodes.narrator import Narrator
 from moss_ros.stream import StreamSession
-import pytest
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
 
 CYCLE = (
     (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),
@@ -22,72 +18,17 @@ CYCLE = (
     (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
     (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
 )
-START_NS = 1_700_000_000_000_000_000
-PERIOD_NS = 500_000_000
 WORKER_NAME = 'moss-engine-worker'
-
-
-class Robot:
-    """A narrator, a listener and a camera that shows a frame when it is told to."""
-
-    def __init__(self, host, listener, checkpoint, **parameters):
-        self.host, self.listener = host, listener
-        self.narrator = host.add(Narrator(parameter_overrides=[
-            Parameter(name, value=value)
-            for name, value in {'checkpoint': str(checkpoint), **parameters}.items()]))
-        self._images = listener.create_publisher(Image, 'image', QoSProfile(depth=10))
-        self._change_state = listener.create_client(ChangeState, 'narrator/change_state')
-        self._get_state = listener.create_client(GetState, 'narrator/get_state')
-        self._next_ns = START_NS
-
-    @property
-    def state(self):
-        return self.host.call(self._get_state, GetState.Request()).current_state.id
-
-    def change(self, transition):
-        """Request a transition; return whether it succeeded."""
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return self.host.call(self._change_state, request).success
-
-    def wait_active(self):
-        """Wait until it watches and the camera and the prompts would reach it."""
-        self.host.until(
-            lambda: self._images.get_subscription_count()
-            and self.listener.prompts.get_subscription_count()
-            and self.listener.count_publishers('narrator/events'), what='active')
-        self.host.until(lambda: self.listener.silence, what='the first state')
-
-    def show(self, stamp_ns=None, encoding='rgb8', data=bytes(48 * 64 * 3)):
-        """Publish one picture, by default half a second after the one before."""
-        if stamp_ns is None:
-            stamp_ns = self._next_ns
-            self._next_ns += PERIOD_NS
-        message = Image(height=48, width=64, step=192, encoding=encoding, data=array('B', data))
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
-        self._images.publish(message)
-
-    def show_and_hear(self):
-        """Publish one good picture, and wait until a narration that follows it has ended."""
-        stamp_ns = self._next_ns
-        self.show()
-        return self.host.until(
-            lambda: [record for record in self.listener.of_type('narration')
-                     if record['stamp_ns'] == stamp_ns], what='a narration of the picture')[0]
-
-    def wait_bad(self, kind, count):
-        self.host.until(
-            lambda: self.narrator.num_bad_by_kind[kind] == count, what=f'{count} {kind} images')
-
-
-@pytest.fixture
-def robot(host, listener, babbling_checkpoint):
-    """Return a function that makes a Robot with parameters."""
-    return lambda **parameters: Robot(
-        host, listener, parameters.pop('checkpoint', babbling_checkpoint), **parameters)
 
 
 def num_workers():
     return sum(thread.name == WORKER_NAME for thread in threading.enumerate())
+
+
+def resident_bytes():
+    gc.collect()
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def test_it_starts_by_itself_and_narrates(robot):
@@ -113,7 +54,7 @@ def test_it_starts_by_itself_and_narrates(robot):
 def test_every_transition_twice_leaves_nothing_behind(robot):
     robot = robot(autostart=False)
     assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
-    sizes = []
+    sizes, num_bytes = [], []
     for _ in range(2):
         for transition, state in CYCLE:
             assert robot.change(transition)
@@ -124,7 +65,9 @@ def test_every_transition_twice_leaves_nothing_behind(robot):
         assert topics == ['/narrator/transition_event']
         sizes.append((len(list(robot.narrator.publishers)), len(list(robot.narrator.timers)),
                       len(list(robot.narrator.subscriptions)), threading.active_count()))
+        num_bytes.append(resident_bytes())
     assert sizes[0] == sizes[1]
+    assert num_bytes[1] < 1.05 * num_bytes[0]
 
 
 def test_cleanup_frees_the_weights(robot):

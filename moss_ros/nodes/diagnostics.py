@@ -1,0 +1,228 @@
+"""
+The health of a narrator on `/diagnostics`, once a second, in every state of its lifecycle.
+
+Counters and figures in, diagnostic_msgs/DiagnosticArray out, with what to do where something is
+wrong; the messages are those that diagnostic_updater would send. Changes nothing that it looks
+at. Made and told of activations by the narrator.
+"""
+
+from collections import deque
+import os
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.supervision import Supervisor
+from moss_ros.stream import ErrorEvent, Event, Mailbox, StreamStatistics, WorkerState
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
+import torch
+
+PERIOD_S = 1.0
+# Drops and bad images are told of for so many periods.
+NUM_PERIODS_TOLD = 10
+# No step takes as long, but the first ones of a large model.
+HANG_S = 10.0
+_OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
+
+
+class Diagnostics:
+    """
+    Two statuses: 'camera', what comes in, and 'model', what is made of it.
+
+    All on the executor's thread, but for observe(). trouble: why the last transition failed, ''
+    where it did not; set by the narrator.
+    """
+
+    def __init__(self, node, image_input: ImageInput):
+        self.trouble = ''
+        self._node = node
+        self._input = image_input
+        self._session = self._channel = self._mailbox = self._supervisor = None
+        self._statistics = StreamStatistics()
+        self._last_error = ''
+        self._num_dropped_before = 0
+        self._history: deque[tuple[int, int]] = deque(maxlen=NUM_PERIODS_TOLD)
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        # On steady time: with use_sim_time, the node's own clock may stand still.
+        node.create_timer(PERIOD_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def begin(self, session, channel, mailbox: Mailbox, supervisor: Supervisor) -> None:
+        """Look at these from now on: the node is active."""
+        self._session, self._channel = session, channel
+        self._mailbox, self._supervisor = mailbox, supervisor
+        self._statistics = StreamStatistics()
+
+    def end(self) -> None:
+        """Look at no stream: the node is not active."""
+        if self._mailbox is not None:
+            self._num_dropped_before += self._mailbox.num_dropped_frames
+        self._session = self._channel = self._mailbox = self._supervisor = None
+
+    def observe(self, event: Event, now_ns: int) -> None:
+        """Take an event of the stream, heard at now_ns by time.monotonic_ns(); any thread."""
+        if isinstance(event, ErrorEvent) and event.prompt_id is None:
+            self._last_error = event.message
+        self._statistics.observe(event, now_ns)
+
+    def statuses(self) -> list[DiagnosticStatus]:
+        """Return both statuses as they are now."""
+        name = self._node.get_name()
+        if self._node.get_namespace() != '/':
+            # Several cameras would be told apart by nothing else.
+            name = self._node.get_fully_qualified_name().lstrip('/')
+        return [
+            DiagnosticStatus(
+                name=f'{name}: {task}', hardware_id=self._hardware_id(), level=level,
+                message=message,
+                values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()])
+            for task, (level, message), values in (
+                ('camera', self._judge_camera(), self._camera_values()),
+                ('model', self._judge_model(), self._model_values()))]
+
+    def _publish(self):
+        self._history.append((self._num_dropped, self._input.num_bad_by_kind.total()))
+        message = DiagnosticArray(status=self.statuses())
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+    @property
+    def _num_dropped(self):
+        now = 0 if self._mailbox is None else self._mailbox.num_dropped_frames
+        return self._num_dropped_before + now
+
+    def _hardware_id(self):
+        device = getattr(self._session, 'device', None)
+        if device is not None and device.type == 'cuda':
+            return f'{device}: {torch.cuda.get_device_name(device)}'
+        return str(device or 'none')
+
+    # What comes in
+
+    def _judge_camera(self):
+        state, image_input = self._input.state, self._input
+        if state is InputState.STOPPED:
+            return DiagnosticStatus.OK, 'not watching: the narrator is not active'
+        if state is InputState.INCOMPATIBLE:
+            return DiagnosticStatus.ERROR, image_input.trouble
+        if image_input.trouble:
+            return DiagnosticStatus.STALE, image_input.trouble
+        num_dropped, num_bad = self._history[0] if self._history else (0, 0)
+        num_new_bad = image_input.num_bad_by_kind.total() - num_bad
+        if num_new_bad:
+            kinds = ', '.join(f'{kind}: {num}' for kind, num in
+                              sorted(image_input.num_bad_by_kind.items()))
+            return DiagnosticStatus.WARN, (
+                f'{num_new_bad} images of the last seconds cannot be used ({kinds} so far); the '
+                'log says what is wrong with the first of each kind')
+        if self._num_dropped > num_dropped:
+            return DiagnosticStatus.WARN, (
+                f'{self._num_dropped - num_dropped} frames of the last seconds were dropped: the '
+                'model is slower than they come; lower frame_rate, or use a faster device')
+        return DiagnosticStatus.OK, state.value
+
+    def _camera_values(self):
+        image_input = self._input
+        age_s = image_input.last_image_age_s
+        return {
+            'topic': image_input.topic,
+            'state': image_input.state.value,
+            'picture': image_input.picture_kind,
+            'input rate (images/s)': image_input.input_fps,
+            'time since the newest image (s)': age_s,
+            'images received': image_input.num_received,
+            'frames used': image_input.num_used,
+            'frames dropped': self._num_dropped,
+            'images bad': image_input.num_bad_by_kind.total(),
+            **{f'images bad: {kind}': num
+               for kind, num in sorted(image_input.num_bad_by_kind.items())},
+        }
+
+    # What is made of it
+
+    def _judge_model(self):
+        if self.trouble:
+            return DiagnosticStatus.ERROR, self.trouble
+        if self._channel is None:
+            return DiagnosticStatus.OK, f'{self._lifecycle_state}: activate it to narrate'
+        if self._channel.state is WorkerState.FAILED:
+            return DiagnosticStatus.ERROR, self._failure_text()
+        if self._channel.is_paused:
+            return DiagnosticStatus.OK, 'paused: call ~/pause with false to go on'
+        quiet_s = self._quiet_s()
+        if quiet_s > HANG_S and self._mailbox.has_frames:
+            return DiagnosticStatus.STALE, (
+                f'the model has taken no frame for {quiet_s:.0f} s: it hangs, or is far too slow '
+                'for this device; deactivate it, and choose a smaller or quantised model')
+        return DiagnosticStatus.OK, 'narrating'
+
+    def _failure_text(self):
+        restart_in_s = self._supervisor.restart_in_s
+        text = self._last_error or 'the model failed'
+        if any(sign in text for sign in _OUT_OF_MEMORY):
+            text += ('; out of memory: free memory on the device, quantise the model '
+                     '(quantization), or choose a larger device')
+        if restart_in_s is not None:
+            text += f'; it is started again in {restart_in_s:.0f} s'
+        return text
+
+    def _quiet_s(self):
+        last_event_ns = self._statistics.speed().last_event_ns
+        if last_event_ns is None:
+            return 0.0
+        return (time.monotonic_ns() - last_event_ns) / 1e9
+
+    @property
+    def _lifecycle_state(self):
+        return self._node.lifecycle_state
+
+    def _model_values(self):
+        speed = self._statistics.speed()
+        values = {
+            'lifecycle': self._lifecycle_state,
+            'worker': 'none' if self._channel is None else self._channel.state.value,
+            'state': 'none' if self._session is None else self._session.state.value,
+            'time to first token (ms)': speed.first_token_ms,
+            'speed (tokens/s)': speed.num_tokens_per_s,
+            'latency frame to text p50 (ms)': speed.latency_p50_ms,
+            'latency frame to text p95 (ms)': speed.latency_p95_ms,
+            'last error': self._last_error,
+        }
+        context = getattr(self._session, 'context', None)
+        if context is not None:
+            options = self._session.options
+            values['context tokens'] = f'{context.num_tokens} of {options.max_context_tokens}'
+            values['context frames'] = f'{context.num_frames} of {options.max_context_frames}'
+            values['context fill (%)'] = 100 * max(
+                context.num_tokens / options.max_context_tokens,
+                context.num_frames / options.max_context_frames)
+        values['memory of the process (MB)'] = _resident_bytes() / 1e6
+        device = getattr(self._session, 'device', None)
+        if device is not None and device.type == 'cuda':
+            values |= _device_memory(device)
+        return values
+
+
+def _resident_bytes():
+    """Bytes of memory that the process holds; 0 where the system does not tell."""
+    try:
+        with open('/proc/self/statm') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _device_memory(device):
+    try:
+        num_free, num_all = torch.cuda.mem_get_info(device)
+    except RuntimeError:  # after a failure the device may answer nothing any more
+        return {}
+    return {'memory of the device in use (MB)': (num_all - num_free) / 1e6,
+            'memory of the device (MB)': num_all / 1e6}
+
+
+def _text(value):
+    if value is None:
+        return ''
+    return f'{value:.1f}' if isinstance(value, float) else str(value)

@@ -1,0 +1,57 @@
+"""
+Several cameras in one process: a narrator for each, in a namespace of its own, on one model.
+
+Names of cameras go in as a parameter; topics and services are those of the narrators. Knows
+nothing of images or models. Run by multi_camera.launch.py.
+"""
+
+from typing import NoReturn
+
+from moss_ros.nodes.narrator import Narrator, STOP_TIMEOUT_S
+from moss_ros.nodes.parameters import (
+    declare_settings, MultiCameraSettings, read_settings,
+)
+from moss_ros.nodes.running import run_node
+from moss_ros.nodes.sharing import SharedEngine
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.node import Node
+
+
+class MultiCamera(Node):
+    """
+    Makes a narrator for each camera, and ends them all.
+
+    companions: the narrators, to be spun with this node. They share the weights, and one worker
+    gives each a step in turn; a failure of one stays with it.
+    """
+
+    def __init__(self, **node_options):
+        """Raise what rclpy raises for parameters that are not allowed."""
+        super().__init__('multi_camera', **node_options)
+        declare_settings(self, MultiCameraSettings)
+        text = read_settings(self, MultiCameraSettings).cameras
+        cameras = text.split(',')
+        if len(set(cameras)) < len(cameras):
+            raise InvalidParameterValueException('cameras', text, 'a name comes twice')
+        self._engine = SharedEngine()
+        prefix = self.get_namespace().rstrip('/')
+        # Rules of the node itself come before those of the process, which may name all its nodes.
+        self.companions = [
+            Narrator(self._engine.make_engine, cli_args=[
+                '--ros-args', '-r', '__node:=narrator', '-r', f'__ns:={prefix}/{camera}'])
+            for camera in cameras]
+
+    def close(self) -> None:
+        """Stop all threads; takes about as long as with one narrator."""
+        self._engine.close(STOP_TIMEOUT_S)
+        for narrator in self.companions:
+            narrator.close()
+
+
+def main(args=None) -> NoReturn:
+    """Run the nodes until Ctrl-C or SIGTERM, and end the process."""
+    run_node(MultiCamera, args)
+
+
+if __name__ == '__main__':
+    main()

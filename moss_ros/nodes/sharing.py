@@ -1,0 +1,98 @@
+"""
+One model for several narrators of a process: weights loaded once, one worker for all sessions.
+
+Settings in, a session and a share of the worker out. Knows nothing of nodes. Made by the process
+that narrates several cameras; its make_engine() takes the place of loading's.
+"""
+
+from concurrent.futures import CancelledError, TimeoutError as FutureTimeoutError
+import time
+from weakref import WeakValueDictionary
+
+from moss_ros.model import VideoModel
+from moss_ros.nodes.loading import (
+    checkpoint_folder, make_engine, make_model, session_of, warm_up,
+)
+from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.stream import Channel, EngineWorker, WorkerState
+
+
+class SharedEngine:
+    """
+    Makes the engines of narrators that name the same model from one copy of it.
+
+    A model is freed with its last session. One thread at a time.
+    """
+
+    def __init__(self):
+        self._models: WeakValueDictionary[tuple, VideoModel] = WeakValueDictionary()
+        self._worker: EngineWorker | None = None
+
+    def make_engine(self, settings: NarratorSettings):
+        """Return a session and its worker; raise what loading's function of that name does."""
+        if settings.backend != 'own':
+            return make_engine(settings)  # a process of its own, which shares nothing
+        key = (checkpoint_folder(settings), settings.device, settings.dtype, settings.attention,
+               settings.quantization)
+        model = self._models.get(key)
+        is_new = model is None
+        if is_new:
+            model = self._models[key] = make_model(settings)
+        session = session_of(model, settings)
+        if is_new:  # one that is not may be in a step of another session
+            warm_up(session)
+        if self._worker is None:
+            self._worker = EngineWorker(settings.num_threads)
+        return session, WorkerShare(self._worker)
+
+    def close(self, timeout_s: float) -> None:
+        """Stop the worker of all; blocks for timeout_s at most."""
+        if self._worker is not None:
+            self._worker.close(timeout_s)
+
+
+class WorkerShare:
+    """
+    What one narrator sees of the worker that it shares: as an EngineWorker with one channel.
+
+    The thread starts with the first share that is started, and ends with the last one closed.
+    """
+
+    def __init__(self, worker: EngineWorker):
+        self._worker = worker
+        self._channel: Channel | None = None
+
+    @property
+    def state(self) -> WorkerState:
+        """That of the channel, STOPPED where there is none."""
+        return WorkerState.STOPPED if self._channel is None else self._channel.state
+
+    def open_channel(self, *arguments) -> Channel:
+        """Open the one channel of this share, as an EngineWorker does."""
+        self._channel = self._worker.open_channel(*arguments)
+        return self._channel
+
+    def start(self) -> None:
+        """Have the channel served; RuntimeError where an EngineWorker raises it."""
+        self._channel.restart()
+
+    def close(self, timeout_s: float) -> bool:
+        """
+        Close the channel, after the step that runs; block until then, at most timeout_s.
+
+        Returns whether no step of it runs any more. What was being said is reported as STOPPED.
+        """
+        channel, self._channel = self._channel, None
+        end_s = time.monotonic() + timeout_s
+        has_ended = True
+        if channel is not None:
+            try:
+                channel.request_close().result(timeout_s)
+            except FutureTimeoutError:
+                has_ended = False
+            except (RuntimeError, CancelledError):
+                pass  # it has failed, or the worker has stopped: no step of it runs
+            channel.close()
+        if self._worker.num_channels == 0:
+            has_ended &= self._worker.stop(max(0.0, end_s - time.monotonic()))
+        return has_ended

@@ -1,0 +1,53 @@
+"""
+Starts a stream that failed again, later each time that it fails soon after.
+
+A channel goes in. Knows nothing of why it failed. Looked after by the narrator's timer.
+"""
+
+from collections.abc import Callable
+import time
+
+from moss_ros.stream import Channel, WorkerState
+
+FIRST_BACKOFF_S = 1.0
+MAX_BACKOFF_S = 30.0
+# A stream that ran for longer than this since its last start begins with the first backoff.
+STABLE_AFTER_S = 60.0
+
+
+class Supervisor:
+    """Looks after one channel from its start on; one thread at a time."""
+
+    def __init__(self, channel: Channel, before_restart: Callable[[], None], logger):
+        """before_restart is called when a failed stream is about to begin anew."""
+        self._channel = channel
+        self._before_restart = before_restart
+        self._logger = logger
+        self._started_s = time.monotonic()
+        self._backoff_s = 0.0
+        self._restart_at_s: float | None = None
+
+    @property
+    def restart_in_s(self) -> float | None:
+        """Seconds until a failed stream is started again; None where it runs."""
+        if self._restart_at_s is None:
+            return None
+        return max(0.0, self._restart_at_s - time.monotonic())
+
+    def look(self) -> None:
+        """See whether the stream has failed, and start it again when it is time."""
+        if self._channel.state is not WorkerState.FAILED:
+            return
+        now_s = time.monotonic()
+        if self._restart_at_s is None:
+            if now_s - self._started_s > STABLE_AFTER_S + self._backoff_s:
+                self._backoff_s = 0.0
+            self._backoff_s = min(2 * self._backoff_s, MAX_BACKOFF_S) or FIRST_BACKOFF_S
+            self._restart_at_s = now_s + self._backoff_s
+            self._logger.error(
+                f'the stream failed; it is started again in {self._backoff_s:g} s')
+        elif now_s >= self._restart_at_s:
+            self._started_s = now_s
+            self._restart_at_s = None
+            self._before_restart()
+            self._channel.restart()

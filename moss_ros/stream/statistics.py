@@ -1,0 +1,94 @@
+"""
+How fast a stream is: events and the time of their arrival in, a few figures out.
+
+Knows neither clocks nor the model. Fed by the node on the worker's thread, read by its
+diagnostics.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import quantiles
+import threading
+
+from moss_ros.stream.events import Event, PromptEvent, SilenceEvent, TokenEvent
+
+_NUM_LATENCIES = 200
+_NUM_INTERVALS = 100
+
+
+@dataclass(frozen=True)
+class StreamSpeed:
+    """
+    Figures over the newest events; None where there were none yet.
+
+    - latency_p50_ms, latency_p95_ms: from the arrival of a frame to the first word, or silence,
+      that takes it into account; of the newest 200 frames.
+    - first_token_ms: to the first word of the newest narration: from the arrival of the frame
+      before it, or from when its prompt was taken in.
+    - num_tokens_per_s: while it speaks, over the newest 100 tokens.
+    - last_event_ns: monotonic time of the newest event.
+    """
+
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    first_token_ms: float | None = None
+    num_tokens_per_s: float | None = None
+    last_event_ns: int | None = None
+
+
+class StreamStatistics:
+    """Takes events in one thread; speed() may be called from any. Neither blocks."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._latencies_ms: deque[float] = deque(maxlen=_NUM_LATENCIES)
+        self._intervals_ns: deque[int] = deque(maxlen=_NUM_INTERVALS)
+        self._first_token_ms: float | None = None
+        self._last_event_ns: int | None = None
+        self._newest_stamp_ns: int | None = None
+        self._asked: tuple[str, int] | None = None  # prompt id, monotonic time
+        self._spoken: tuple[int, int] | None = None  # narration id, time of its newest token
+
+    def observe(self, event: Event, now_ns: int) -> None:
+        """Take an event of the stream that was heard at now_ns, monotonic."""
+        with self._lock:
+            self._last_event_ns = now_ns
+            if isinstance(event, PromptEvent):
+                self._asked = event.prompt_id, now_ns
+            if isinstance(event, (TokenEvent, SilenceEvent)):
+                self._observe_latency(event, now_ns)
+            if isinstance(event, TokenEvent):
+                self._observe_token(event, now_ns)
+
+    def _observe_latency(self, event, now_ns):
+        if event.stamp_ns != self._newest_stamp_ns and event.received_ns:
+            self._newest_stamp_ns = event.stamp_ns
+            self._latencies_ms.append((now_ns - event.received_ns) / 1e6)
+
+    def _observe_token(self, event, now_ns):
+        if self._spoken is not None and self._spoken[0] == event.narration_id:
+            self._intervals_ns.append(now_ns - self._spoken[1])
+        else:
+            begin_ns = event.received_ns
+            if self._asked is not None and self._asked[0] == event.prompt_id:
+                begin_ns = self._asked[1]
+            if begin_ns:
+                self._first_token_ms = (now_ns - begin_ns) / 1e6
+        self._spoken = event.narration_id, now_ns
+
+    def speed(self) -> StreamSpeed:
+        """Return the figures as they are now."""
+        with self._lock:
+            latencies_ms, intervals_ns = list(self._latencies_ms), list(self._intervals_ns)
+            first_token_ms, last_event_ns = self._first_token_ms, self._last_event_ns
+        p50_ms = p95_ms = None
+        if latencies_ms:
+            # Of a single one, quantiles() would know none.
+            percentiles_ms = quantiles(latencies_ms * 2, n=100, method='inclusive')
+            p50_ms, p95_ms = percentiles_ms[49], percentiles_ms[94]
+        rate = None
+        if sum(intervals_ns):
+            rate = 1e9 * len(intervals_ns) / sum(intervals_ns)
+        return StreamSpeed(p50_ms, p95_ms, first_token_ms, rate, last_event_ns)

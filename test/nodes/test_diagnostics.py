@@ -1,0 +1,120 @@
+"""The narrator's health on /diagnostics, in every state and with every trouble."""
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from moss_ros.nodes import diagnostics
+from moss_ros.stream import StreamSession
+import pytest
+from rclpy.qos import QoSProfile
+import torch
+
+
+class Watch:
+    """Keeps the newest status of each name on /diagnostics."""
+
+    def __init__(self, host, listener):
+        self._host = host
+        self.statuses = {}
+        listener.create_subscription(
+            DiagnosticArray, '/diagnostics', self._take, QoSProfile(depth=10))
+
+    def _take(self, message):
+        assert message.header.stamp.sec > 0
+        for status in message.status:
+            self.statuses[status.name] = status
+
+    def until(self, task, level, *parts):
+        """Wait for a status of this level whose message has all parts; return its values."""
+        def found():
+            status = self.statuses.get(f'narrator: {task}')
+            return status if status is not None and status.level == level and all(
+                part in status.message for part in parts) else None
+
+        self._host.until(found, what=f'{task} {level} {parts}')
+        return self.values_of(task)
+
+    def values_of(self, task):
+        return {item.key: item.value for item in self.statuses[f'narrator: {task}'].values}
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch):
+    monkeypatch.setattr(diagnostics, 'PERIOD_S', 0.1)
+
+
+@pytest.fixture
+def watch(host, listener):
+    return Watch(host, listener)
+
+
+def test_every_state_of_the_lifecycle_is_told(robot, watch, tmp_path, babbling_checkpoint):
+    folder = tmp_path / 'checkpoint'
+    robot = robot(checkpoint=folder, autostart=False)
+    values = watch.until('model', DiagnosticStatus.OK, 'unconfigured')
+    assert values['worker'] == 'none'
+    watch.until('camera', DiagnosticStatus.OK, 'not active')
+    assert not robot.change(Transition.TRANSITION_CONFIGURE)
+    watch.until('model', DiagnosticStatus.ERROR, str(folder), 'configure again')
+    folder.symlink_to(babbling_checkpoint)
+    assert robot.change(Transition.TRANSITION_CONFIGURE)
+    watch.until('model', DiagnosticStatus.OK, 'inactive')
+    assert robot.change(Transition.TRANSITION_ACTIVATE)
+    watch.until('model', DiagnosticStatus.OK, 'narrating')
+    assert watch.statuses['narrator: model'].hardware_id == 'cpu'
+    assert robot.change(Transition.TRANSITION_DEACTIVATE)
+    watch.until('model', DiagnosticStatus.OK, 'inactive')
+
+
+def test_figures_of_a_stream_and_troubles_of_its_camera(robot, watch):
+    robot = robot(stale_after_s=1.0)
+    robot.wait_active()
+    watch.until('camera', DiagnosticStatus.STALE, '/image')
+    for _ in range(3):
+        robot.show_and_hear()
+    robot.host.until(lambda: watch.values_of('camera')['frames used'] == '3', what='3 frames')
+    camera = watch.until('camera', DiagnosticStatus.OK, 'arriving')
+    assert camera['topic'] == '/image'
+    model = watch.until('model', DiagnosticStatus.OK, 'narrating')
+    for key in ('time to first token (ms)', 'speed (tokens/s)', 'context fill (%)',
+                'latency frame to text p50 (ms)', 'latency frame to text p95 (ms)',
+                'memory of the process (MB)'):
+        assert float(model[key]) > 0, key
+    assert model['context frames'].startswith('3 of ')
+    robot.show(encoding='rgb9')
+    values = watch.until('camera', DiagnosticStatus.WARN, 'unknown_encoding: 1')
+    assert values['images bad: unknown_encoding'] == '1'
+    watch.until('camera', DiagnosticStatus.STALE, 'no image has arrived')
+
+
+def test_frames_that_are_dropped_are_told(robot, watch):
+    # Between two words no frame is taken in.
+    robot = robot(max_tokens_per_second=0.1, mailbox_size=1)
+    robot.wait_active()
+    robot.show()
+    robot.host.until(lambda: robot.listener.of_type('token'), what='the first word')
+    for num_used in (2, 3, 4):
+        robot.show()
+        robot.host.until(lambda: robot.narrator.image_input.num_used == num_used, what='a frame')
+    watch.until('camera', DiagnosticStatus.WARN, 'dropped', 'frame_rate')
+    robot.host.until(
+        lambda: watch.values_of('camera')['frames dropped'] == '2', what='two of three')
+
+
+def test_a_device_out_of_memory_is_an_error_until_it_works_again(robot, watch, monkeypatch):
+    robot = robot()
+    robot.wait_active()
+
+    def fail(self):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 MiB')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamSession, 'step', fail)
+        robot.show()
+        watch.until('model', DiagnosticStatus.ERROR, 'OutOfMemoryError', 'quantization',
+                    'started again in')
+        # It is tried again, later each time.
+        robot.host.until(lambda: len(robot.listener.of_type('error')) == 2, what='a retry')
+    robot.host.until(lambda: robot.narrator._channel.state.value == 'running', what='a start')
+    robot.show_and_hear()
+    values = watch.until('model', DiagnosticStatus.OK, 'narrating')
+    assert 'OutOfMemoryError' in values['last error']
