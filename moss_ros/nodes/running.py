@@ -40,8 +40,7 @@ def run_node(node_class, args=None) -> NoReturn:
         rclpy.init(args=args)
         node = node_class()
         executor = SingleThreadedExecutor()
-        for each in [node, *getattr(node, 'companions', ())]:
-            executor.add_node(each)
+        _add(executor, node)
         if hasattr(node, 'run'):
             node.run(executor)
             status = 0
@@ -74,6 +73,12 @@ def run_node(node_class, args=None) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _add(executor, node):
+    # In a function of its own, so that no variable keeps a node beyond its end.
+    for each in [node, *getattr(node, 'companions', ())]:
+        executor.add_node(each)
 
 
 def _close(node, executor):
