@@ -22,6 +22,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.signals import uninstall_signal_handlers
 from std_msgs.msg import String
 
 START_TIMEOUT_S = 180.0
@@ -166,6 +167,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        uninstall_signal_handlers()  # their thread must not meet an executor that is shut down
         # The console last, so that it shows what is said until the end.
         for child in children:
             child.interrupt()

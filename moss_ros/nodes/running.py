@@ -29,8 +29,8 @@ def run_node(node_class, args=None) -> NoReturn:
     The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node
     cannot be made with the parameters given or a callback raised. A node with a run(executor) has
     the main thread to itself and sees to the spinning; it ends when that returns. The node's
-    close(), where it has one, is called before it is destroyed and must take less than 2 s. A node may
-    come with others, its companions: they are spun with it and destroyed before it.
+    close(), where it has one, is called before it is destroyed and must take less than 2 s. A node
+    may come with others, its companions: they are spun with it and destroyed before it.
     """
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
