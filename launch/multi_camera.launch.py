@@ -1,11 +1,15 @@
 """Start a narrator for each of several cameras, all in one process on one model."""
 
+import os
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from moss_ros.nodes.large_images import large_image_environment
 
 
 def generate_launch_description():
@@ -34,6 +38,12 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'log_level', default_value='info',
             description='Least severity that is logged: debug, info, warn or error.'),
+        DeclareLaunchArgument(
+            'large_images', default_value='true', choices=['true', 'false'],
+            description='Shared memory and allocator for large images, unless set already.'),
+        *[SetEnvironmentVariable(
+            name, value, condition=IfCondition(LaunchConfiguration('large_images')))
+          for name, value in large_image_environment(os.environ).items()],
         # Without a name: it would become that of each narrator.
         Node(
             package='moss_ros', executable='multi_camera',
