@@ -31,6 +31,14 @@ def test_what_is_started_is_installed_and_has_parameters(path):
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_large_images_are_prepared_for(path):
+    text = ast.unparse(ast.parse(path.read_text()))
+    assert "DeclareLaunchArgument('large_images', default_value='true'" in text
+    # What is set before a node is started holds for that node.
+    assert -1 < text.find('large_image_environment(os.environ)') < text.find('Node(')
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
 def test_launch_accepts_the_file(path):
     reason = 'launch and launch_ros come with ROS 2 from apt only'
     launch = pytest.importorskip('launch', reason=reason)
