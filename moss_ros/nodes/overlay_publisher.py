@@ -100,6 +100,8 @@ class OverlayPublisher:
         """End the thread; block until the picture it is at is out, at most timeout_s."""
         with self._condition:
             self._is_closed = True
+            self._frames.clear()
+            self._seen = self._due = None
             self._condition.notify_all()
         if self._thread is not None:
             self._thread.join(timeout_s)

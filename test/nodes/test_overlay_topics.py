@@ -66,8 +66,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(host, listener, babbling_checkpoint, monkeypatch):
-    return Scene(host, listener, babbling_checkpoint, monkeypatch)
+def make_scene(host, listener, babbling_checkpoint, monkeypatch):
+    """Return a function that makes a Scene: pytest would keep one longer than the test."""
+    return lambda: Scene(host, listener, babbling_checkpoint, monkeypatch)
 
 
 def header_of(message):
@@ -79,7 +80,8 @@ def num_overlay_threads():
     return sum(thread.name == 'moss-overlay' for thread in threading.enumerate())
 
 
-def test_nothing_is_painted_while_nobody_subscribes(scene):
+def test_nothing_is_painted_while_nobody_subscribes(make_scene):
+    scene = make_scene()
     scene.show_and_hear()
     assert scene.num_painted == 0
     assert num_overlay_threads() == 0
@@ -97,7 +99,8 @@ def test_nothing_is_painted_while_nobody_subscribes(scene):
     assert num_overlay_threads() == 0
 
 
-def test_overlays_belong_to_the_frame_that_was_narrated(scene):
+def test_overlays_belong_to_the_frame_that_was_narrated(make_scene):
+    scene = make_scene()
     _, raw = scene.subscribe(Image, 'narrator/overlay')
     _, compressed = scene.subscribe(CompressedImage, 'narrator/overlay/compressed')
     stamps = [scene.show_and_hear(), scene.show_and_hear()]
