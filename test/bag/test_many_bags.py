@@ -1,6 +1,7 @@
 """Many bags: the same files however they are spread, and a bag that fails keeps no other back."""
 
 import hashlib
+import json
 from pathlib import Path
 import subprocess
 import sys
@@ -67,6 +68,21 @@ def test_a_bag_that_fails_keeps_no_other_back(bags, one_by_one):
     assert 'broken.mcap' in texts and outcomes[1].error in texts
     for outcome in (outcomes[0], outcomes[2]):
         assert str(outcome.record.counts['narrations']) in texts
+
+
+def test_each_report_tells_what_was_said_and_when(one_by_one):
+    output, _ = one_by_one
+    for folder in (output / 'front', output / 'front-2'):
+        lines = (folder / 'narration.jsonl').read_text(encoding='utf-8').splitlines()
+        said = [record for record in map(json.loads, lines) if record['type'] == 'narration']
+        start_ns = json.loads((folder / 'run.json').read_text())['source']['start_ns']
+        page = Elements((folder / 'report.html').read_text(encoding='utf-8'))
+        rows = [row for row in page.of('li') if 'data-begin-s' in row]
+        assert said and [round(1e3 * float(row['data-begin-s'])) for row in rows] == [
+            (record['first_bag_time_ns'] - start_ns) // 10**6 for record in said]
+        assert len(page.of('img')) == len(said)
+        texts = [text for tag, text in page.texts if tag == 'p']
+        assert all(record['text'] in texts for record in said if record['text'])
 
 
 def test_the_command_gives_the_same_files_with_two_jobs(bags, one_by_one, tmp_path):

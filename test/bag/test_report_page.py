@@ -86,11 +86,13 @@ def test_the_index_links_counts_and_tells_failures():
     elements = Elements(''.join(index_page('mission', [
         IndexEntry('first', 'first', '', '/camera', START_NS, 240 * 10**9, TIMELINE),
         IndexEntry('a:b #2', 'a:b #2', '', EVIL, START_NS, 60 * 10**9),
-        IndexEntry('broken', error=f'broken.mcap: {EVIL}')])))
+        IndexEntry('broken', error=f'broken.mcap: {EVIL}'),
+        IndexEntry('cut', 'cut', 'cut.mcap: breaks off', '/camera', START_NS, 9 * 10**9)])))
     assert [link['href'] for link in elements.of('a')] == [
-        './first/report.html', './a%3Ab%20%232/report.html']
+        './first/report.html', './a%3Ab%20%232/report.html', './cut/report.html']
     texts = [text.strip() for _, text in elements.texts]
-    assert {'2 of 3', '5:00', '7', '4', 'broken', f'broken.mcap: {EVIL}', EVIL} <= set(texts)
+    assert {'3 of 4', '5:09', '7', '4', 'broken', f'broken.mcap: {EVIL}', EVIL,
+            'cut.mcap: breaks off'} <= set(texts)
     assert not elements.of('img')
 
 
