@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 import multiprocessing
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 import os
 import signal
@@ -71,7 +72,14 @@ def run_in_processes(
 def _start(context, function, task):
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(function, task, theirs))
-    process.start()
+    # A terminal sends Ctrl-C to every process, also to one that is still importing: the worker
+    # inherits that it is not delivered. What multiprocessing starts first would lift that.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()  # so that the end of the process ends the pipe
     return ours, process
 
@@ -98,7 +106,7 @@ def _work(function, task, connection):
         except OSError:  # the caller is gone, and nobody waits for the result
             stop(None, None)
 
-    # A terminal sends Ctrl-C to every process: the caller decides, by a signal of its own.
+    # Not Ctrl-C but the caller decides, by a signal of its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     result = function(task, report, lambda: is_stopping)
