@@ -257,6 +257,23 @@ def test_reset_begins_anew_and_interrupt_goes_on(stream):
     assert stream.tokens == ['A ball', 'A ball', 'away']
 
 
+def test_a_pause_shows_and_asks_the_model_nothing_until_it_goes_on(stream):
+    stream = stream('polite', ['A ball.<|silence|>'] * 4)
+    stream.show()
+    stream.wait(NarrationEvent)
+    stream.channel.request_pause(True).result(5.0)
+    assert stream.channel.is_paused
+    stream.ask('What now?')
+    stream.show()
+    stream.worker.call(lambda: None).result(5.0)
+    assert stream.mailbox.has_frames and stream.mailbox.has_prompts
+    assert len(stream.of(NarrationEvent)) == 1
+    stream.channel.request_pause(False).result(5.0)
+    stream.wait(PromptEvent)
+    assert 'You asked: What now?' in [
+        end.text for end in stream.wait(NarrationEvent, 3)]
+
+
 @pytest.mark.parametrize('behaviour', ['never_stopping', 'frozen'])
 def test_a_model_that_does_not_stop_is_killed_in_time(stream, behaviour):
     stream = stream(behaviour)
