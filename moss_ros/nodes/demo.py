@@ -19,10 +19,9 @@ import time
 from moss_ros.nodes.messages import read_event
 from moss_ros.nodes.tally import Tally
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import uninstall_signal_handlers
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 START_TIMEOUT_S = 180.0
@@ -122,9 +121,9 @@ def _start_children(arguments):
         'console', 'moss_ros.nodes.console', ['-p', f'view:={arguments.view}'], False)
 
 
-def _watch(observer, children, seconds):
+def _watch(observer, children, seconds, is_asked_to_end):
     """
-    Spin until the time is over or a child has ended; return the child, None for the time.
+    Spin until the time is over, a child has ended or is_asked_to_end is set; return the child.
 
     The time begins with the first frame that the narrator has seen. Raises TimeoutError where
     there is none.
@@ -133,6 +132,9 @@ def _watch(observer, children, seconds):
     first_frame_s = None
     while True:
         rclpy.spin_once(observer, timeout_sec=0.2)
+        # Before the children: they may have ended at the same Ctrl-C.
+        if is_asked_to_end.is_set():
+            return None
         for child in children:
             if child.exit_status is not None:
                 return child
@@ -148,26 +150,24 @@ def _watch(observer, children, seconds):
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """Run the three processes; return the exit status, 1 where one of them failed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rclpy.init(args=[])
+    is_asked_to_end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: is_asked_to_end.set())
+    # Not rclpy's handlers: they would shut the context down in the middle of a spin.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     observer = Observer()
     children, failed = [], []
     try:
         for child in _start_children(arguments):
             children.append(child)
-        early = _watch(observer, children, arguments.seconds)
+        early = _watch(observer, children, arguments.seconds, is_asked_to_end)
         # Whoever leaves the full screen ends the demo.
         has_left = early is children[-1] and early.exit_status == 0
         failed += [early] if early is not None and not has_left else []
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     except TimeoutError as error:
         print(f'\n{error}', file=sys.stderr)
         failed += children[:2]
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        uninstall_signal_handlers()  # their thread must not meet an executor that is shut down
         # The console last, so that it shows what is said until the end.
         for child in children:
             child.interrupt()

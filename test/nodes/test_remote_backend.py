@@ -94,9 +94,17 @@ def camera(host, listener):
 
 
 def remote_processes(pid):
-    """Return the ids of the processes that a process has started."""
-    return [int(child) for thread in Path(f'/proc/{pid}/task').iterdir()
-            for child in (thread / 'children').read_text().split()]
+    """Return the ids of the processes with a remote model that a process has started."""
+    children = [child for thread in Path(f'/proc/{pid}/task').iterdir()
+                for child in (thread / 'children').read_text().split()]
+    return [int(child) for child in children if runs_remote_model(child)]
+
+
+def runs_remote_model(pid):
+    try:
+        return b'moss_ros/remote/child.py' in Path(f'/proc/{pid}/cmdline').read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def test_the_code_is_not_run_unless_it_is_trusted(host, listener, make_narrator, capfd):
