@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn
 import warnings
 
@@ -32,9 +33,16 @@ def run_node(node_class, args=None) -> NoReturn:
     close(), where it has one, is called before it is destroyed and must take less than 2 s. A node
     may come with others, its companions: they are spun with it and destroyed before it.
     """
+    is_asked_to_end = threading.Event()
+
+    def interrupt(_number, _frame):
+        is_asked_to_end.set()
+        raise KeyboardInterrupt
+
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     node, executor, status = None, None, 1
     try:
         rclpy.init(args=args)
@@ -51,8 +59,11 @@ def run_node(node_class, args=None) -> NoReturn:
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f'{node_class.__name__}: {error}', file=sys.stderr)
     except Exception as error:
-        # A signal while a node is being made or publishes: its context is gone under it.
-        status = int(not isinstance(error, rclpy_implementation.RCLError) or rclpy.ok())
+        # A signal while a node is being made or publishes: its context is gone under it. One
+        # while a message is converted: rclpy makes another error of the interruption.
+        is_end = is_asked_to_end.is_set() or (
+            isinstance(error, rclpy_implementation.RCLError) and not rclpy.ok())
+        status = int(not is_end)
         if status:
             sys.excepthook(*sys.exc_info())
     finally:
