@@ -8,8 +8,10 @@ calls it keeps the records. Called by narrate_bag.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from itertools import islice, pairwise
 
 from moss_ros.bag.choosing import (
     ChosenFrame, FRAMES_PER_GROUP, Item, RecordedPrompt, StreamRestart,
@@ -81,9 +83,14 @@ class BagNarration:
 
     def take(self, items: Iterable[Item]) -> None:
         """Go on until the last of these items; what was said before each becomes records."""
-        for item in items:
+        upcoming = deque(items)
+        while upcoming:
+            item = upcoming[0]
             self._ask_scheduled(item.bag_time_ns)
-            self._run_until(item.bag_time_ns)
+            self._run_until(item.bag_time_ns, upcoming)
+            if not upcoming or upcoming[0] is not item:
+                continue  # it was among frames at which the model kept silent
+            upcoming.popleft()
             if isinstance(item, ChosenFrame):
                 self._show(item)
             elif isinstance(item, RecordedPrompt):
@@ -147,18 +154,50 @@ class BagNarration:
         # Ids begin at 1 again in the session, but not in the outputs.
         self._state['first_narration_id'] = self._state['newest_narration_id']
 
-    def _run_until(self, time_ns):
+    def _run_until(self, time_ns, upcoming=()):
+        """Step until time_ns, and beyond while the model keeps silent at upcoming frames."""
         time = time_ns * self._units_per_ns
         while self._session.has_work and max(self._state['now'], self._state['free_at']) < time:
-            self._step()
+            self._step(upcoming)
         self._state['now'] = max(self._state['now'], time)
 
-    def _step(self):
+    def _step(self, upcoming=()):
+        following = self._each_with_a_step(upcoming)
+        steps = self._session.step_while_silent([item.frame for item in following])
+        for number, events in enumerate(steps):
+            if number:
+                item = upcoming.popleft()
+                self._state['now'] = item.bag_time_ns * self._units_per_ns
+                self._thumbnail = item.thumbnail
+            self._begin_step()
+            self._record_all(events)
+
+    def _begin_step(self):
         state = self._state
         state['now'] = max(state['now'], state['free_at'])
         state['free_at'] = state['now'] + self._units_per_token
         state['num_waiting_frames'] = 0
-        self._record_all(self._session.step())
+
+    def _each_with_a_step(self, upcoming):
+        """
+        Return the frames that upcoming begins with and that come one by one.
+
+        That is, where the model keeps silent, one step lies between each and the one before it,
+        and one between the last and whatever comes then: a frame, a prompt or another item.
+        """
+        frames = []
+        num_asked = self._state['num_prompts_asked']
+        prompt_ns = [time_ns for time_ns, _ in self._prompts[num_asked:num_asked + 1]]
+        step = max(self._state['now'], self._state['free_at'])
+        for item, next_item in islice(pairwise(upcoming), FRAMES_PER_GROUP):
+            arrival = item.bag_time_ns * self._units_per_ns
+            if not isinstance(item, ChosenFrame) or arrival <= step:
+                break
+            step = max(arrival, step + self._units_per_token)
+            if min([next_item.bag_time_ns, *prompt_ns]) * self._units_per_ns <= step:
+                break
+            frames.append(item)
+        return frames
 
     def _record_all(self, events):
         for event in events:

@@ -41,7 +41,7 @@ class DecoderCache:
     Decoder state of one stream: a buffer for each layer, and how far they are filled.
 
     Self-attention layers hold max_tokens entries, cross-attention layers max_frames * N. Only
-    VideoModel.extend moves num_tokens and num_frames forward. One thread at a time.
+    VideoModel.extend and restore move num_tokens and num_frames forward. One thread at a time.
     """
 
     def __init__(self, config: ModelConfig, max_tokens: int, max_frames: int, device: torch.device,
@@ -82,6 +82,12 @@ class DecoderCache:
         """Forget all tokens and frames; the memory is kept and used again."""
         self.num_tokens = 0
         self.num_frames = 0
+
+    def truncate(self, num_tokens: int, num_frames: int) -> None:
+        """Keep the first num_tokens and num_frames; what follows them may be written anew."""
+        assert num_tokens <= self.num_tokens and num_frames <= self.num_frames
+        self.num_tokens = num_tokens
+        self.num_frames = num_frames
 
     def export(self) -> tuple[torch.Tensor, torch.Tensor]:
         """

@@ -10,7 +10,7 @@ Letters: k frames, N states a frame, D text channels, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from moss_ros.model import VideoModel
@@ -163,13 +163,34 @@ class StreamContext:
         frame. Where it does not fit, the oldest part is forgotten and the rest goes through the
         model again, from position 0.
         """
-        if self.num_tokens > self._options.max_context_tokens \
-                or self.num_frames > self._options.max_context_frames:
-            self._roll_over()
-        new_ids = self.token_ids[self._cache.num_tokens:]
-        new_states = self._frame_states[self._cache.num_frames:]
-        return self._model.extend(
-            self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None)
+        self._make_room()
+        return self._extend(last_only=True)
+
+    def forward_silently(self, following: Sequence[torch.Tensor]) -> torch.Tensor:
+        """
+        Do as forward(), and then for each of following as if the model kept silent before it.
+
+        following holds frame states [N, D]. Returns the logits [1 + k, V] after what was added
+        and after each of the first k of following, which are those that fit without forgetting
+        anything. Where the model was not silent after all, take_back_frames() undoes the rest.
+        """
+        self._make_room()
+        options = self._options
+        num_fitting = max(0, min((options.max_context_tokens - self.num_tokens) // 2,
+                                 options.max_context_frames - self.num_frames))
+        taken = following[:num_fitting]
+        for states in taken:
+            self.add_silence()
+            self.add_frames([states])
+        return self._extend(last_only=False)[-1 - 2 * len(taken)::2]
+
+    def take_back_frames(self, num: int) -> None:
+        """Undo the newest num of the frames that forward_silently() showed, and their silence."""
+        num_kept = self.num_frames - num
+        self._frame_positions = self._frame_positions[:num_kept]
+        self._frame_states = self._frame_states[:num_kept]
+        self._ids = self._ids[:len(self._ids) - 2 * num]
+        self._cache.truncate(self.num_tokens, num_kept)
 
     def snapshot(self) -> StreamSnapshot:
         """Return a copy of all that forward() depends on, keys and values included."""
@@ -206,6 +227,19 @@ class StreamContext:
         """Tokens of an answer that fit after a question in the opening."""
         opening_ids = self._chat.opening(self._options.system_prompt, question)
         return self._options.max_context_tokens - _NUM_SPARE - len(opening_ids)
+
+    def _extend(self, last_only):
+        """Show the model what it has not seen."""
+        new_ids = self.token_ids[self._cache.num_tokens:]
+        new_states = self._frame_states[self._cache.num_frames:]
+        return self._model.extend(
+            self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None,
+            last_only=last_only)
+
+    def _make_room(self):
+        if self.num_tokens > self._options.max_context_tokens \
+                or self.num_frames > self._options.max_context_frames:
+            self._roll_over()
 
     def _roll_over(self):
         """Forget the oldest part, so that the rest and a few more tokens fit."""

@@ -9,6 +9,7 @@ offline tools. What the model sees is kept by StreamContext.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 import math
 
@@ -182,6 +183,36 @@ class StreamSession:
                 self._say(self._sample(self._context.forward()))
         return self._take_events()
 
+    @torch.inference_mode()
+    def step_while_silent(self, following: Sequence[EncodedFrame]) -> list[list[Event]]:
+        """
+        Do as step(), and then as add_frame() and step() for each of following, until it speaks.
+
+        Returns the events of each step; so many of following, less one, were taken in. All these
+        steps share one pass through the decoder: for who knows the frames beforehand, silence is
+        nearly free. It takes none of following where a prompt waits, something is being said or
+        no frame is queued.
+        """
+        if self._state is SessionState.SPEAKING or self._prompts or not self._frames:
+            return [self.step()]
+        self._tell_state(self._state)
+        self._take_in_frames()
+        logits = self._context.forward_silently([frame.states for frame in following])
+        token_ids = []
+        for row in logits:
+            token_ids.append(self._sample(row))
+            if not self._is_silence(token_ids[-1]):
+                break
+        self._context.take_back_frames(len(logits) - len(token_ids))
+        self._num_tokens_since_input = 0
+        steps = []
+        for frame in following[:len(token_ids) - 1]:
+            self._fall_silent()
+            steps.append(self._take_events())
+            self._stamp_ns, self._received_ns = frame.stamp_ns, frame.received_ns
+        self._say(token_ids[-1])
+        return [*steps, self._take_events()]
+
     def stop(self) -> list[Event]:
         """End what is being said, keep watching; does not block. What is queued stays queued."""
         if self._narration is not None:
@@ -288,12 +319,9 @@ class StreamSession:
             self._generator)
 
     def _say(self, token_id):
-        if token_id in (self._chat.silence_id, self._chat.eot_id):
+        if self._is_silence(token_id):
             self._context.add_silence()
-            if self._narration is not None:
-                self._end_narration(EndReason.SILENCE)
-            self._emit(SilenceEvent)
-            self._tell_state(SessionState.SILENT)
+            self._fall_silent()
             return
         self._context.add_said(token_id)
         if self._narration is None:
@@ -305,6 +333,15 @@ class StreamSession:
             self._context.add_silence()
             self._end_narration(EndReason.LIMIT)
             self._tell_state(SessionState.SILENT)
+
+    def _is_silence(self, token_id):
+        return token_id in (self._chat.silence_id, self._chat.eot_id)
+
+    def _fall_silent(self):
+        if self._narration is not None:
+            self._end_narration(EndReason.SILENCE)
+        self._emit(SilenceEvent)
+        self._tell_state(SessionState.SILENT)
 
     def _begin_narration(self, prompt_id):
         self._num_narrations += 1

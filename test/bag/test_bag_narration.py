@@ -6,7 +6,8 @@ from fractions import Fraction
 from moss_ros.bag.choosing import ChosenFrame, RecordedPrompt, StreamRestart, UnusableMessage
 from moss_ros.bag.narration import BagNarration
 from moss_ros.stream import (
-    EncodedFrame, EndReason, NarrationEvent, PromptEvent, SessionState, StateEvent, TokenEvent,
+    EncodedFrame, EndReason, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
+    TokenEvent,
 )
 import numpy as np
 import pytest
@@ -54,6 +55,9 @@ class Talker:
         self._num_words += 1
         return [*events, self._event(
             TokenEvent, text='word ', token_id=1, narration_id=self._narration_id)]
+
+    def step_while_silent(self, following):
+        return [self.step()]
 
     def stop(self):
         self._num_words = self.max_words
@@ -122,6 +126,66 @@ def test_no_frame_is_left_out_where_all_were_recorded_at_once():
     assert max(len(stamps) for stamps in talker.shown) <= 8
     said_ns = [record['bag_time_ns'] for record in of_type(records, 'token')]
     assert set(said_ns[:-1]) == {1000} and said_ns[-1] == 1000 + 10**9 // 4
+
+
+class Watcher(Talker):
+    """Keeps silent at every frame but those of spoken_ns, where it says one word."""
+
+    def __init__(self, spoken_ns=(), looks_ahead=True):
+        self.spoken_ns = spoken_ns
+        self.looks_ahead = looks_ahead
+        self.num_calls = 0
+        super().__init__(max_words=1)
+
+    def step(self):
+        events = super().step()
+        return events if self._is_spoken() or not self.shown[-1] else [
+            *events[:-1], self._event(SilenceEvent)]
+
+    def step_while_silent(self, following):
+        self.num_calls += 1
+        is_alone = bool(self._prompts)
+        steps = [self.step()]
+        if is_alone or not self.looks_ahead or not self.shown[-1]:
+            return steps
+        for item in following:
+            if self._is_spoken():
+                break
+            self.add_frame(item)
+            steps.append(self.step())
+        return steps
+
+    def _is_spoken(self):
+        return self.newest_stamp_ns in self.spoken_ns
+
+
+@pytest.mark.parametrize('rate', [0, 2.1, 4, 40])
+@pytest.mark.parametrize('seed', range(6))
+def test_records_are_the_same_whether_or_not_it_looks_ahead(rate, seed):
+    generator = np.random.default_rng(seed)
+    gaps_ns = generator.choice([0, 1, 10**9 // 40, 250_000_000, 500_000_000, 10**9], 120)
+    times_ns = (10**9 + np.cumsum(gaps_ns)).tolist()
+    items = [frame(time_ns) for time_ns in times_ns]
+    for index in generator.choice(120, 10, replace=False):
+        items[index] = RecordedPrompt(times_ns[index], f'recorded {index}')
+    items[50] = UnusableMessage(times_ns[50], 'truncated', 'an image is cut')
+    items[80] = StreamRestart(times_ns[80], 'stamps went back')
+    prompts = [(times_ns[index], f'at {index}') for index in (5, 20, 21, 60)] + [
+        (times_ns[index] + 10**9 // 40, f'behind {index}') for index in (33, 90)]
+    groups = np.split(np.arange(120), np.sort(generator.choice(120, 12, replace=False)))
+    found = []
+    for looks_ahead in (True, False):
+        watcher = Watcher(set(times_ns[::7]), looks_ahead)
+        records, thumbnails = [], {}
+        narration = BagNarration(watcher, rate, records.append, thumbnails.__setitem__)
+        narration.schedule(prompts)
+        for group in groups:
+            narration.take([items[index] for index in group])
+        narration.finish()
+        found.append((records, {key: value.tolist() for key, value in thumbnails.items()},
+                      watcher.shown, watcher.num_calls))
+    assert found[0][:3] == found[1][:3]
+    assert found[0][3] < found[1][3]
 
 
 def test_prompts_are_asked_at_their_times():

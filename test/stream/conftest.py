@@ -73,6 +73,7 @@ class ScriptedModel:
         self.caches = []
         self.encoded = []  # every frame's state, in order
         self._silence_id = chat.silence_id
+        self._silent_ids = {chat.silence_id, chat.eot_id}
 
     def new_cache(self, max_tokens, max_frames):
         self.caches.append(ScriptedCache(max_tokens, max_frames))
@@ -87,20 +88,31 @@ class ScriptedModel:
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()
         num_frames = 0 if frame_states is None else len(frame_states)
-        assert ids and last_only
+        assert ids
         assert ids.count(self.config.image_token_id) == num_frames
         assert cache.num_tokens + len(ids) <= cache.max_tokens
         assert cache.num_frames + num_frames <= cache.max_frames
         self.extensions.append(ids)
-        said = self._next()
-        if isinstance(said, BaseException):
-            raise said
+        logits = torch.zeros(len(ids), self.config.text.vocab_size)
+        for row in [-1] if last_only else self._rows_after_silence(ids):
+            said = self._next()
+            if isinstance(said, BaseException):
+                raise said
+            logits[row, said] = 10.0
+            if said not in self._silent_ids:
+                break  # nobody will ask what it would have said after that
         cache.ids += ids
         if num_frames:
             cache.frames += frame_states.flatten().tolist()
-        logits = torch.zeros(self.config.text.vocab_size)
-        logits[said] = 10.0
-        return logits
+        return logits[-1] if last_only else logits
+
+    def _rows_after_silence(self, ids):
+        """Rows of the frames at which it is asked: the last, and before it every other token."""
+        num_pairs = 0
+        while ids[-2 - 2 * num_pairs:-1 - 2 * num_pairs] == [self._silence_id] \
+                and ids[-3 - 2 * num_pairs:-2 - 2 * num_pairs] == [self.config.image_token_id]:
+            num_pairs += 1
+        return range(len(ids) - 1 - 2 * num_pairs, len(ids), 2)
 
     def _next(self):
         if isinstance(self.script, Callable):
@@ -123,6 +135,10 @@ class ScriptedCache:
     @property
     def num_frames(self):
         return len(self.frames)
+
+    def truncate(self, num_tokens, num_frames):
+        del self.ids[num_tokens:]
+        del self.frames[num_frames:]
 
     def reset(self):
         self.ids = []
