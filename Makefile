@@ -11,7 +11,8 @@ SECONDS ?= 0
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-transport pictures clean help
+.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-cameras benchmark-transport \
+	pictures clean help
 
 demo: venv  ## Narrate the demo camera live; SECONDS=30 ends it and compares with the truth
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) $(ARGS)
@@ -46,6 +47,9 @@ evaluate: venv  ## Score the embedded model on scenes it has never seen
 
 benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memory
 	$(RUN) -m moss_ros.bag.benchmark $(ARGS)
+
+benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone and together
+	@$(RUN) -m moss_ros.nodes.camera_benchmark $(ARGS)
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m moss_ros.nodes.transport_benchmark $(ARGS)

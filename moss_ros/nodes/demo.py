@@ -6,107 +6,17 @@ after a time, and compares. Knows nothing of images or models. Run by `make demo
 """
 
 import argparse
-from collections import deque
-import json
-import os
-from pathlib import Path
 import signal
-import subprocess
 import sys
 import threading
 import time
 
-from moss_ros.nodes.messages import read_event
-from moss_ros.nodes.tally import Tally
+from moss_ros.nodes.child import Child, stay_on_this_machine
+from moss_ros.nodes.observer import Observer
 import rclpy
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import String
 
 START_TIMEOUT_S = 180.0
-END_TIMEOUT_S = 4.0
-NUM_LAST_LINES = 20
-
-
-class Child:
-    """
-    One process of the demo; with is_quiet its output is kept back, the last lines of it.
-
-    Must be ended by end().
-    """
-
-    def __init__(self, name: str, module: str, ros_arguments: list[str], is_quiet: bool):
-        self.name = name
-        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
-        self._process = subprocess.Popen(
-            [sys.executable, '-m', module, '--ros-args', *ros_arguments],
-            stdin=subprocess.DEVNULL if is_quiet else None,
-            stdout=subprocess.PIPE if is_quiet else None,
-            stderr=subprocess.STDOUT if is_quiet else None,
-            env=_child_environment(), text=True, errors='replace')
-        self._thread = None
-        if is_quiet:
-            self._thread = threading.Thread(target=self._keep_lines, daemon=True)
-            self._thread.start()
-
-    @property
-    def exit_status(self) -> int | None:
-        """None while it runs; negative: minus the signal that ended it."""
-        return self._process.poll()
-
-    def interrupt(self) -> None:
-        """Ask it to end; does not block."""
-        if self.exit_status is None:
-            self._process.send_signal(signal.SIGINT)
-
-    def end(self) -> bool:
-        """Wait until it has ended, kill it after END_TIMEOUT_S; return whether it ended well."""
-        try:
-            self._process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-        # One that was still starting up dies of the signal itself.
-        return self.exit_status in (0, -signal.SIGINT, -signal.SIGTERM)
-
-    def report(self) -> None:
-        """Print how it ended and what it said last, to stderr."""
-        print(f'\n{self.name} ended with exit status {self.exit_status}', file=sys.stderr)
-        for line in self.last_lines:
-            print(f'  {line}', file=sys.stderr)
-
-    def _keep_lines(self):
-        for line in self._process.stdout:
-            self.last_lines.append(line.rstrip())
-
-
-class Observer(Node):
-    """Hears what truly happens and what is said."""
-
-    def __init__(self):
-        super().__init__('demo')
-        self.tally = Tally()
-        qos = QoSProfile(depth=1000)
-        self.create_subscription(String, 'demo_camera/truth', self._on_truth, qos)
-        self.create_subscription(String, 'narrator/events', self._on_event, qos)
-
-    def _on_truth(self, message):
-        self.tally.add_truth(json.loads(message.data))
-
-    def _on_event(self, message):
-        self.tally.add_event(read_event(message.data))
-
-
-def _child_environment():
-    # The package is found wherever this process found it.
-    package_parent = str(Path(__file__).resolve().parents[2])
-    python_path = os.environ.get('PYTHONPATH')
-    return {
-        **os.environ, 'PYTHONUNBUFFERED': '1',
-        'PYTHONPATH': package_parent + (os.pathsep + python_path if python_path else '')}
 
 
 def _start_children(arguments):
@@ -197,9 +107,7 @@ def main(args=None) -> int:
                         help='lines as they come (default), or the full-screen console')
     parser.add_argument('--verbose', action='store_true', help='show the log of all processes')
     arguments = parser.parse_args(args)
-    # A domain of its own, on this machine alone, unless the user has chosen one.
-    domain_id = os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    domain_id = stay_on_this_machine()
     print(f'A camera on scene {arguments.seed}, ROS_DOMAIN_ID={domain_id}. Ask by typing, such '
           "as 'What do you see?'; Ctrl-C ends.", flush=True)
     return run_demo(arguments)

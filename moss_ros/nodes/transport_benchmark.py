@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+from moss_ros.nodes.child import stay_on_this_machine
 from moss_ros.nodes.large_images import large_image_environment
 import rclpy
 from rclpy.node import Node
@@ -150,9 +151,7 @@ def main(args=None) -> None:
         (publish if arguments.role == 'camera' else subscribe)(arguments)
         rclpy.try_shutdown()
         return
-    # A domain of its own, on this machine alone, unless the user has chosen one.
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    stay_on_this_machine()
     if not arguments.json:
         print('settings      reliability  arrived      latency median / p99   CPU', flush=True)
     for reliability in ('best_effort', 'reliable'):

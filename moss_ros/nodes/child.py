@@ -1,0 +1,90 @@
+"""
+A node in a process of its own, which a program starts, watches and ends.
+
+Knows nothing of what the node does. Used by the demo and the benchmarks.
+"""
+
+from collections import deque
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import threading
+
+END_TIMEOUT_S = 4.0
+NUM_LAST_LINES = 20
+
+
+class Child:
+    """
+    One such process; with is_quiet its output is kept back, the last lines of it.
+
+    Must be ended by end().
+    """
+
+    def __init__(self, name: str, module: str, ros_arguments: list[str], is_quiet: bool):
+        self.name = name
+        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', module, '--ros-args', *ros_arguments],
+            stdin=subprocess.DEVNULL if is_quiet else None,
+            stdout=subprocess.PIPE if is_quiet else None,
+            stderr=subprocess.STDOUT if is_quiet else None,
+            env=_child_environment(), text=True, errors='replace')
+        self._thread = None
+        if is_quiet:
+            self._thread = threading.Thread(target=self._keep_lines, daemon=True)
+            self._thread.start()
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative: minus the signal that ended it."""
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Ask it to end; does not block."""
+        if self.exit_status is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> bool:
+        """Wait until it has ended, kill it after END_TIMEOUT_S; return whether it ended well."""
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+        # One that was still starting up dies of the signal itself.
+        return self.exit_status in (0, -signal.SIGINT, -signal.SIGTERM)
+
+    def report(self) -> None:
+        """Print how it ended and what it said last, to stderr."""
+        print(f'\n{self.name} ended with exit status {self.exit_status}', file=sys.stderr)
+        for line in self.last_lines:
+            print(f'  {line}', file=sys.stderr)
+
+    def _keep_lines(self):
+        for line in self._process.stdout:
+            self.last_lines.append(line.rstrip())
+
+
+def _child_environment():
+    # The package is found wherever this process found it.
+    package_parent = str(Path(__file__).resolve().parents[2])
+    python_path = os.environ.get('PYTHONPATH')
+    return {
+        **os.environ, 'PYTHONUNBUFFERED': '1',
+        'PYTHONPATH': package_parent + (os.pathsep + python_path if python_path else '')}
+
+
+def stay_on_this_machine() -> str:
+    """
+    Keep this process and its children on a ROS domain of their own, on this machine alone.
+
+    Where the user has chosen either, that counts. Returns the domain's id; to be called before
+    rclpy.init().
+    """
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))

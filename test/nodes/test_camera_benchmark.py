@@ -1,0 +1,37 @@
+"""The comparison of several cameras: each is counted against its own scene."""
+
+from moss_ros.nodes.camera_benchmark import figures, run_cameras
+from moss_ros.nodes.tally import Tally
+from moss_ros.training.scenes import Scene
+import pytest
+
+SECOND_NS = 10**9
+
+
+def test_each_camera_is_counted_with_what_happened_before_it(ros):
+    tallies = run_cameras([3, 5], 8.0)
+    for seed, tally in zip((3, 5), tallies):
+        assert tally.num_frames >= 4
+        happened = [event.sentence for event in Scene(seed).events_between(0.0, 120.0)]
+        assert tally.truth and {sentence for _, sentence in tally.truth} <= set(happened)
+
+
+def test_a_process_that_cannot_start_is_told(ros):
+    with pytest.raises(RuntimeError, match='camera_0 has ended'):
+        run_cameras([-1], 5.0)
+
+
+def test_what_only_another_camera_saw_is_counted():
+    tallies = [Tally(), Tally()]
+    for tally, sentence in zip(tallies, ('The red ball stops.', 'The blue box stops.')):
+        tally.add_truth({'stamp_ns': 3 * SECOND_NS, 'sentence': sentence})
+        for index in range(1, 9):
+            tally.add_event({'type': 'silence', 'stamp_ns': index * SECOND_NS, 'prompt_id': None})
+    for sentence in ('The red ball stops.', 'The blue box stops.', 'A cone leaves.'):
+        tallies[0].add_event({
+            'type': 'narration', 'stamp_ns': 4 * SECOND_NS, 'first_stamp_ns': 3 * SECOND_NS,
+            'prompt_id': None, 'text': sentence})
+    found = figures(7, tallies[0], tallies)
+    assert found['seed'] == 7 and found['cameras'] == 2 and found['frames'] == 8
+    assert (found['events'], found['right'], found['missed'], found['false']) == (1, 1, 0, 2)
+    assert found['of_another_camera'] == 1
