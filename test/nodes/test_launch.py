@@ -1,9 +1,11 @@
-"""Launch files: what they start is there; described by launch itself where it is installed."""
+"""Launch files: what they start is there; launched for real where ROS 2's launch is installed."""
 
 import ast
 from pathlib import Path
 import re
 import runpy
+import signal
+import subprocess
 
 import pytest
 import yaml
@@ -11,6 +13,14 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((REPOSITORY / 'launch').glob('*.launch.py'))
 COMMANDS = set(re.findall(r"'(\w+) = moss_ros\.", (REPOSITORY / 'setup.py').read_text()))
+
+
+REASON = 'launch, launch_ros and ros2 launch come with ROS 2 from apt only'
+NODES_BY_FILE = {
+    'narrator.launch.py': {'/narrator'},
+    'demo.launch.py': {'/demo_camera', '/narrator'},
+    'multi_camera.launch.py': {'/multi_camera', '/front/narrator', '/rear/narrator'},
+}
 
 
 def keyword_values(path, name):
@@ -40,12 +50,40 @@ def test_large_images_are_prepared_for(path):
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
 def test_launch_accepts_the_file(path):
-    reason = 'launch and launch_ros come with ROS 2 from apt only'
-    launch = pytest.importorskip('launch', reason=reason)
-    pytest.importorskip('launch_ros', reason=reason)
+    launch = pytest.importorskip('launch', reason=REASON)
+    pytest.importorskip('launch_ros', reason=REASON)
     description = runpy.run_path(str(path))['generate_launch_description']()
     assert isinstance(description, launch.LaunchDescription)
     arguments = description.get_launch_arguments()
     assert {'params_file', 'namespace', 'use_sim_time', 'large_images'} <= {
         item.name for item in arguments}
     assert all(item.description for item in arguments)
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_launched_nodes_come_up_and_end_cleanly(path, host, listener, tmp_path):
+    pytest.importorskip('ros2launch', reason=REASON)
+    packages = pytest.importorskip('ament_index_python.packages', reason=REASON)
+    try:
+        packages.get_package_prefix('moss_ros')
+    except packages.PackageNotFoundError:
+        pytest.skip('launch finds installed packages only: colcon build, then colcon test')
+
+    def names():
+        return {f'{namespace.rstrip("/")}/{name}'
+                for name, namespace in listener.get_node_names_and_namespaces()}
+
+    log = tmp_path / 'launch.log'
+    with log.open('w') as output:
+        launched = subprocess.Popen(
+            ['ros2', 'launch', str(path)], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        host.until(lambda: NODES_BY_FILE[path.name] <= names(), what=NODES_BY_FILE[path.name])
+        launched.send_signal(signal.SIGINT)
+        launched.wait(10.0)
+    finally:
+        launched.kill()
+        launched.wait()
+    assert 'process has finished cleanly' in log.read_text()
+    assert 'process has died' not in log.read_text()

@@ -21,6 +21,7 @@ PATH_BY_STATE = {
     'unconfigured': (),
     'inactive': (Transition.TRANSITION_CONFIGURE,),
     'active': (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE),
+    'finalized': (Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,),
 }
 # What was freed is overwritten at once: whoever still uses it crashes, not only now and then.
 HARSH_MEMORY = {'MALLOC_PERTURB_': '165', 'GLIBC_TUNABLES': 'glibc.malloc.tcache_count=0'}
