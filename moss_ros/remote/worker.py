@@ -8,24 +8,26 @@ publish. Knows neither ROS nor the process. Nodes own it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 import logging
-import math
 import threading
 import time
 import traceback
 
 from moss_ros.remote.errors import RemoteError
 from moss_ros.remote.session import RemoteSession
-from moss_ros.stream import ErrorEvent, Event, Mailbox, SessionState, WorkerState
+from moss_ros.stream import (
+    ErrorEvent, Event, EventDelivery, Mailbox, require_pace, SessionState, WorkerState,
+    WorkerThread,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
-# More than any hardware that is sold says in a second; at most so many reports in a row.
-_MAX_REPORTS_PER_S = 400
+# So many reports within their part of a second, which is more than any hardware that is sold has
+# to say; then nothing is heard for the rest of it.
 _MAX_BURST = 8
+_BURST_S = _MAX_BURST / 400
 
 
 class RemoteChannel:
@@ -36,13 +38,12 @@ class RemoteChannel:
         self._worker = worker
         self._session = session
         self._mailbox = mailbox
-        self._on_event = on_event
+        self._delivery = EventDelivery(on_event)
         self._max_tokens_per_s = max_tokens_per_s
         self._next_token_s = 0.0  # by time.monotonic()
-        self._next_report_s = 0.0
-        self._is_closed = False
+        self._burst_end_s = 0.0
+        self._num_in_burst = 0
         self._is_paused = False
-        self._has_failed_delivery = False
 
     @property
     def mailbox(self) -> Mailbox:
@@ -67,7 +68,7 @@ class RemoteChannel:
         future is done once the events are out; it is cancelled where the worker stops first.
         RuntimeError where the worker doesn't run.
         """
-        return self._worker.call(lambda: self._deliver(self._session.interrupt()))
+        return self._worker.call(lambda: self._delivery.deliver(self._session.interrupt()))
 
     def request_reset(self) -> Future:
         """
@@ -97,12 +98,12 @@ class RemoteChannel:
         self._worker._remove(self)
 
     def _reset(self):
-        self._deliver(self._session.end())
+        self._delivery.deliver(self._session.end())
         self._begin()
 
     def _pause(self, is_paused):
         if is_paused:
-            self._deliver(self._session.interrupt())
+            self._delivery.deliver(self._session.interrupt())
             prompts, _ = self._mailbox.drain()
             for prompt in prompts:
                 self._mailbox.submit_prompt(prompt)
@@ -112,7 +113,7 @@ class RemoteChannel:
         """Load the model where it is not, and begin a stream."""
         if self._session.load(self._worker._is_ending):
             self._next_token_s = 0.0
-            self._deliver(self._session.open(self._max_tokens_per_s))
+            self._delivery.deliver(self._session.open(self._max_tokens_per_s))
 
     def _wait_s(self, now_s):
         """Seconds until there is something to do, 0 if now; an upper bound."""
@@ -123,7 +124,7 @@ class RemoteChannel:
 
     def _pause_s(self, now_s):
         """Seconds for which nothing may be heard."""
-        pause_s = self._next_report_s - now_s
+        pause_s = self._burst_end_s - now_s if self._num_in_burst >= _MAX_BURST else 0.0
         # A prompt interrupts at once: what is said before it is taken in need not be paced.
         if self._session.has_string and self._session.state is SessionState.SPEAKING \
                 and not self._session.has_prompts:
@@ -138,49 +139,28 @@ class RemoteChannel:
             for prompt in prompts:
                 self._session.add_prompt(prompt)
             for frame in frames:
-                self._deliver(self._session.add_frame(frame))
+                self._delivery.deliver(self._session.add_frame(frame))
         for _ in range(_MAX_BURST):
             now_s = time.monotonic()
             if self._pause_s(now_s) > 0 or self._session.wait_s(now_s) > 0:
                 break
+            if now_s >= self._burst_end_s:
+                self._burst_end_s, self._num_in_burst = now_s + _BURST_S, 0
+            self._num_in_burst += 1
             is_string = self._session.has_string
-            self._deliver(self._session.hear(now_s))
+            self._delivery.deliver(self._session.hear(now_s))
             if is_string and self._max_tokens_per_s:
                 self._next_token_s = now_s + 1 / self._max_tokens_per_s
-        else:
-            self._next_report_s = now_s + _MAX_BURST / _MAX_REPORTS_PER_S
-
-    def _deliver(self, events):
-        for event in events:
-            if self._is_closed:
-                return
-            try:
-                self._on_event(event)
-            except Exception as error:
-                self._report_failed_delivery(event, error)
-
-    def _report_failed_delivery(self, event, error):
-        if self._has_failed_delivery:  # the traceback once, not thirty times a second
-            _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
-            return
-        self._has_failed_delivery = True
-        _LOGGER.exception('on_event raised for %r', event)
-        if not isinstance(event, ErrorEvent):
-            self._deliver([ErrorEvent(
-                stamp_ns=event.stamp_ns, received_ns=event.received_ns,
-                message=f'on_event raised {error!r} for a {type(event).__name__}; the stream '
-                        'goes on without it',
-                traceback=traceback.format_exc())])
 
     def _fail(self, message, details):
         """Report that the model failed; what was being said has ended."""
         session = self._session
-        self._deliver([*session.interrupt(), ErrorEvent(
+        self._delivery.deliver([*session.interrupt(), ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
             message=message, traceback=details)])
 
 
-class RemoteWorker:
+class RemoteWorker(WorkerThread):
     """
     Owns the thread that drives one RemoteSession.
 
@@ -190,18 +170,10 @@ class RemoteWorker:
     """
 
     def __init__(self, session: RemoteSession):
+        super().__init__('moss-remote-worker', session.condition)
         self._session = session
-        self._condition = session.condition  # guards all below; the mailbox notifies it
-        self._channel: RemoteChannel | None = None
-        self._calls: deque[tuple[Callable, Future]] = deque()
-        self._state = WorkerState.STOPPED
-        self._is_stop_wanted = False
-        self._thread: threading.Thread | None = None
-
-    @property
-    def state(self) -> WorkerState:
-        """RUNNING from start() until the thread ends, also while the model is loaded."""
-        return self._state
+        self._channel: RemoteChannel | None = None  # guarded by the condition
+        self._served: RemoteChannel | None = None  # by the thread, also when it was closed
 
     def open_channel(self, session: RemoteSession, mailbox: Mailbox,
                      on_event: Callable[[Event], None],
@@ -213,9 +185,7 @@ class RemoteWorker:
         max_tokens_per_s paces speaking: the model is held up; 0 is as fast as it goes. Raises
         ValueError for another session, a second channel, and a negative pace.
         """
-        if not math.isfinite(max_tokens_per_s) or max_tokens_per_s < 0:
-            raise ValueError('max_tokens_per_s must be a number above 0, or 0 for no pacing, '
-                             f'not {max_tokens_per_s!r}')
+        require_pace(max_tokens_per_s)
         channel = RemoteChannel(self, session, mailbox, on_event, max_tokens_per_s)
         with self._condition:
             if session is not self._session or self._channel is not None:
@@ -227,43 +197,18 @@ class RemoteWorker:
         mailbox.attach(self._condition)
         return channel
 
-    def call(self, function: Callable[[], object]) -> Future:
-        """
-        Run function on the worker's thread; the future gets what it returns.
-
-        It is cancelled where the worker stops first. RuntimeError where the worker does not run.
-        """
-        future: Future = Future()
-        with self._condition:
-            if self._state is not WorkerState.RUNNING or self._is_stop_wanted:
-                raise RuntimeError(f'the worker is {self._state.value}; start() it first')
-            self._calls.append((function, future))
-            self._condition.notify_all()
-        return future
-
     def start(self) -> None:
         """
-        Start the thread; nothing happens where it runs already.
+        Start the thread, which loads the model; nothing happens where it runs already.
 
-        RuntimeError where there is no channel, or an earlier thread has not ended.
+        RuntimeError where there is no channel, an earlier thread has not ended, or on_event calls
+        it.
         """
         with self._condition:
-            if self._state is WorkerState.RUNNING and not self._is_stop_wanted:
-                return
-            thread = self._thread
-        if thread is not None and self._state is WorkerState.FAILED:
-            thread.join(timeout=2.0)
-        with self._condition:
-            if self._thread is not None and self._thread.is_alive():
-                raise RuntimeError("the worker's thread has not ended; stop() it again and see "
-                                   'that it returns True')
             if self._channel is None:
                 raise RuntimeError('the worker has nothing to serve; open_channel() first')
-            self._is_stop_wanted = False
-            self._state = WorkerState.RUNNING
-            self._thread = threading.Thread(
-                target=self._run, args=(self._channel,), name='moss-remote-worker', daemon=True)
-            self._thread.start()
+            self._served = self._channel
+        self._start_thread()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """
@@ -273,23 +218,7 @@ class RemoteWorker:
         model stays loaded, unless it doesn't end its stream within stop_grace_s: then its process
         is killed. Called by on_event, it does not wait and returns False.
         """
-        with self._condition:
-            thread = self._thread
-            if thread is None:
-                self._state = WorkerState.STOPPED
-                return True
-            self._is_stop_wanted = True
-            self._condition.notify_all()
-        if thread is threading.current_thread():
-            return False
-        thread.join(timeout_s)
-        if thread.is_alive():
-            return False
-        with self._condition:
-            if self._thread is thread:
-                self._thread = None
-                self._state = WorkerState.STOPPED
-        return True
+        return super().stop(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Stop, as stop() does, and close the channel; the session stays."""
@@ -303,12 +232,13 @@ class RemoteWorker:
 
     def _remove(self, channel):
         with self._condition:
-            channel._is_closed = True
+            channel._delivery.close()
             if self._channel is channel:
                 self._channel = None
         channel._mailbox.attach(threading.Condition())
 
-    def _run(self, channel):
+    def _run(self):
+        channel = self._served
         try:
             channel._begin()
             while (call := self._next_call(channel)) is not None:
@@ -321,7 +251,7 @@ class RemoteWorker:
                     except BaseException as error:
                         future.set_exception(error)
                         raise
-            channel._deliver(self._session.end())
+            channel._delivery.deliver(self._session.end())
         except BaseException as error:  # a thread that dies of anything must say so
             self._end_failed(channel, error)
         else:
@@ -352,9 +282,3 @@ class RemoteWorker:
             self._cancel_calls()
         finally:
             self._state = WorkerState.FAILED
-
-    def _cancel_calls(self):
-        with self._condition:
-            calls, self._calls = self._calls, deque()
-        for _, future in calls:
-            future.cancel()

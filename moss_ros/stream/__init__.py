@@ -1,7 +1,8 @@
 """One live stream: frames and prompts in, narration events out; no ROS."""
 
-from .channel import Channel, WorkerState
+from .channel import Channel, require_pace
 from .chat import ChatFormat
+from .delivery import EventDelivery
 from .events import (
     EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
     StateEvent, TokenEvent,
@@ -15,11 +16,12 @@ from .session import StreamSession
 from .snapshot import StreamSnapshot
 from .statistics import StreamSpeed, StreamStatistics
 from .worker import EngineWorker
+from .worker_thread import WorkerState, WorkerThread
 
 __all__ = [
     'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineWorker',
-    'ErrorEvent', 'Event', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt',
-    'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions', 'StreamSession',
-    'StreamSnapshot', 'StreamSpeed', 'StreamStatistics', 'TokenEvent', 'WorkerState',
-    'encode_frames',
+    'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
+    'Prompt', 'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions',
+    'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics', 'TokenEvent',
+    'WorkerState', 'WorkerThread', 'encode_frames', 'require_pace',
 ]

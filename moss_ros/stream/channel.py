@@ -9,30 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from enum import Enum
 import logging
 import math
 import time
-import traceback
 from typing import TYPE_CHECKING
 
+from moss_ros.stream.delivery import EventDelivery
 from moss_ros.stream.events import ErrorEvent, Event, SessionState
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.session import StreamSession
+from moss_ros.stream.worker_thread import WorkerState
 
 if TYPE_CHECKING:
     from moss_ros.stream.worker import EngineWorker
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class WorkerState(Enum):
-    """Whether a worker or a channel runs; FAILED after an exception, until started again."""
-
-    STOPPED = 'stopped'
-    RUNNING = 'running'
-    FAILED = 'failed'
 
 
 class Channel:
@@ -49,16 +41,14 @@ class Channel:
         self._worker = worker
         self._session = session
         self._mailbox = mailbox
-        self._on_event = on_event
+        self._delivery = EventDelivery(on_event)
         self._token_interval_s = _interval_s(max_tokens_per_s)
         self._next_token_s = 0.0  # by time.monotonic()
         self._is_new = True  # the state is yet to be reported
-        self._is_closed = False
         self._is_paused = False
         self._has_failed = False
         self._is_restart_wanted = False
         self._wanted_options: tuple[StreamOptions, float] | None = None
-        self._has_failed_delivery = False
 
     @property
     def mailbox(self) -> Mailbox:
@@ -140,7 +130,7 @@ class Channel:
         return self._worker.call(function)
 
     def _interrupt(self):
-        self._deliver(self._session.stop())
+        self._delivery.deliver(self._session.stop())
 
     def _pause(self, is_paused):
         if is_paused:
@@ -155,7 +145,7 @@ class Channel:
         self.close()
 
     def _begin_anew(self):
-        self._deliver(self._session.stop())
+        self._delivery.deliver(self._session.stop())
         self._session.reset()
         self._next_token_s = 0.0
         self._is_new = True
@@ -200,29 +190,7 @@ class Channel:
         events = self._session.step()
         self._is_new = False
         self._next_token_s = begin_s + self._token_interval_s
-        self._deliver(events)
-
-    def _deliver(self, events):
-        for event in events:
-            if self._is_closed:
-                return
-            try:
-                self._on_event(event)
-            except Exception as error:
-                self._report_failed_delivery(event, error)
-
-    def _report_failed_delivery(self, event, error):
-        if self._has_failed_delivery:  # the traceback once, not thirty times a second
-            _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
-            return
-        self._has_failed_delivery = True
-        _LOGGER.exception('on_event raised for %r', event)
-        if not isinstance(event, ErrorEvent):
-            self._deliver([ErrorEvent(
-                stamp_ns=event.stamp_ns, received_ns=event.received_ns,
-                message=f'on_event raised {error!r} for a {type(event).__name__}; the stream '
-                        'goes on without it',
-                traceback=traceback.format_exc())])
+        self._delivery.deliver(events)
 
     def _report_failure(self, message, details):
         """Report that this stream failed; what was being said has ended."""
@@ -232,7 +200,7 @@ class Channel:
         except Exception:
             _LOGGER.exception('a session could not be stopped after a failure')
             events = []
-        self._deliver([*events, ErrorEvent(
+        self._delivery.deliver([*events, ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
             message=message, traceback=details)])
 

@@ -8,25 +8,24 @@ it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 import logging
 import math
 import threading
 import time
 import traceback
 
-from moss_ros.stream.channel import Channel, require_pace, WorkerState
+from moss_ros.stream.channel import Channel, require_pace
 from moss_ros.stream.events import Event
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.session import StreamSession
+from moss_ros.stream.worker_thread import WorkerState, WorkerThread
 import torch
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class EngineWorker:
+class EngineWorker(WorkerThread):
     """
     Owns the thread in which every session of one model runs, a step each in turn.
 
@@ -46,18 +45,9 @@ class EngineWorker:
             raise ValueError(
                 'num_torch_threads must be a whole number of at least 1 or None, '
                 f'not {num_torch_threads!r}')
+        super().__init__('moss-engine-worker')
         self._num_torch_threads = num_torch_threads
-        self._condition = threading.Condition()  # guards all below; mailboxes notify it
-        self._channels: list[Channel] = []
-        self._calls: deque[tuple[Callable, Future]] = deque()
-        self._state = WorkerState.STOPPED
-        self._is_stop_wanted = False
-        self._thread: threading.Thread | None = None
-
-    @property
-    def state(self) -> WorkerState:
-        """RUNNING from start() until the thread ends; FAILED where all channels have failed."""
-        return self._state
+        self._channels: list[Channel] = []  # guarded by the condition, which mailboxes notify
 
     @property
     def num_channels(self) -> int:
@@ -87,21 +77,6 @@ class EngineWorker:
         mailbox.attach(self._condition)
         return channel
 
-    def call(self, function: Callable[[], object]) -> Future:
-        """
-        Run function on the worker's thread, between two steps; the future gets what it returns.
-
-        An exception of it goes to the future and stops nothing. The future is cancelled where
-        the worker stops first. Raises RuntimeError where the worker does not run.
-        """
-        future: Future = Future()
-        with self._condition:
-            if self._state is not WorkerState.RUNNING or self._is_stop_wanted:
-                raise RuntimeError(f'the worker is {self._state.value}; start() it first')
-            self._calls.append((function, future))
-            self._condition.notify_all()
-        return future
-
     def start(self) -> None:
         """
         Start the thread; nothing happens where it runs already.
@@ -113,50 +88,6 @@ class EngineWorker:
             channel._is_restart_wanted = channel._has_failed
         self._start_thread()
 
-    def _start_thread(self):
-        thread = self._thread
-        if thread is threading.current_thread():
-            raise RuntimeError("start() was called on the worker's own thread")
-        if thread is not None and self._state is WorkerState.FAILED:
-            thread.join(timeout=2.0)
-        with self._condition:
-            if self._thread is not None and self._thread.is_alive():
-                if not self._is_stop_wanted and self._state is WorkerState.RUNNING:
-                    self._condition.notify_all()
-                    return
-                raise RuntimeError("the worker's thread is still in its last step; "
-                                   'stop() it again and see that it returns True')
-            self._is_stop_wanted = False
-            self._state = WorkerState.RUNNING
-            self._thread = threading.Thread(
-                target=self._run, name='moss-engine-worker', daemon=True)
-            self._thread.start()
-
-    def stop(self, timeout_s: float = 2.0) -> bool:
-        """
-        End the thread after the step it is in; block until it has ended, at most timeout_s.
-
-        Returns whether no thread runs any more. What was being said is reported as STOPPED. May
-        be called in any state. Called by on_event, it does not wait and returns False.
-        """
-        with self._condition:
-            thread = self._thread
-            if thread is None:
-                self._state = WorkerState.STOPPED
-                return True
-            self._is_stop_wanted = True
-            self._condition.notify_all()
-        if thread is threading.current_thread():
-            return False
-        thread.join(timeout_s)
-        if thread.is_alive():
-            return False
-        with self._condition:
-            if self._thread is thread:
-                self._thread = None
-                self._state = WorkerState.STOPPED
-        return True
-
     def close(self, timeout_s: float = 2.0) -> bool:
         """Stop, as stop() does, and close all channels."""
         has_ended = self.stop(timeout_s)
@@ -166,7 +97,7 @@ class EngineWorker:
 
     def _remove(self, channel):
         with self._condition:
-            channel._is_closed = True
+            channel._delivery.close()
             if channel in self._channels:
                 self._channels.remove(channel)
         channel._mailbox.attach(threading.Condition())
@@ -238,12 +169,6 @@ class EngineWorker:
             self._cancel_calls()
         for channel in channels:
             channel._report_failure(message, details)
-
-    def _cancel_calls(self):
-        with self._condition:
-            calls, self._calls = self._calls, deque()
-        for _, future in calls:
-            future.cancel()
 
 
 def _fulfil(future, function):

@@ -14,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 
 class FakeModel:
@@ -71,6 +72,13 @@ class FakeModel:
         self._next_image(None)
         while not self._is_stopped:
             self._tokens.put('word ')
+
+    def flooding_in_dribbles(self):
+        # One at a time, and more in a second than anybody can read.
+        self._next_image(None)
+        while not self._is_stopped:
+            self._tokens.put('word ')
+            time.sleep(0.0005)
 
     def flooding_with_silence(self):
         self._next_image(None)
