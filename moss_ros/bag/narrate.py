@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 import shutil
 
+import cv2
 from moss_ros.bag.ahead import ReadAhead
 from moss_ros.bag.choosing import FrameChooser
 from moss_ros.bag.errors import BagError, ExitCode, writing
@@ -63,7 +64,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
             record = refuse_other_run(output, output / RUN_FILE, run, resume)
             shutil.rmtree(output / FOLDER_NAME, ignore_errors=True)
             return _require_complete(source, record)
-        with Journal(output, run, resume) as journal, _torch_threads(options.num_threads):
+        with Journal(output, run, resume) as journal, _threads(options.num_threads):
             model, session = _make_session(options, folder, stream_options)
             narration = _Run(opened, model, session, options, journal)
             error = narration.go(on_progress, save_every_s, should_stop)
@@ -152,14 +153,17 @@ class _Run:
 
 
 @contextmanager
-def _torch_threads(num_threads):
-    # Torch keeps this number for each thread, and the caller may have another one.
-    num_before = torch.get_num_threads()
+def _threads(num_threads):
+    # Torch keeps this number for each thread, and the caller may have another one. OpenCV's
+    # threads would take the cores from the model, for pictures that one thread shrinks in no time.
+    num_before, num_before_cv = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(num_threads)
+    cv2.setNumThreads(1)
     try:
         yield
     finally:
         torch.set_num_threads(num_before)
+        cv2.setNumThreads(num_before_cv)
 
 
 def _require_complete(source, record) -> RunRecord:

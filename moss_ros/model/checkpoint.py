@@ -102,7 +102,7 @@ def _fill(model, entries, stored, device, dtype, quantization):
             for entry in entries_there:
                 parameter = model.get_parameter(entry.parameter)
                 if parameter.is_meta:
-                    parameter = torch.empty_like(parameter, device=device, dtype=dtype)
+                    parameter = torch.empty(parameter.shape, device=device, dtype=dtype)
                     _replace(model, entry.parameter, parameter)
                 entry.rows_of(parameter).copy_(tensors.get_tensor(stored[entry.name].name))
                 num_missing[entry.parameter] -= 1

@@ -141,7 +141,10 @@ class TextDecoder(nn.Module):
         super().__init__()
         text = config.text
         self.config = config
-        self.embed_tokens = nn.Embedding(text.num_embeddings, text.hidden_size)
+        # Without initial values: normal numbers on the meta device, where models are loaded, would
+        # have torch import its whole compiler, for two seconds.
+        self.embed_tokens = nn.Embedding.from_pretrained(
+            torch.empty(text.num_embeddings, text.hidden_size), freeze=False)
         self.layers = nn.ModuleList(
             CrossAttentionLayer(text) if index in text.cross_attention_layers
             else SelfAttentionLayer(text) for index in range(text.num_hidden_layers))

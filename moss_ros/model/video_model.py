@@ -30,7 +30,8 @@ class VideoModel(nn.Module):
     """
     MOSS's video model: Mllama with pooled one-tile frames and rotary cross-attention.
 
-    VideoModel(config) has random weights, see initialise(); load_model() reads a checkpoint.
+    VideoModel(config) has random weights, see initialise(), but none at all on the meta device;
+    load_model() reads a checkpoint.
     forward and encode_frames are differentiable; extend is for inference only.
     """
 
@@ -42,7 +43,8 @@ class VideoModel(nn.Module):
         self.decoder = TextDecoder(config)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         self.quantization = None  # 'int8' or 'int4' where load_model() quantised the decoder
-        initialise(self)
+        if not self.lm_head.weight.is_meta:
+            initialise(self)
 
     @property
     def device(self) -> torch.device:

@@ -67,7 +67,7 @@ def test_it_is_one_step_in_speech_without_a_frame_and_with_a_prompt(tools, chat)
     assert session.context.num_frames == 2
 
 
-@pytest.mark.parametrize('do_sample, silence_logit_bias', [(False, 2.0), (True, 7.0)])
+@pytest.mark.parametrize('do_sample, silence_logit_bias', [(False, 1.5), (True, 5.5)])
 def test_the_events_are_those_of_one_step_a_frame(
         tiny_model, chat, tools, do_sample, silence_logit_bias):
     options = tools.options(
