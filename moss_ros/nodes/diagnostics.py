@@ -42,7 +42,8 @@ class Diagnostics:
         self._statistics = StreamStatistics()
         self._last_error = ''
         self._num_dropped_before = 0
-        self._history: deque[tuple[int, int]] = deque(maxlen=NUM_PERIODS_TOLD)
+        # From nothing on: what happens before the first report is told in it.
+        self._history = deque([(0, 0)], maxlen=NUM_PERIODS_TOLD)
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
         # On steady time: with use_sim_time, the node's own clock may stand still.
@@ -108,7 +109,7 @@ class Diagnostics:
             return DiagnosticStatus.ERROR, image_input.trouble
         if image_input.trouble:
             return DiagnosticStatus.STALE, image_input.trouble
-        num_dropped, num_bad = self._history[0] if self._history else (0, 0)
+        num_dropped, num_bad = self._history[0]
         num_new_bad = image_input.num_bad_by_kind.total() - num_bad
         if num_new_bad:
             kinds = ', '.join(f'{kind}: {num}' for kind, num in
