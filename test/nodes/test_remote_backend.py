@@ -95,15 +95,23 @@ def camera(host, listener):
 
 def remote_processes(pid):
     """Return the ids of the processes with a remote model that a process has started."""
-    children = [child for thread in Path(f'/proc/{pid}/task').iterdir()
-                for child in (thread / 'children').read_text().split()]
-    return [int(child) for child in children if runs_remote_model(child)]
+    return [int(path.name) for path in Path('/proc').glob('[0-9]*')
+            if is_child(path, pid) and runs_remote_model(path)]
 
 
-def runs_remote_model(pid):
+def is_child(path, pid):
+    """Return whether a process in /proc, which may end at any moment, is a child of pid."""
     try:
-        return b'moss_ros/remote/child.py' in Path(f'/proc/{pid}/cmdline').read_bytes()
-    except FileNotFoundError:
+        # Behind the name, which may hold anything: its state, and its parent.
+        return int((path / 'stat').read_text().rpartition(')')[2].split()[1]) == pid
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def runs_remote_model(path):
+    try:
+        return b'moss_ros/remote/child.py' in (path / 'cmdline').read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
