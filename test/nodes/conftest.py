@@ -25,12 +25,11 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
+from stamps import PERIOD_NS, START_NS
 from std_msgs.msg import Bool, String
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_NS = 1_700_000_000_000_000_000
-PERIOD_NS = 500_000_000
 
 
 class Host:

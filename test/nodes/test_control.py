@@ -3,7 +3,6 @@
 from dataclasses import replace
 import threading
 
-from conftest import PERIOD_NS, START_NS
 from lifecycle_msgs.msg import Transition
 from moss_ros.nodes import services
 from moss_ros.stream import StreamSession
@@ -12,6 +11,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
+from stamps import PERIOD_NS, START_NS
 from std_srvs.srv import SetBool, Trigger
 
 WAIT_S = 60.0

@@ -4,7 +4,6 @@ from array import array
 import threading
 import time
 
-from conftest import PERIOD_NS, START_NS
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from moss_ros.nodes.demo_camera import DemoCamera
@@ -22,6 +21,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+from stamps import PERIOD_NS, START_NS
 from std_msgs.msg import String
 
 # Scenes of other things each.

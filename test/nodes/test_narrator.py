@@ -5,10 +5,10 @@ import os
 import threading
 import weakref
 
-from conftest import PERIOD_NS, START_NS
 from lifecycle_msgs.msg import State, Transition
 from moss_ros.stream import StreamSession
 from rclpy.parameter import Parameter
+from stamps import PERIOD_NS, START_NS
 
 CYCLE = (
     (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),

@@ -2,13 +2,13 @@
 
 from array import array
 import os
+from pathlib import Path
 import signal
 from statistics import median
 import subprocess
 import sys
 import time
 
-from conftest import REPOSITORY
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import pytest
@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 PATH_BY_STATE = {
     'unconfigured': (),
     'inactive': (Transition.TRANSITION_CONFIGURE,),
