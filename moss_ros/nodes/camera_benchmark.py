@@ -12,13 +12,11 @@ import json
 import sys
 import time
 
-from moss_ros.nodes.child import Child, stay_on_this_machine
+from moss_ros.nodes.child import Child, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.nodes.observer import Observer
 from moss_ros.nodes.tally import Tally
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-
-START_TIMEOUT_S = 180.0
 
 
 def run_cameras(seeds: Sequence[int], seconds: float) -> list[Tally]:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 
+# How long nodes may take until they narrate, the loading of weights included.
+START_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 4.0
 NUM_LAST_LINES = 20
 

@@ -11,12 +11,10 @@ import sys
 import threading
 import time
 
-from moss_ros.nodes.child import Child, stay_on_this_machine
+from moss_ros.nodes.child import Child, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.nodes.observer import Observer
 import rclpy
 from rclpy.signals import SignalHandlerOptions
-
-START_TIMEOUT_S = 180.0
 
 
 def _start_children(arguments):
