@@ -1,16 +1,18 @@
 """
 Which frames of a source the model sees: messages in, groups of encoded frames and prompts out.
 
-Decodes nothing but what the sampler chose, and encodes frames in groups which depend on the bag
-alone, so that they come out the same to the last bit however often a run is taken up. Runs ahead
-of the narration in a thread of its own (ahead.py). Knows neither pace nor outputs.
+Decodes nothing but what the sampler chose or a question needs, and encodes frames in groups which
+depend on the bag and its prompts alone, so that they come out the same to the last bit however
+often a run is taken up. Runs ahead of the narration in a thread of its own (ahead.py). Knows
+neither pace nor outputs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+import math
 
 import cv2
 from moss_ros.bag.reading import Message, prompt_text, ReadPosition, Source
@@ -30,7 +32,11 @@ _THUMBNAIL_WIDTH_PX = 160
 
 @dataclass(eq=False)
 class ChosenFrame:
-    """A frame for the model, and the thumbnail u8 [h, w, 3] RGB of it."""
+    """
+    A frame for the model, and the thumbnail u8 [h, w, 3] RGB of it.
+
+    bag_time_ns: when it is shown; later than it was recorded where a question asked for it.
+    """
 
     bag_time_ns: int
     frame: EncodedFrame | None  # None until its group is encoded
@@ -47,8 +53,8 @@ class UnusableMessage:
 
 
 @dataclass(frozen=True)
-class RecordedPrompt:
-    """A prompt that was recorded with the images."""
+class AskedPrompt:
+    """A prompt, recorded with the images or given for a time of the bag."""
 
     bag_time_ns: int
     text: str
@@ -62,7 +68,7 @@ class StreamRestart:
     text: str
 
 
-Item = ChosenFrame | UnusableMessage | RecordedPrompt | StreamRestart
+Item = ChosenFrame | UnusableMessage | AskedPrompt | StreamRestart
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,27 +79,54 @@ class Group:
     chooser_state: dict
 
 
+@dataclass(frozen=True, eq=False)
+class _HeldImage:
+    """The newest image that can be shown and was not; position: the one before it."""
+
+    position: ReadPosition
+    stamp_ns: int
+    message: Message
+
+
 class FrameChooser:
     """
     Reads a source from where it is told to.
 
+    The model sees the frames that the sampler chooses, and right behind a question the last image
+    at or before it, unless that was shown already; the sampler then goes on from there. An image
+    of the question's own bag time is one before it, wherever it stands in the bag.
+
     Used by one thread, whichever; groups() blocks for reading, decoding and encoding.
     """
 
-    def __init__(self, source: Source, model: VideoModel, frame_rate_fps: float):
+    def __init__(self, source: Source, model: VideoModel, frame_rate_fps: float,
+                 prompts: Iterable[tuple[int, str]] = ()):
+        """Prompts are (bag time in ns, text); of those of one time, they come before recorded."""
         self._source = source
         self._model = model
         self._sampler = FrameSampler(frame_rate_fps)
+        self._prompts = sorted(prompts, key=lambda prompt: prompt[0])
+        self._num_prompts_given = 0  # of those
         self._position = ReadPosition()
         self._newest_stamp_ns: int | None = None
+        self._held: _HeldImage | None = None
+        # Bag time of a question whose image may still come; never set between two groups.
+        self._question_ns: int | None = None
         self._num_read = self._num_used = 0
         self._num_unusable_by_kind: Counter[str] = Counter()
 
     def restore(self, chooser_state: dict) -> None:
-        """Go on behind the group that this state came with."""
+        """
+        Go on behind the group that this state came with, of the same source and prompts.
+
+        Raises KeyError, TypeError or ValueError where it is none, BagError as groups() does.
+        """
         self._position = ReadPosition(**chooser_state['position'])
         self._sampler.restore(chooser_state['sampler'])
+        self._num_prompts_given = chooser_state['num_prompts_given']
         self._newest_stamp_ns = chooser_state['newest_stamp_ns']
+        held = chooser_state['held']
+        self._held = held and self._read_again(ReadPosition(**held['position']), held['stamp_ns'])
         self._num_read = chooser_state['num_read']
         self._num_used = chooser_state['num_used']
         self._num_unusable_by_kind = Counter(chooser_state['num_unusable_by_kind'])
@@ -104,34 +137,78 @@ class FrameChooser:
         pictures: list[Frame] = []
         try:
             for message in self._source.messages(self._position):
+                items += self._ask_until(message.bag_time_ns, pictures)
                 items += self._look_at(message, pictures)
                 self._position = self._position.after(message)
-                if len(pictures) == FRAMES_PER_GROUP or len(items) >= _MAX_ITEMS_PER_GROUP:
+                is_full = len(pictures) >= FRAMES_PER_GROUP or len(items) >= _MAX_ITEMS_PER_GROUP
+                if is_full and self._question_ns is None:
                     yield self._group(items, pictures)
                     items, pictures = [], []
         except Exception:
             # What came before the break is not lost.
-            yield self._group(items, pictures)
+            yield self._group([*items, *self._ask_until(math.inf, pictures)], pictures)
             raise
-        yield self._group(items, pictures)
+        yield self._group([*items, *self._ask_until(math.inf, pictures)], pictures)
+
+    def _read_again(self, position, stamp_ns):
+        message = next(self._source.messages(position), None)
+        if message is None:
+            raise ValueError(f'no message behind {position}')
+        return _HeldImage(position, stamp_ns, message)
 
     def _group(self, items, pictures):
         encoded = iter(encode_frames(self._model, pictures))
         for item in items:
             if isinstance(item, ChosenFrame):
                 item.frame = next(encoded)
+        held = self._held
         return Group(items, {
             'position': asdict(self._position),
             'sampler': self._sampler.snapshot(),
+            'num_prompts_given': self._num_prompts_given,
             'newest_stamp_ns': self._newest_stamp_ns,
+            'held': held and {'position': asdict(held.position), 'stamp_ns': held.stamp_ns},
             'num_read': self._num_read,
             'num_used': self._num_used,
             'num_unusable_by_kind': dict(sorted(self._num_unusable_by_kind.items())),
         })
 
+    def _ask_until(self, time_ns: float, pictures: list[Frame]) -> list[Item]:
+        """Ask what was given for a time up to the next message's, which is time_ns; inf: none."""
+        items: list[Item] = []
+        for prompt_ns, text in self._prompts[self._num_prompts_given:]:
+            if prompt_ns > time_ns:
+                break
+            items += self._ask(prompt_ns, text, pictures)
+            self._num_prompts_given += 1
+        return items + self._show_before(time_ns, pictures)
+
+    def _ask(self, time_ns, text, pictures):
+        items = self._show_before(time_ns, pictures)
+        self._question_ns = time_ns
+        return [*items, AskedPrompt(time_ns, text)]
+
+    def _show_before(self, time_ns, pictures):
+        """Show what the latest question needs, unless an image of its own time may come yet."""
+        if self._question_ns is None or time_ns <= self._question_ns:
+            return []
+        return self._show_for_question(pictures)
+
+    def _show_for_question(self, pictures: list[Frame]) -> list[Item]:
+        question_ns, self._question_ns = self._question_ns, None
+        if question_ns is None or self._held is None:
+            return []
+        held, self._held = self._held, None
+        try:
+            picture = self._source.picture(held.message)
+        except BadImageError as error:
+            return [self._unusable(question_ns, error)]
+        self._sampler.restart_from(held.stamp_ns)
+        return [self._chosen(question_ns, picture, held.stamp_ns, pictures)]
+
     def _look_at(self, message: Message, pictures: list[Frame]) -> list[Item]:
         if message.is_prompt:
-            return self._prompt(message)
+            return self._prompt(message, pictures)
         self._num_read += 1
         items: list[Item] = []
         try:
@@ -141,9 +218,15 @@ class FrameChooser:
                     message.bag_time_ns, 'image stamps went back by '
                     f'{(self._newest_stamp_ns - stamp_ns) / 1e9:.1f} s: the stream begins anew'))
                 self._sampler.reset()
+                self._held = None
             self._newest_stamp_ns = stamp_ns
+            image = _HeldImage(self._position, stamp_ns, message)
+            if self._question_ns is not None:
+                self._held = image
+                return items + self._show_for_question(pictures)
             before = self._sampler.snapshot()
             if not self._sampler.select(stamp_ns):
+                self._held = image
                 return items
             try:
                 picture = self._source.picture(message)
@@ -152,10 +235,9 @@ class FrameChooser:
                 self._sampler.restore(before)
                 raise
         except BadImageError as error:
-            return [*items, self._unusable(message, error)]
-        pictures.append(Frame(picture, stamp_ns))
-        self._num_used += 1
-        return [*items, ChosenFrame(message.bag_time_ns, None, _thumbnail(picture))]
+            return [*items, self._unusable(message.bag_time_ns, error)]
+        self._held = None
+        return [*items, self._chosen(message.bag_time_ns, picture, stamp_ns, pictures)]
 
     def _is_restart(self, stamp_ns):
         """Whether the camera began anew; BadImageError for a stamp that is just late."""
@@ -168,18 +250,23 @@ class FrameChooser:
                 'earlier image')
         return True
 
-    def _prompt(self, message):
+    def _prompt(self, message, pictures):
         try:
             text = prompt_text(message)
             if not text.strip():
                 raise BadImageError('empty_prompt', 'a prompt is empty')
         except BadImageError as error:
-            return [self._unusable(message, error)]
-        return [RecordedPrompt(message.bag_time_ns, text)]
+            return [self._unusable(message.bag_time_ns, error)]
+        return self._ask(message.bag_time_ns, text, pictures)
 
-    def _unusable(self, message, error):
+    def _chosen(self, bag_time_ns, picture, stamp_ns, pictures):
+        pictures.append(Frame(picture, stamp_ns))
+        self._num_used += 1
+        return ChosenFrame(bag_time_ns, None, _thumbnail(picture))
+
+    def _unusable(self, bag_time_ns, error):
         self._num_unusable_by_kind[error.kind] += 1
-        return UnusableMessage(message.bag_time_ns, error.kind, str(error))
+        return UnusableMessage(bag_time_ns, error.kind, str(error))
 
 
 def _thumbnail(picture):

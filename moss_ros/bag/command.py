@@ -20,7 +20,9 @@ from moss_ros.bag.many import (
     BagTask, ENGINES, INDEX_FILE, narrate_many, write_index,
 )
 from moss_ros.bag.narrate import DEFAULT_SAVE_EVERY_S, narrate_bag
-from moss_ros.bag.options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
+from moss_ros.bag.options import (
+    DEFAULT_ANSWER_WITHIN_S, DEFAULT_TOKENS_PER_SECOND, NarrateOptions,
+)
 from moss_ros.bag.record import RunRecord
 from tqdm import tqdm
 
@@ -203,6 +205,10 @@ def _make_parser():
                      default=DEFAULT_TOKENS_PER_SECOND,
                      help="pace of the model in the bag's time (default %(default)g); 0: as much "
                           'as it wants at each frame')
+    how.add_argument('--answer-within', metavar='SECONDS', type=float,
+                     default=DEFAULT_ANSWER_WITHIN_S, dest='answer_within_s',
+                     help='a question to which nothing was said for so long is unanswered '
+                          '(default %(default)g)')
     how.add_argument('--max-tokens-between-frames', metavar='N', type=int, default=0,
                      help="end a narration after so many (default: the checkpoint's own)")
     how.add_argument('--system-prompt', metavar='TEXT', default='')

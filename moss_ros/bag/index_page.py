@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import quote
 
 from moss_ros.bag.report import (
-    duration_text, LEAST_STRETCH, pieces, seconds, stretches_path,
+    answers_text, duration_text, LEAST_STRETCH, pieces, seconds, stretches_path,
 )
 from moss_ros.bag.timeline import Timeline
 
@@ -65,9 +66,9 @@ class IndexEntry:
         return len(self.timeline.narrations)
 
     @property
-    def num_answers(self) -> int:
-        """Count those that answer a prompt."""
-        return self.timeline.num_answers
+    def answers(self) -> str:
+        """Count those that answer a prompt, and the prompts where some have no answer."""
+        return answers_text(self.timeline)
 
     @property
     def _drawn_ns(self):
@@ -82,5 +83,6 @@ def index_page(title: str, entries: Sequence[IndexEntry]) -> Iterator[str]:
         ('Bags', f'{len(narrated)} of {len(entries)}' if failed else str(len(entries))),
         ('Time', duration_text(sum(entry.duration_ns for entry in narrated))),
         ('Narrations', str(sum(entry.num_narrations for entry in narrated))),
-        ('Answers', str(sum(entry.num_answers for entry in narrated)))]
+        ('Answers', answers_text(Timeline(tuple(chain.from_iterable(
+            entry.timeline.narrations for entry in narrated)), ())))]
     return pieces('index.html.j2', title=title, figures=figures, failed=failed, narrated=narrated)

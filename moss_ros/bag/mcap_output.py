@@ -28,7 +28,7 @@ TYPE_BY_TOPIC = {
     '/narrator/events': STRING_TYPE,
 }
 _EVENT_KEYS = ('seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
-               'state', 'reason', 'num_tokens')
+               'standing_prompt_id', 'state', 'reason', 'num_tokens')
 _EVENTS_SCHEMA = 1
 _FORMAT_VERSION = 8  # which every distribution since Iron reads
 

@@ -81,10 +81,10 @@ class _Run:
         self._source = source
         self._journal = journal
         self._options = options
-        self._chooser = FrameChooser(source, model, session.options.frame_rate_fps)
+        self._chooser = FrameChooser(source, model, session.options.frame_rate_fps,
+                                     _prompts(options, source.info.start_ns))
         self._narration = BagNarration(
             session, options.tokens_per_second, journal.append, journal.keep_thumbnail)
-        self._narration.schedule(_prompts(options, source.info.start_ns))
         self._chooser_state: dict = {}
         snapshot = journal.load()
         if snapshot is not None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from fractions import Fraction
 from itertools import islice, pairwise
 
 from moss_ros.bag.choosing import (
-    ChosenFrame, FRAMES_PER_GROUP, Item, RecordedPrompt, StreamRestart,
+    AskedPrompt, ChosenFrame, FRAMES_PER_GROUP, Item, StreamRestart,
 )
 from moss_ros.stream import (
-    EndReason, ErrorEvent, Event, NarrationEvent, Prompt, SessionState, StateEvent,
+    EndReason, ErrorEvent, Event, NarrationEvent, Prompt, PromptEvent, SessionState, StateEvent,
     StreamSession, StreamSnapshot,
 )
 import numpy as np
@@ -43,7 +44,8 @@ class BagNarration:
 
         tokens_per_second: 0 lets the model say all that it wants at each frame. on_record gets
         each record for narration.jsonl. on_first_words gets the id of each narration when it
-        begins, and the thumbnail u8 [h, w, 3] of the newest frame then; None where there is none.
+        begins, and the thumbnail u8 [h, w, 3] of the newest frame that the model had seen then;
+        None where there is none.
         """
         self._session = session
         self._on_record = on_record
@@ -52,15 +54,17 @@ class BagNarration:
         rate = Fraction(str(tokens_per_second))
         self._units_per_ns = rate.numerator or 1
         self._units_per_token = 1_000_000_000 * rate.denominator if rate else 0
-        self._prompts: list[tuple[int, str]] = []
-        self._thumbnail: np.ndarray | None = None
+        # With the next one; the session would drop the oldest of more than its context holds.
+        self._max_waiting_frames = min(
+            FRAMES_PER_GROUP, session.options.max_context_frames - 1)
+        # (stamp, thumbnail) of the newest frame that the model saw, and of those that wait.
+        self._thumbnails: list[tuple[int, np.ndarray]] = []
         self._state = {
             'now': 0,  # units: time of the newest input or step
             'free_at': 0,  # units: when the last step is over
             'num_records': 0,
             'num_prompts': 0,
-            'num_prompts_asked': 0,  # of self._prompts
-            'num_waiting_frames': 0,
+            'waiting_prompts': [],  # [prompt_id, bag time, text] that the model has not seen
             'first_narration_id': 0,  # of the session's ids since it was last reset, less one
             'newest_narration_id': 0,
             'begun_narration_id': 0,
@@ -77,80 +81,74 @@ class BagNarration:
                 'narrations': self._state['num_narrations'],
                 'tokens': self._state['num_tokens'], 'records': self._state['num_records']}
 
-    def schedule(self, prompts: Iterable[tuple[int, str]]) -> None:
-        """Ask (bag time in ns, text) prompts when their times come; before the first take()."""
-        self._prompts = sorted(prompts, key=lambda prompt: prompt[0])
-
     def take(self, items: Iterable[Item]) -> None:
         """Go on until the last of these items; what was said before each becomes records."""
         upcoming = deque(items)
         while upcoming:
             item = upcoming[0]
-            self._ask_scheduled(item.bag_time_ns)
             self._run_until(item.bag_time_ns, upcoming)
             if not upcoming or upcoming[0] is not item:
                 continue  # it was among frames at which the model kept silent
             upcoming.popleft()
             if isinstance(item, ChosenFrame):
                 self._show(item)
-            elif isinstance(item, RecordedPrompt):
-                self._ask(item.text)
+            elif isinstance(item, AskedPrompt):
+                self._ask(item)
             elif isinstance(item, StreamRestart):
                 self._restart(item)
             else:
                 self._record_error(item.text)
 
     def finish(self) -> None:
-        """Ask what is still scheduled and let the model finish; nothing more will come."""
-        if self._prompts:
-            self._ask_scheduled(self._prompts[-1][0])
+        """Let the model finish; nothing more will come."""
         while self._session.has_work:
             self._step()
-        self._record_all(self._session.stop())
+        self._record_all(self._session.end())
 
     def snapshot(self) -> StreamSnapshot:
         """Return all that the records to come depend on, besides the items to come."""
         snapshot = self._session.snapshot()
         tensors = dict(snapshot.tensors)
-        if self._thumbnail is not None:
-            tensors['thumbnail'] = torch.from_numpy(self._thumbnail)
-        return StreamSnapshot({'session': snapshot.state, 'pace': dict(self._state)}, tensors)
+        for index, (_, thumbnail) in enumerate(self._thumbnails):
+            tensors[f'thumbnail_{index}'] = torch.tensor(thumbnail)
+        return StreamSnapshot({
+            'session': snapshot.state,
+            'pace': deepcopy(self._state),
+            'thumbnail_stamps_ns': [stamp_ns for stamp_ns, _ in self._thumbnails],
+        }, tensors)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
         """Go on as the narration of the same bag and options whose snapshot() this is."""
         self._session.restore(StreamSnapshot(snapshot.state['session'], snapshot.tensors))
-        self._state = dict(snapshot.state['pace'])
-        thumbnail = snapshot.tensors.get('thumbnail')
-        self._thumbnail = None if thumbnail is None else thumbnail.numpy()
+        self._state = deepcopy(snapshot.state['pace'])
+        self._thumbnails = [
+            (stamp_ns, snapshot.tensors[f'thumbnail_{index}'].numpy())
+            for index, stamp_ns in enumerate(snapshot.state['thumbnail_stamps_ns'])]
 
-    def _ask_scheduled(self, time_ns):
-        while self._state['num_prompts_asked'] < len(self._prompts):
-            prompt_ns, text = self._prompts[self._state['num_prompts_asked']]
-            if prompt_ns > time_ns:
-                return
-            self._run_until(prompt_ns)
-            self._state['num_prompts_asked'] += 1
-            self._ask(text)
-
-    def _ask(self, text):
+    def _ask(self, item):
         self._state['num_prompts'] += 1
-        self._session.add_prompt(Prompt(text, f'prompt-{self._state["num_prompts"]}'))
+        prompt_id = f'prompt-{self._state["num_prompts"]}'
+        self._state['waiting_prompts'].append([prompt_id, item.bag_time_ns, item.text])
+        self._session.add_prompt(Prompt(item.text, prompt_id))
 
     def _show(self, item):
         # None is ever dropped: where frames come in faster than tokens, the pace yields.
-        if self._state['num_waiting_frames'] >= FRAMES_PER_GROUP:
-            self._state['free_at'] = self._state['now']
-            self._step()
+        while self._session.num_waiting_frames >= self._max_waiting_frames:
+            self._step_at_once()
         self._session.add_frame(item.frame)
-        self._thumbnail = item.thumbnail
-        self._state['num_waiting_frames'] += 1
+        self._thumbnails.append((item.frame.stamp_ns, item.thumbnail))
 
     def _restart(self, item):
-        self._record_all(self._session.stop())
+        while self._session.num_waiting_frames or (
+                self._state['waiting_prompts'] and self._session.has_work):
+            self._step_at_once()
+        self._record_all(self._session.end())
         self._record_error(item.text)
         self._session.reset()
-        self._thumbnail = None
-        self._state['num_waiting_frames'] = 0
+        self._thumbnails.clear()
+        # Asked before the first frame, which is yet to come.
+        for prompt_id, _, text in self._state['waiting_prompts']:
+            self._session.add_prompt(Prompt(text, prompt_id))
         # Ids begin at 1 again in the session, but not in the outputs.
         self._state['first_narration_id'] = self._state['newest_narration_id']
 
@@ -161,6 +159,10 @@ class BagNarration:
             self._step(upcoming)
         self._state['now'] = max(self._state['now'], time)
 
+    def _step_at_once(self):
+        self._state['free_at'] = self._state['now']
+        self._step()
+
     def _step(self, upcoming=()):
         following = self._each_with_a_step(upcoming)
         steps = self._session.step_while_silent([item.frame for item in following])
@@ -168,15 +170,16 @@ class BagNarration:
             if number:
                 item = upcoming.popleft()
                 self._state['now'] = item.bag_time_ns * self._units_per_ns
-                self._thumbnail = item.thumbnail
+                self._thumbnails.append((item.frame.stamp_ns, item.thumbnail))
             self._begin_step()
             self._record_all(events)
+        seen = self._seen_thumbnails(self._session.newest_stamp_ns)
+        del self._thumbnails[:max(0, len(seen) - 1)]
 
     def _begin_step(self):
         state = self._state
         state['now'] = max(state['now'], state['free_at'])
         state['free_at'] = state['now'] + self._units_per_token
-        state['num_waiting_frames'] = 0
 
     def _each_with_a_step(self, upcoming):
         """
@@ -186,18 +189,21 @@ class BagNarration:
         and one between the last and whatever comes then: a frame, a prompt or another item.
         """
         frames = []
-        num_asked = self._state['num_prompts_asked']
-        prompt_ns = [time_ns for time_ns, _ in self._prompts[num_asked:num_asked + 1]]
         step = max(self._state['now'], self._state['free_at'])
-        for item, next_item in islice(pairwise(upcoming), FRAMES_PER_GROUP):
+        for item, next_item in islice(pairwise(upcoming), self._max_waiting_frames):
             arrival = item.bag_time_ns * self._units_per_ns
             if not isinstance(item, ChosenFrame) or arrival <= step:
                 break
             step = max(arrival, step + self._units_per_token)
-            if min([next_item.bag_time_ns, *prompt_ns]) * self._units_per_ns <= step:
+            if next_item.bag_time_ns * self._units_per_ns <= step:
                 break
             frames.append(item)
         return frames
+
+    def _seen_thumbnails(self, stamp_ns):
+        """Return thumbnails of the frames up to this stamp, the newest last; None: of none."""
+        return [thumbnail for frame_ns, thumbnail in self._thumbnails
+                if stamp_ns is not None and frame_ns <= stamp_ns]
 
     def _record_all(self, events):
         for event in events:
@@ -212,15 +218,28 @@ class BagNarration:
             state['newest_narration_id'] = max(state['newest_narration_id'], narration_id)
             if narration_id != state['begun_narration_id']:
                 state['begun_narration_id'], state['begun_ns'] = narration_id, bag_time_ns
-                self._on_first_words(narration_id, self._thumbnail)
+                seen = self._seen_thumbnails(event.stamp_ns)
+                self._on_first_words(narration_id, seen[-1] if seen else None)
+        first_ns = None
         if isinstance(event, StateEvent):
             state['session_state'] = event.state.value
         elif isinstance(event, NarrationEvent):
+            first_ns = state['begun_ns']
             state['num_narrations'] += 1
             state['num_tokens'] += event.num_tokens
-        self._write(event, bag_time_ns, narration_id)
+        elif isinstance(event, PromptEvent):
+            first_ns = self._waits_no_more(event.prompt_id)
+        elif isinstance(event, ErrorEvent) and event.prompt_id is not None:
+            self._waits_no_more(event.prompt_id)
+        self._write(event, bag_time_ns, first_ns, narration_id)
 
-    def _write(self, event, bag_time_ns, narration_id):
+    def _waits_no_more(self, prompt_id):
+        """Forget a prompt that waits; return when it was asked."""
+        waiting = self._state['waiting_prompts']
+        index = [name for name, _, _ in waiting].index(prompt_id)
+        return waiting.pop(index)[1]
+
+    def _write(self, event, bag_time_ns, first_bag_time_ns, narration_id):
         is_narration = isinstance(event, NarrationEvent)
         reason: EndReason | None = event.reason if is_narration else None
         self._state['num_records'] += 1
@@ -229,7 +248,7 @@ class BagNarration:
             'seq': self._state['num_records'] - 1,
             'type': type(event).__name__.removesuffix('Event').lower(),
             'bag_time_ns': bag_time_ns,
-            'first_bag_time_ns': self._state['begun_ns'] if is_narration else None,
+            'first_bag_time_ns': first_bag_time_ns,
             'stamp_ns': event.stamp_ns,
             'first_stamp_ns': event.first_stamp_ns if is_narration else None,
             'text': event.message if isinstance(event, ErrorEvent)
@@ -237,6 +256,7 @@ class BagNarration:
             'state': self._state['session_state'],
             'narration_id': narration_id,
             'prompt_id': getattr(event, 'prompt_id', None),
+            'standing_prompt_id': getattr(event, 'standing_prompt_id', None),
             'reason': reason.value if reason else None,
             'num_tokens': event.num_tokens if is_narration else None,
         })

@@ -13,6 +13,7 @@ import math
 from moss_ros.stream import StreamOptions
 
 DEFAULT_TOKENS_PER_SECOND = 40.0
+DEFAULT_ANSWER_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class NarrateOptions:
     - frame_rate_fps: frames a second shown to the model; 0: the checkpoint's own.
     - tokens_per_second: pace of the model in the bag's time, of which each frame takes one token
       at least; 0: as much as it wants to say at each frame.
+    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
     - system_prompt: '': the checkpoint's own. max_tokens_between_frames: 0: the checkpoint's own.
     - sampling: 'checkpoint', 'greedy' or 'random'; seed: of random sampling.
     - with_images: whether narration.mcap has the images too.
@@ -50,6 +52,7 @@ class NarrateOptions:
     num_threads: int = 1
     frame_rate_fps: float = 0.0
     tokens_per_second: float = DEFAULT_TOKENS_PER_SECOND
+    answer_within_s: float = DEFAULT_ANSWER_WITHIN_S
     system_prompt: str = ''
     max_tokens_between_frames: int = 0
     sampling: str = 'checkpoint'
@@ -64,8 +67,10 @@ class NarrateOptions:
                     f'{name} must be a whole number of at least {minimum}, not {value!r}')
         for name in ('prompt', 'system_prompt', 'checkpoint', 'image_topic', 'prompt_topic'):
             _require_text(name, getattr(self, name))
-        for name in ('frame_rate_fps', 'tokens_per_second'):
+        for name in ('frame_rate_fps', 'tokens_per_second', 'answer_within_s'):
             _require_number(name, getattr(self, name))
+        if not self.answer_within_s:
+            raise ValueError(f'answer_within_s must be above 0, not {self.answer_within_s!r}')
         if self.sampling not in ('checkpoint', 'greedy', 'random'):
             raise ValueError(
                 f'sampling must be checkpoint, greedy or random, not {self.sampling!r}')
@@ -91,6 +96,7 @@ class NarrateOptions:
         options = StreamOptions.from_checkpoint(folder, seed=self.seed)
         given = {name: value for name, value in (
             ('frame_rate_fps', float(self.frame_rate_fps)),
+            ('answer_within_s', float(self.answer_within_s)),
             ('system_prompt', self.system_prompt),
             ('max_tokens_between_frames', self.max_tokens_between_frames)) if value}
         if self.sampling != 'checkpoint':

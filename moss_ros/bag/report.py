@@ -33,6 +33,12 @@ _NOTE_BY_REASON = {
     'limit': 'ended at the limit of its length',
     'stopped': 'cut off by the end of the bag',
 }
+# Of a question to which nothing was said; {} is how long it waited.
+_UNANSWERED_BY_REASON = {
+    'unanswered': 'not answered within {}',
+    'interrupted': 'not answered: the next prompt came after {}',
+    'stopped': 'not answered: the stream ended after {}',
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ def stretches_path(narrations: Sequence[Narration], start_ns: int, least_ns: int
     """
     stretches = []
     for narration in narrations:
+        if not narration.text:
+            continue
         end_ns = max(narration.end_ns, narration.begin_ns + least_ns)
         if stretches and narration.begin_ns <= stretches[-1][1]:
             stretches[-1][1] = max(stretches[-1][1], end_ns)
@@ -112,6 +120,12 @@ def clock_text(duration_ns: int) -> str:
 def duration_text(duration_ns: int) -> str:
     """Return how long something took, written as clock_text does it, rounded."""
     return clock_text(duration_ns + 500_000_000)
+
+
+def answers_text(timeline: Timeline) -> str:
+    """Return how many answers there are, and of how many questions where some have none."""
+    num_answers, num_questions = timeline.num_answers, timeline.num_questions
+    return str(num_answers) + (f' of {num_questions}' if num_questions > num_answers else '')
 
 
 def has_calendar(time_ns: int) -> bool:
@@ -144,6 +158,8 @@ class _Page:
             narration.prompt for narration in narrations if narration.prompt is not None)
         self.prompts = list(num_by_prompt.items())
         self.num_unasked = len(narrations) - num_by_prompt.total()
+        self.num_answers = timeline.num_answers
+        self.num_unanswered = timeline.num_questions - timeline.num_answers
         index_by_text = {text: index for index, text in enumerate(num_by_prompt)}
         ends_ns = [head.start_ns, *(narration.end_ns for narration in narrations)]
         self.rows = [
@@ -153,22 +169,24 @@ class _Page:
 
 
 class _Row:
-    """One narration of the page."""
+    """One narration of the page, below its question if it has one."""
 
     def __init__(self, narration, start_ns, silent_since_ns, prompt_index, thumbnail):
         self.narration_id = narration.narration_id
         self.text, self.prompt = narration.text, narration.prompt
         self.prompt_index = prompt_index
         self.note = _NOTE_BY_REASON.get(narration.reason, '')
+        self.silence = 'no words'
         self.begin_s = seconds(narration.begin_ns - start_ns)
         self.end_s = seconds(narration.end_ns - start_ns)
-        self.time = clock_text(narration.begin_ns - start_ns)
-        rest_ns = narration.begin_ns - silent_since_ns
+        self.time = _Time(narration.begin_ns, start_ns)
+        self.asked, self.asked_s = None, ''
+        if narration.asked_ns is not None:
+            self.asked = _Time(narration.asked_ns, start_ns)
+            self.asked_s = seconds(narration.asked_ns - start_ns)
+            self._tell_waiting(narration)
+        rest_ns = narration.shown_ns - silent_since_ns
         self.rest = _rest_text(rest_ns // 10**9) if rest_ns >= _LEAST_REST_S * 10**9 else ''
-        self.clock = self.datetime = ''
-        if has_calendar(start_ns):
-            moment = utc(narration.begin_ns)
-            self.clock, self.datetime = f'{moment:%H:%M:%S}', f'{moment:%Y-%m-%dT%H:%M:%SZ}'
         self._thumbnail = thumbnail
 
     def picture(self) -> str:
@@ -177,6 +195,34 @@ class _Row:
             return base64.b64encode(self._thumbnail.read_bytes()).decode()
         except OSError:
             return ''
+
+    def _tell_waiting(self, narration):
+        waiting = _waiting_text(narration.begin_ns - narration.asked_ns)
+        if narration.text:
+            after = f'after {waiting}' if waiting else 'at once'
+            self.note = ', '.join(filter(None, (after, self.note)))
+        elif narration.reason in _UNANSWERED_BY_REASON:
+            self.silence = _UNANSWERED_BY_REASON[narration.reason].format(waiting or '0.0 s')
+            self.note = ''
+
+
+class _Time:
+    """A bag time: since the start, and by the clock where there is one."""
+
+    def __init__(self, time_ns, start_ns):
+        self.text = clock_text(time_ns - start_ns)
+        self.clock = self.datetime = ''
+        if has_calendar(start_ns):
+            moment = utc(time_ns)
+            self.clock, self.datetime = f'{moment:%H:%M:%S}', f'{moment:%Y-%m-%dT%H:%M:%SZ}'
+
+
+def _waiting_text(duration_ns):
+    """Return how long a question waited; '' where that rounds to nothing."""
+    tenths = round(duration_ns / 10**8)
+    if tenths < 600:
+        return f'{tenths / 10:.1f} s' if tenths else ''
+    return _rest_text(duration_ns // 10**9)
 
 
 def _rest_text(rest_s):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from moss_ros.bag.record import RunRecord
-from moss_ros.bag.report import duration_text, has_calendar, report_page, ReportHead, utc
+from moss_ros.bag.report import (
+    answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
+)
 from moss_ros.bag.timeline import Timeline, timeline_of
 
 
@@ -35,7 +37,7 @@ def report_head(run: RunRecord, timeline: Timeline) -> ReportHead:
     figures = [
         ('Duration', duration_text(duration_ns)),
         ('Narrations', str(len(timeline.narrations))),
-        ('Answers', str(timeline.num_answers)),
+        ('Answers', answers_text(timeline)),
         ('Speaking', f'{timeline.spoken_ns / max(duration_ns, 1):.0%}'),
         ('Frames seen', str(run.counts['frames_used']))]
     return ReportHead(
@@ -69,6 +71,7 @@ def _facts(run):
     yield 'Weights', f'sha256 {" ".join(weights)}'
     pace = options['tokens_per_second']
     yield 'Pace', f'{pace:g} tokens a second' if pace else 'all that it wants to say at each frame'
+    yield 'Questions', f'open for {options["answer_within_s"]:g} s'
     yield 'Tokens', str(counts['tokens'])
     yield 'Seed', str(options['seed'])
     yield 'Versions', ', '.join(

@@ -18,10 +18,11 @@ from moss_ros.bag.errors import BagError
 @dataclass(frozen=True)
 class Narration:
     """
-    One finished utterance, or an answer without words.
+    One finished utterance, or a question to which nothing was said.
 
-    begin_ns and end_ns: bag times of its first word and of its end. prompt: the text that it
-    answers, None for what was said unasked. reason: why it ended, a value of EndReason.
+    begin_ns and end_ns: bag times of its first word and of its end; without words, both of its
+    end. prompt: the text that it answers, and asked_ns when that was asked; None for what was said
+    unasked. reason: why it ended, a value of EndReason.
     """
 
     narration_id: int
@@ -30,18 +31,30 @@ class Narration:
     text: str
     prompt: str | None
     reason: str
+    asked_ns: int | None = None
+
+    @property
+    def shown_ns(self) -> int:
+        """Where it stands among others: when it was asked for, or began."""
+        return self.begin_ns if self.asked_ns is None else self.asked_ns
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The narrations of a bag, by begin_ns, and the bag times at which prompts were asked."""
+    """The narrations of a bag, by shown_ns, and the bag times at which prompts were asked."""
 
     narrations: tuple[Narration, ...]
     prompt_times_ns: tuple[int, ...]
 
     @property
     def num_answers(self) -> int:
-        """Narrations that answer a prompt."""
+        """Narrations that answer a prompt, in words."""
+        return sum(narration.prompt is not None and narration.text != ''
+                   for narration in self.narrations)
+
+    @property
+    def num_questions(self) -> int:
+        """Prompts that were answered, or not."""
         return sum(narration.prompt is not None for narration in self.narrations)
 
     @property
@@ -58,16 +71,17 @@ def timeline_of(records: Iterable[dict]) -> Timeline:
     """Return the timeline in records; KeyError or TypeError where they are something else."""
     narrations = []
     prompt_times_ns = []
-    prompt_by_id = {}
+    asked = {}
     for record in records:
         if record['type'] == 'prompt':
-            prompt_by_id[record['prompt_id']] = record['text']
-            prompt_times_ns.append(record['bag_time_ns'])
+            asked[record['prompt_id']] = record['text'], record['first_bag_time_ns']
+            prompt_times_ns.append(record['first_bag_time_ns'])
         elif record['type'] == 'narration':
+            prompt, asked_ns = asked.get(record['prompt_id'], (None, None))
             narrations.append(Narration(
                 record['narration_id'], record['first_bag_time_ns'], record['bag_time_ns'],
-                record['text'], prompt_by_id.get(record['prompt_id']), record['reason']))
-    narrations.sort(key=lambda narration: (narration.begin_ns, narration.narration_id))
+                record['text'], prompt, record['reason'], asked_ns))
+    narrations.sort(key=lambda narration: (narration.shown_ns, narration.narration_id))
     return Timeline(tuple(narrations), tuple(prompt_times_ns))
 
 

@@ -147,13 +147,14 @@ def _make_parser():
                             '(default 256)')
     media.add_argument('--system-prompt-type', metavar='TYPE',
                        help='video or text_image (default: by what is shown)')
-    media.add_argument('--thinking-mode', metavar='MODE', help='no_thinking (default)')
+    media.add_argument('--thinking-mode', metavar='MODE',
+                       help='no_thinking (default) or deep_thinking: chooses the system prompt')
     answer = parser.add_argument_group('how to answer')
     answer.add_argument('--json', action='store_true',
                         help='print one JSON object at the end, not the text as it is said')
     answer.add_argument('--max-new-tokens', type=int, metavar='N', help='default 1024')
     answer.add_argument('--do-sample', action=argparse.BooleanOptionalAction, default=None,
-                        help="draw tokens at random (default: as the checkpoint's settings say)")
+                        help='draw tokens at random (default: say the most likely ones)')
     for name, kind in (('temperature', float), ('top-k', int), ('top-p', float),
                        ('repetition-penalty', float)):
         answer.add_argument(f'--{name}', type=kind, metavar='X')

@@ -10,22 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-import queue
 import threading
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.generator.calls import (
+    DEFAULT_CHUNK_LENGTH, failures_told, LiveCall, OfflineCall, require_chunk_length,
+)
 from moss_ros.generator.live import LiveRun
 from moss_ros.generator.offline import OfflineAnswerer, OfflineOptions
-from moss_ros.generator.query import GenerationSettings, is_stop, OfflineQuery
-from moss_ros.generator.queue_strings import answer_strings
+from moss_ros.generator.query import is_stop, OfflineQuery
+from moss_ros.generator.queue_strings import answer_strings, DONE, ROUND_END
 from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.model import (
     CheckpointError, load_model, ModelConfig, resolve_checkpoint, SamplingOptions, VideoModel,
 )
 from moss_ros.stream import ChatFormat, StreamOptions, StreamSession
+from moss_ros.stream.system_prompts import require_prompts
 import torch
-
-DEFAULT_CHUNK_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Generator:
     A model with the calls of the published scripts.
 
     One live stream and one offline_generate at a time; they may run side by side, in threads of
-    their own, and take turns at the model. Each call generates in its caller's thread.
+    their own, and take turns at the model. Each call generates in its caller's thread. Where that
+    is a daemon thread, the end of the process waits for the pass through the model that runs.
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, stream_options: StreamOptions,
@@ -73,46 +75,46 @@ class Generator:
 
     @property
     def sampling(self) -> SamplingOptions:
-        """How tokens are drawn where a call does not say."""
+        """How tokens of a live stream are drawn where a call does not say."""
         return self._stream_options.sampling
 
-    def real_time_generate(self, image_queue: queue.Queue, prompt_queue: queue.Queue,
-                           token_queue: queue.Queue, processor: object = None,
-                           **kwargs) -> None:
+    def real_time_generate(self, *arguments, **keywords) -> None:
         """
         Watch and answer until stopped by stop_real_time_generate; block the calling thread.
 
-        - image_queue: PIL images of any mode and size, frame_rate_fps a second. All of them are
-          shown, each as one step of that rate, whenever it comes; what comes while the model is
-          busy is shown together, the newest max_context_frames of it.
-        - prompt_queue: str. The one being answered is interrupted by the next.
-        - token_queue: gets the strings of the published protocol, '[DONE]' when stopped, and
-          '[ERROR] ...' for what can't be used (the stream goes on) or a failure (it ends).
-        - processor: not needed, whatever it is.
-        - kwargs: do_sample, temperature, top_k, top_p, repetition_penalty; max_new_tokens limits
-          each narration or answer, not the stream. What is left out is the checkpoint's own.
+        In this order, or by name:
 
-        Raises ValueError for other kwargs, RuntimeError where it is running already.
+        - image_queue or new_video_frames: queue.Queue of PIL images of any mode and size,
+          frame_rate_fps a second. Each is shown as one step of that rate, whenever it comes.
+        - prompt_queue or new_prompts: queue.Queue of str. The one being answered is interrupted
+          by the next.
+        - token_queue or output_text_queue: queue.Queue that gets the strings of the published
+          protocol, '[DONE]' when stopped, and '[ERROR] ...' for what can't be used (the stream
+          goes on) or a failure (then '[DONE]' follows).
+        - processor: not needed, whatever it is.
+        - max_tokens_per_turn: a pace of speaking, in tokens a second; left out: no pace. A prompt
+          does not wait for it.
+
+        By name only: do_sample, temperature, top_k, top_p, repetition_penalty, and max_new_tokens,
+        which limits each narration or answer, not the stream. What is left out is the
+        checkpoint's own.
+
+        What fails is raised too: ValueError for arguments that can't be, RuntimeError where it
+        is running already, and whatever the model or a queue raises.
         """
-        settings = GenerationSettings.from_keywords(kwargs, self.sampling)
-        options = replace(self._stream_options, sampling=settings.sampling)
-        run = LiveRun(
-            lambda: StreamSession(self._model, self._chat, options), image_queue, prompt_queue,
-            token_queue, settings.max_new_tokens, self._model_lock)
-        with self._live_lock:
-            if self._live is not None:
-                raise RuntimeError('real_time_generate is running already on this generator; '
-                                   'call stop_real_time_generate() first, or load another one')
-            self._live, self._has_started = run, True
-            if self._is_stop_waiting:
-                self._is_stop_waiting = False
-                run.request_stop()
+        run = None
         try:
-            run.run()
+            with failures_told(LiveCall.output_queues(arguments, keywords), DONE):
+                call = LiveCall.from_arguments(arguments, keywords, self.sampling)
+                options = replace(self._stream_options, sampling=call.settings.sampling)
+                run = LiveRun(
+                    lambda: StreamSession(self._model, self._chat, options), call.image_queue,
+                    call.prompt_queue, call.token_queue, call.settings.max_new_tokens,
+                    call.max_tokens_per_turn, self._model_lock)
+                self._begin(run)
+                run.run()
         finally:
-            with self._live_lock:
-                self._live = None
-            run.end()
+            self._end(run)
 
     def stop_real_time_generate(self, timeout_s: float = 2.0) -> bool:
         """
@@ -130,32 +132,36 @@ class Generator:
         run.request_stop()
         return run.wait(timeout_s)
 
-    def offline_generate(self, processor: object, new_queries: queue.Queue,
-                         output_text_queue: queue.Queue,
-                         vision_chunked_length: int = DEFAULT_CHUNK_LENGTH) -> None:
+    def offline_generate(self, *arguments, **keywords) -> None:
         """
         Answer queries until one is {'stop_offline_generate': True}; block the calling thread.
 
-        - processor: not needed, whatever it is.
-        - new_queries: dicts as OfflineQuery.from_dict takes them, answered in their order.
-        - output_text_queue: gets each answer in pieces and '<|round_end|>' after it; before that
-          '[ERROR] ...' where a query fails, which does not concern the others.
-        - vision_chunked_length: frames that are decoded and encoded at a time, at most.
+        In this order, or by name:
 
-        Raises ValueError for a chunk length that is none, RuntimeError where it is running
-        already.
+        - processor: not needed, whatever it is.
+        - new_queries: queue.Queue of dicts as OfflineQuery.from_dict takes them, answered in
+          their order.
+        - output_text_queue: queue.Queue that gets each answer in pieces and '<|round_end|>' after
+          it; before that '[ERROR] ...' where a query fails, which does not concern the others.
+        - vision_chunked_length: frames that are decoded and encoded at a time, at most (64).
+
+        What else fails is on the output queue in the same way, and is raised too: ValueError for
+        arguments that can't be, RuntimeError where it is running already.
         """
-        _require_chunk_length(vision_chunked_length)
-        if not self._offline_lock.acquire(blocking=False):
-            raise RuntimeError('offline_generate is running already on this generator; stop it '
-                               'by a query {"stop_offline_generate": True}, or queue on it')
-        try:
-            torch.get_num_threads()  # as in a live run
-            while not is_stop(query := new_queries.get()):
-                for string in answer_strings(self._answer(query, vision_chunked_length)):
-                    output_text_queue.put(string)
-        finally:
-            self._offline_lock.release()
+        with failures_told(OfflineCall.output_queues(arguments, keywords), ROUND_END):
+            call = OfflineCall.from_arguments(arguments, keywords)
+            if not self._offline_lock.acquire(blocking=False):
+                raise RuntimeError(
+                    'offline_generate is running already on this generator; stop it by a query '
+                    '{"stop_offline_generate": True}, or queue on it')
+            try:
+                with self._model_lock:
+                    torch.get_num_threads()  # as in a live run
+                while not is_stop(query := call.new_queries.get()):
+                    for string in answer_strings(self._answer(query, call.vision_chunked_length)):
+                        call.output_text_queue.put(string)
+            finally:
+                self._offline_lock.release()
 
     def answer(self, query: Mapping | OfflineQuery,
                vision_chunked_length: int = DEFAULT_CHUNK_LENGTH,
@@ -166,7 +172,7 @@ class Generator:
         on_frames is called with the numbers of frames encoded so far and in all. Raises
         MediaError for media that can't be read, ValueError for a query that can't be answered.
         """
-        _require_chunk_length(vision_chunked_length)
+        require_chunk_length(vision_chunked_length)
         return self._answer(query, vision_chunked_length, on_frames)
 
     def _answer(self, query, chunk_length, on_frames=None):
@@ -174,10 +180,28 @@ class Generator:
             query = OfflineQuery.from_dict(query, self.sampling)
         yield from self._answerer.answer(query, chunk_length, on_frames)
 
+    def _begin(self, run):
+        with self._live_lock:
+            if self._live is not None:
+                raise RuntimeError('real_time_generate is running already on this generator; '
+                                   'call stop_real_time_generate() first, or load another one')
+            self._live, self._has_started = run, True
+            if self._is_stop_waiting:
+                self._is_stop_waiting = False
+                run.request_stop()
+
+    def _end(self, run):
+        with self._live_lock:
+            if self._live is run:
+                self._live = None
+        if run is not None:
+            run.end()
+
 
 def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
                    dtype: str = 'auto', attention: str = 'auto',
-                   quantization: str | None = None) -> Generator:
+                   quantization: str | None = None, system_prompt: str | None = None,
+                   system_prompts: Mapping | None = None) -> Generator:
     """
     Load a checkpoint and return the object with the published calls.
 
@@ -185,26 +209,28 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     - device: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'.
     - dtype: 'auto', 'float32', 'bfloat16' or 'float16'.
     - attention: 'auto', 'sdpa' or 'flash'. quantization: None, 'int8' or 'int4'.
+    - system_prompt: of live streams. system_prompts: of offline queries, a dict of texts by
+      system_prompt_type, or for a type a dict of texts by thinking_mode. None, or a type that
+      is left out: the checkpoint's own, from its config.json or its code; the log says which.
 
     Raises CheckpointError for a checkpoint that can't be used, ValueError for the other
     arguments; the message names the cause and the way out.
     """
+    if system_prompt is not None and not isinstance(system_prompt, str):
+        raise ValueError(f'system_prompt must be a str, not {system_prompt!r}')
+    if system_prompts is not None:
+        require_prompts(system_prompts)
     folder = DEMO_CHECKPOINT if checkpoint is None else resolve_checkpoint(checkpoint)
     # The weights last: what else may be wrong shows in less time.
     config = ModelConfig.from_folder(folder)
     try:
         chat = ChatFormat(folder / 'tokenizer.json')
         chat.require_model(config.image_token_id, config.text.vocab_size)
-        stream_options = StreamOptions.from_checkpoint(folder)
-        offline_options = OfflineOptions.from_checkpoint(folder)
+        stream_options = StreamOptions.from_checkpoint(
+            folder, **{} if system_prompt is None else {'system_prompt': system_prompt})
+        offline_options = OfflineOptions.from_checkpoint(folder, system_prompts)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     model = load_model(folder, device=device, dtype=dtype, attention=attention,
                        quantization=quantization)
     return Generator(model, chat, stream_options, offline_options, folder)
-
-
-def _require_chunk_length(length):
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f'vision_chunked_length is {length!r}; a whole number of at least 1 is '
-                         f'needed')

@@ -27,6 +27,8 @@ import torch
 _STOP_CHECK_S = 0.1
 # Different things wrong with what comes in that are told, each once.
 _MAX_REPORTS = 20
+# Of two tokens, however slow the pace: what a condition can wait for.
+_MAX_INTERVAL_S = 86400.0
 # For a queue whose get() does not keep to its timeout.
 _MAX_JOIN_S = 2.0
 
@@ -42,18 +44,22 @@ class LiveRun:
 
     def __init__(self, make_session: Callable[[], StreamSession], image_queue: queue.Queue,
                  prompt_queue: queue.Queue, token_queue: queue.Queue,
-                 max_new_tokens: int | None, model_lock: TurnLock):
+                 max_new_tokens: int | None, max_tokens_per_second: float | None,
+                 model_lock: TurnLock):
         """
         Prepare; nothing is taken from the queues yet.
 
         max_new_tokens ends a narration after so many tokens; None: the session's own limits.
-        model_lock is held during each pass through the model.
+        max_tokens_per_second is the pace of speaking; None: as fast as the model can. model_lock
+        is held while the model, or whatever else of torch, is at work.
         """
         self._make_session = make_session
         self._image_queue = image_queue
         self._prompt_queue = prompt_queue
         self._token_queue = token_queue
         self._max_new_tokens = max_new_tokens
+        self._token_interval_s = min(
+            1 / max_tokens_per_second if max_tokens_per_second else 0.0, _MAX_INTERVAL_S)
         self._model_lock = model_lock
         self._strings = LiveStrings()
         self._condition = threading.Condition()
@@ -70,15 +76,16 @@ class LiveRun:
         """
         Generate until stopped; then the end marker is on the token queue.
 
-        An exception of the model ends it with an error string, and is logged.
+        An exception of the model or a queue ends it and is raised; then there is none.
         """
         self._thread = threading.current_thread()
-        # Asking sets torch's number of threads up for this one; without it the cores may be
-        # oversubscribed.
-        torch.get_num_threads()
         feeders = []
         try:
-            session = None if self._is_stopped else self._make_session()
+            with self._model_lock:
+                # Asking sets torch's number of threads up for this one; without it the cores may
+                # be oversubscribed.
+                torch.get_num_threads()
+                session = None if self._is_stopped else self._make_session()
             if session is not None:
                 # More could never be seen together.
                 mailbox = Mailbox(session.options.max_context_frames)
@@ -86,9 +93,6 @@ class LiveRun:
                 feeders = self._start_feeders(mailbox, session.options.frame_rate_fps)
                 self._generate(session, mailbox)
             self._put_last(DONE)
-        except Exception as error:
-            _LOGGER.exception('a live stream failed')
-            self._put_last(error_string(error))
         finally:
             self.request_stop()
             for feeder in feeders:
@@ -115,9 +119,15 @@ class LiveRun:
             return self._is_stopped or self._feed_error is not None or mailbox.has_prompts \
                 or mailbox.has_frames or session.has_work
 
+        def must_not_wait():
+            return self._is_stopped or self._feed_error is not None or mailbox.has_prompts
+
+        pause_until_s = 0.0
         while True:
             with self._condition:
                 self._condition.wait_for(has_something)
+                self._condition.wait_for(
+                    must_not_wait, max(0.0, pause_until_s - time.monotonic()))
             if self._feed_error is not None:
                 raise self._feed_error
             if self._is_stopped:
@@ -127,9 +137,12 @@ class LiveRun:
                 session.add_prompt(prompt)
             for frame in frames:
                 session.add_frame(frame)
+            begin_s = time.monotonic()
             with self._model_lock:
                 events = session.step()
-            events += self._stop_at_limit(session, events)
+                events += self._stop_at_limit(session, events)
+            is_speaking = session.state is SessionState.SPEAKING
+            pause_until_s = begin_s + self._token_interval_s if is_speaking else 0.0
             for event in events:
                 for string in self._strings.of(event):
                     self._put(string)

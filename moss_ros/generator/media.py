@@ -8,6 +8,7 @@ neither models nor queries. Called by the offline answerer and by the live strea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 import logging
 import math
 from pathlib import Path
@@ -76,7 +77,7 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
 
     As published: ceil(duration * fps) frames at fps. Where these are fewer than min_frames or
     more than max_frames, that many, uniformly spaced from the first frame to the last one, which
-    is shown from last_s on (None: not known).
+    begins at last_s (None: not known).
     """
     num_frames = num_samples(duration_s, fps, 1, max_frames + 1)
     if min_frames <= num_frames <= max_frames:
@@ -100,8 +101,7 @@ class VideoFile:
             self._stream = self._video_stream()
             self._start_s = float((self._stream.start_time or 0) * self._stream.time_base)
             self.duration_s = self._find_duration_s()
-            # When the last frame comes, seconds; roughly where the rate is not constant.
-            self.last_s = max(0.0, self.duration_s - 1 / float(self._stream.average_rate or 1000))
+            self._frame_s = 1 / float(self._stream.average_rate or 1000)  # on average
         except BaseException:
             self._container.close()
             raise
@@ -116,15 +116,40 @@ class VideoFile:
         """Close the file; may be called twice."""
         self._container.close()
 
+    def sample_times_s(self, fps: float, min_frames: int, max_frames: int) -> list[float]:
+        """Return the times in seconds at which to look at it, as the function of that name."""
+        num_frames = num_samples(self.duration_s, fps, 1, max_frames + 1)
+        is_uniform = not min_frames <= num_frames <= max_frames
+        return sample_times_s(self.duration_s, fps, min_frames, max_frames,
+                              self._find_last_s() if is_uniform else None)
+
+    def count_frames(self, most: int) -> int:
+        """Return how many frames can be decoded, or most where there are that many or more."""
+        if self._stream.frames >= 2 * most:
+            return most  # as the file says; some are wrong by a few
+        with self._open() as container:
+            stream = container.streams[self._stream.index]
+            stream.thread_type = 'AUTO'
+            decoder = _Decoder(container, stream, self._start_s)
+            return sum(1 for _ in islice(decoder.frames(), most))
+
+    def every_frame(self) -> Iterator[np.ndarray]:
+        """Yield all frames, uint8 [H, W, 3] RGB, once each. Call it once, and no frames_at."""
+        decoder = _Decoder(self._container, self._stream, self._start_s)
+        for frame, _ in decoder.frames():
+            yield _rgb_array_of_frame(frame)
+        self._tell_damage(decoder)
+
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
         Yield, for each of the ascending times_s, the frame uint8 [H, W, 3] RGB shown then.
 
-        The first frame before there is one, the last one after the end. Damaged parts are
-        passed over. Raises MediaError where nothing at all can be decoded. Call it once.
+        That is the last one that begins at or before the time; the first frame before there is
+        one. Damaged parts are passed over. Raises MediaError where nothing at all can be decoded.
+        Call it once.
         """
         decoder = _Decoder(self._container, self._stream, self._start_s)
-        tolerance_s = 0.5 / float(self._stream.average_rate or 1000)
+        tolerance_s = self._tolerance_s()
         shown, picture = None, None
         index = 0
         for frame, time_s in decoder.frames():
@@ -138,18 +163,25 @@ class VideoFile:
             if index == len(times_s):
                 break
             shown, picture = frame, None
-            if decoder.jump(time_s, times_s[index]):
-                shown = None
-        if index < len(times_s) and shown is None:
-            shown = decoder.newest
+            decoder.jump(time_s, times_s[index])
         if shown is None:
             raise MediaError(f'{self.path} has no frame that can be decoded; is it damaged?')
         for _ in times_s[index:]:
             picture = _rgb_array_of_frame(shown) if picture is None else picture
             yield picture
+        self._tell_damage(decoder)
+
+    def _tell_damage(self, decoder):
         if decoder.num_damaged:
             _LOGGER.warning('%s: %d damaged parts were passed over', self.path,
                             decoder.num_damaged)
+
+    def _tolerance_s(self):
+        """How far beyond a time a frame may begin, in seconds: what rounding of both may make."""
+        tick_s = float(self._stream.time_base)
+        # Ticks as long as frames are exact; those that many rates do not fit into are shorter.
+        is_rounded = tick_s < self._frame_s / 2
+        return 1e-6 + (min(tick_s, self._frame_s / 20) if is_rounded else 0.0)
 
     def _open(self):
         try:
@@ -172,6 +204,24 @@ class VideoFile:
         if not kinds:
             raise MediaError(f'{self.path} is not a video that can be read (nothing is in it)')
         raise MediaError(f'{self.path} has no video stream, only {", ".join(sorted(set(kinds)))}')
+
+    def _find_last_s(self):
+        """When the last frame begins, in seconds: read from the last key frame, none decoded."""
+        estimate_s = max(0.0, self.duration_s - self._frame_s)
+        newest_s = None
+        try:
+            with self._open() as container:
+                stream = container.streams[self._stream.index]
+                container.seek(round((self._start_s + self.duration_s) / stream.time_base),
+                               stream=stream)
+                for packet in container.demux(stream):
+                    if packet.pts is not None:
+                        time_s = float(packet.pts * stream.time_base) - self._start_s
+                        newest_s = time_s if newest_s is None else max(newest_s, time_s)
+        except av.FFmpegError:
+            return estimate_s
+        return newest_s if newest_s is not None and 0 <= newest_s <= self.duration_s \
+            else estimate_s
 
     def _find_duration_s(self):
         stream = self._stream
@@ -199,7 +249,6 @@ class _Decoder:
 
     def __init__(self, container, stream, start_s: float):
         self.num_damaged = 0
-        self.newest: av.VideoFrame | None = None
         self._container = container
         self._stream = stream
         self._start_s = start_s
@@ -227,29 +276,27 @@ class _Decoder:
                 continue
             packets = self._packets
             for frame in frames:
-                self.newest = frame
                 yield frame, self._time_s(frame)
                 if self._packets is not packets:
                     break  # jumped: the others are old
 
-    def jump(self, time_s: float, wanted_s: float) -> bool:
-        """Go on decoding near wanted_s where that is far ahead; whether it does."""
+    def jump(self, time_s: float, wanted_s: float) -> None:
+        """Go on decoding near wanted_s where that is far ahead."""
         if self._jumped_from_s is not None and time_s <= self._jumped_from_s:
             # It led back: no key frame in between, and there may be none until the end.
             self._can_jump = False
         self._jumped_from_s = None
         if not self._can_jump or wanted_s == self._jumped_to_s or wanted_s - time_s < _JUMP_S:
-            return False
+            return
         self._jumped_to_s = wanted_s
         target = round((self._start_s + wanted_s) / float(self._stream.time_base))
         try:
             self._container.seek(target, stream=self._stream)
         except av.FFmpegError:
             self._can_jump = False
-            return False
+            return
         self._packets = self._container.demux(self._stream)
         self._jumped_from_s = time_s
-        return True
 
     def _time_s(self, frame):
         self._num_frames += 1

@@ -9,34 +9,30 @@ Letters: k frames of a chunk, S side of the encoder's input in pixels, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
-from itertools import islice
+from itertools import chain, islice
 import json
 import logging
 import math
 from pathlib import Path
 
-from moss_ros.generator.media import num_samples, read_image, sample_times_s, VideoFile
+from moss_ros.generator.media import num_samples, read_image, VideoFile
 from moss_ros.generator.query import OfflineQuery
 from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.model import (
     DecoderCache, fit_frame, normalise_frames, sample_token, VideoModel,
 )
 from moss_ros.stream import ChatFormat
+from moss_ros.stream.system_prompts import (
+    DEFAULT_OFFLINE_SYSTEM_PROMPTS, NO_THINKING, offline_system_prompts, require_prompts,
+)
 from moss_ros.stream.text_pieces import TextPieces
 import numpy as np
 import torch
 
 _LOGGER = logging.getLogger(__name__)
-
-_DEFAULT_SYSTEM_PROMPTS = {
-    'video': 'You are a helpful assistant. You are shown a video as a sequence of pictures. '
-             'Answer the user from what can be seen in it.',
-    'text_image': 'You are a helpful assistant. You are shown one or more pictures. Answer the '
-                  'user from what can be seen in them.',
-}
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,14 @@ class OfflineOptions:
 
     - frame_rate_fps: frames a second of a video, where the query does not say.
     - max_frames: frames of all media together that the model was trained for.
-    - system_prompts: text of the system turn by system_prompt_type.
+    - system_prompts: text of the system turn by system_prompt_type; for a type it may be a dict
+      of texts by thinking mode.
     """
 
     frame_rate_fps: float = 1.0
     max_frames: int = 256
-    system_prompts: dict[str, str] = field(default_factory=lambda: dict(_DEFAULT_SYSTEM_PROMPTS))
+    system_prompts: dict[str, str | dict[str, str]] = field(
+        default_factory=lambda: dict(DEFAULT_OFFLINE_SYSTEM_PROMPTS))
 
     def __post_init__(self):
         """Raise ValueError that quotes the name and the value of what can't be."""
@@ -62,17 +60,17 @@ class OfflineOptions:
         most = self.max_frames
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise ValueError(f'max_frames is {most!r}; a whole number of at least 1 is needed')
-        prompts = self.system_prompts
-        if not isinstance(prompts, dict) or not prompts \
-                or not all(isinstance(text, str) for text in prompts.values()):
-            raise ValueError(f'system_prompts is {prompts!r}; an object of texts is needed')
+        require_prompts(self.system_prompts)
 
     @classmethod
-    def from_checkpoint(cls, folder: str | Path) -> OfflineOptions:
+    def from_checkpoint(cls, folder: str | Path,
+                        system_prompts: Mapping | None = None) -> OfflineOptions:
         """
         Read "offline_config" of config.json in folder; the defaults where there is none.
 
-        Raises ValueError naming the file and the key or value that is wrong.
+        system_prompts count before those of the checkpoint, which may also stand in its code
+        (system_prompts.py); the log says where each is from. Raises ValueError naming the file
+        and the key or value that is wrong.
         """
         path = Path(folder) / 'config.json'
         try:
@@ -80,7 +78,9 @@ class OfflineOptions:
             unknown = sorted(set(settings) - {option.name for option in fields(cls)})
             if unknown:
                 raise ValueError(f'unknown key {unknown[0]!r}')
-            return cls(**settings)
+            configured = settings.pop('system_prompts', None)
+            return cls(**settings, system_prompts=offline_system_prompts(
+                folder, system_prompts, configured))
         except (OSError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f'offline_config in {path}: {error}') from error
 
@@ -99,6 +99,9 @@ class OfflineAnswerer:
         self._chat = chat
         self._options = options
         self._model_lock = model_lock
+        # For what needs no model, but must not be left in the middle when the process ends.
+        self._own_lock = TurnLock()
+        self._told: set[tuple[str, str]] = set()
         self._never_said = torch.tensor(
             chat.never_said_ids(model.config.text.vocab_size), dtype=torch.int64,
             device=model.device)
@@ -112,7 +115,8 @@ class OfflineAnswerer:
         of frames done and in all, first with 0 done when some could be read. Raises MediaError
         for media that can't be read and ValueError for a query that the checkpoint can't take.
         """
-        before, after = self._chat.media_opening(self._system_prompt(query), query.prompt)
+        with self._own_lock:
+            before, after = self._chat.media_opening(self._system_prompt(query), query.prompt)
         with ExitStack() as stack:
             num_frames, frames = self._frames(query, stack)
             num_read = len(before) + num_frames + len(after)
@@ -128,10 +132,18 @@ class OfflineAnswerer:
 
     def _system_prompt(self, query):
         prompts = self._options.system_prompts
-        if query.system_prompt_type not in prompts:
-            raise ValueError(f'system_prompt_type is {query.system_prompt_type!r}; the checkpoint '
+        kind, mode = query.system_prompt_type, query.thinking_mode
+        if kind not in prompts:
+            raise ValueError(f'system_prompt_type is {kind!r}; the checkpoint '
                              f'knows {", ".join(map(repr, prompts))}')
-        return prompts[query.system_prompt_type]
+        by_mode = {NO_THINKING: prompts[kind]} if isinstance(prompts[kind], str) else prompts[kind]
+        if mode in by_mode:
+            return by_mode[mode]
+        if (kind, mode) not in self._told:
+            self._told.add((kind, mode))
+            _LOGGER.warning("thinking_mode %r has no system prompt of type %r in this checkpoint; "
+                            "the type's own is used", mode, kind)
+        return next(iter(by_mode.values()))
 
     def _frames(self, query, stack):
         """Return the number of frames and an iterator of them, fitted uint8 [3, S, S]."""
@@ -141,32 +153,33 @@ class OfflineAnswerer:
                              f'for the checkpoint, which takes {most} frames')
         videos = [stack.enter_context(VideoFile(path)) for path in query.videos]
         fps = query.video_fps or self._options.frame_rate_fps
-        times_s = []
+        num_frames, pictures = num_images, [map(read_image, query.images)]
         for index, video in enumerate(videos):
             bounds = query.video_min_frames, query.video_max_frames
-            num_wanted = num_samples(video.duration_s, fps, *bounds)
+            num_wanted = num_there = video.count_frames(query.video_min_frames)
+            is_short = 0 < num_there < query.video_min_frames
+            if not is_short:
+                num_wanted = num_samples(video.duration_s, fps, *bounds)
             # What is left for each of the videos that are still to come.
-            num_free = most - num_images - sum(map(len, times_s))
-            share = num_free // (len(videos) - index)
+            share = (most - num_frames) // (len(videos) - index)
             if num_wanted > share:
                 _LOGGER.warning(
                     '%s: %d frames instead of %d, uniformly spaced: the checkpoint takes at most '
                     '%d in all', video.path, share, num_wanted, most)
-                bounds = share, share
-            times_s.append(sample_times_s(video.duration_s, fps, *bounds, video.last_s))
-        return (num_images + sum(map(len, times_s)),
-                map(self._fitted, self._pictures(query, videos, times_s)))
-
-    @staticmethod
-    def _pictures(query, videos, times_s):
-        for source in query.images:
-            yield read_image(source)
-        for video, video_times_s in zip(videos, times_s):
-            yield from video.frames_at(video_times_s)
+                bounds, is_short = (share, share), False
+            if is_short:
+                num_frames += num_wanted
+                pictures.append(video.every_frame())
+            else:
+                times_s = video.sample_times_s(fps, *bounds)
+                num_frames += len(times_s)
+                pictures.append(video.frames_at(times_s))
+        return num_frames, map(self._fitted, chain.from_iterable(pictures))
 
     def _fitted(self, image: np.ndarray) -> torch.Tensor:
         # At once, so that no chunk of large pictures piles up.
-        return fit_frame(image, self._model.config.vision.image_size, self._model.device)
+        with self._own_lock:
+            return fit_frame(image, self._model.config.vision.image_size, self._model.device)
 
     def _cache(self, num_read, num_frames, max_new_tokens) -> DecoderCache:
         most = self._model.config.text.max_position_embeddings
@@ -174,12 +187,12 @@ class OfflineAnswerer:
             raise ValueError(f'the query is too long: {num_read} tokens with its frames, but the '
                              f'model has {most} positions; ask in fewer words, or about less')
         num_tokens = min(num_read + max_new_tokens, most)
-        return self._model.new_cache(num_tokens, num_frames)
+        with self._model_lock:
+            return self._model.new_cache(num_tokens, num_frames)
 
-    @torch.inference_mode()
     def _show(self, cache, chunk):
         """Encode fitted frames and put them, with their image tokens, into the cache."""
-        with self._model_lock:
+        with self._model_lock, torch.inference_mode():
             pixel_values = normalise_frames(torch.stack(chunk)).to(self._model.dtype)
             frame_states = self._model.encode_frames(pixel_values)
             self._model.extend(cache, [self._chat.image_id] * len(chunk), frame_states)
@@ -190,19 +203,23 @@ class OfflineAnswerer:
 
     def _say(self, cache, logits, query):
         """Sample tokens from logits [V] on, and yield the text that they complete."""
-        generator = torch.Generator().manual_seed(query.seed)
+        with self._own_lock:
+            generator = torch.Generator().manual_seed(query.seed)
         pieces = TextPieces(self._chat.decode)
         said = []
         while True:
-            token_id = self._sample(logits, query.settings.sampling, said, generator)
-            if token_id in (self._chat.eot_id, self._chat.silence_id):
-                return
-            said.append(token_id)
-            if piece := pieces.push(token_id):
+            with self._model_lock:
+                if said:
+                    logits = self._model.extend(cache, said[-1:])
+                token_id = self._sample(logits, query.settings.sampling, said, generator)
+                if token_id in (self._chat.eot_id, self._chat.silence_id):
+                    return
+                said.append(token_id)
+                piece = pieces.push(token_id)
+            if piece:
                 yield piece
             if len(said) >= query.settings.max_new_tokens or cache.num_tokens == cache.max_tokens:
                 return
-            logits = self._extend(cache, [token_id])
 
     @torch.inference_mode()
     def _sample(self, logits, sampling, said, generator):

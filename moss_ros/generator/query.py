@@ -7,16 +7,16 @@ value and say what is known. Knows neither queues nor the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 
 from moss_ros.model import SamplingOptions
+from moss_ros.stream.system_prompts import NO_THINKING, THINKING_MODES
 from PIL import Image
 
 STOP_KEY = 'stop_offline_generate'
-THINKING_MODES = ('no_thinking', 'deep_thinking')
 # The defaults of the published scripts.
 DEFAULT_MAX_NEW_TOKENS = 1024
 DEFAULT_MIN_FRAMES = 8
@@ -24,7 +24,7 @@ DEFAULT_MAX_FRAMES = 256
 DEFAULT_TOP_K = 50
 
 _SAMPLING_KEYS = ('do_sample', 'temperature', 'top_k', 'top_p', 'repetition_penalty')
-_GENERATION_KEYS = ('max_new_tokens', *_SAMPLING_KEYS)
+GENERATION_KEYS = ('max_new_tokens', *_SAMPLING_KEYS)
 _MEDIA_KEYS = ('video_fps', 'video_minlen', 'video_maxlen')
 _QUERY_KEYS = ('prompt', 'images', 'videos', 'media_kwargs', 'thinking_mode',
                'system_prompt_type', 'generate_kwargs', STOP_KEY)
@@ -42,14 +42,17 @@ class GenerationSettings:
         """
         Read the published keyword arguments; what they leave out is as in base.
 
-        temperature 0 means the most likely token, top_k None all tokens. Raises ValueError for
-        an unknown key or a value that can't be.
+        temperature 0 means the most likely token, top_k None all tokens. Sampling that only they
+        ask for has the published clients' top_k. Raises ValueError for an unknown key or a value
+        that can't be.
         """
-        _require_known('generation argument', keywords, _GENERATION_KEYS)
+        require_known('generation argument', keywords, GENERATION_KEYS)
         max_new_tokens = keywords.get('max_new_tokens')
         if max_new_tokens is not None:
             _require_count('max_new_tokens', max_new_tokens)
         changes = {key: keywords[key] for key in _SAMPLING_KEYS if key in keywords}
+        if changes.get('do_sample') and not base.do_sample and base.top_k == 0:
+            changes.setdefault('top_k', DEFAULT_TOP_K)
         if changes.get('top_k', 0) is None:
             changes['top_k'] = 0
         temperature = changes.get('temperature')
@@ -66,7 +69,8 @@ class OfflineQuery:
     - prompt: the question. images: PIL images or paths. videos: paths.
     - video_fps: frames a second to look at; None as the checkpoint was trained.
     - video_min_frames, video_max_frames: of each video, before the checkpoint's own limit.
-    - system_prompt_type: 'video' or 'text_image'.
+    - system_prompt_type: 'video' or 'text_image'. thinking_mode: one of THINKING_MODES; both
+      choose the system prompt.
     - settings: sampling and the limit of tokens. seed: of random sampling.
     """
 
@@ -79,38 +83,41 @@ class OfflineQuery:
     system_prompt_type: str
     settings: GenerationSettings
     seed: int = 0
+    thinking_mode: str = NO_THINKING
 
     @classmethod
     def from_dict(cls, query: Mapping, base: SamplingOptions) -> OfflineQuery:
         """
-        Check a query of the protocol; base is the sampling where it says nothing.
+        Check a query of the protocol; base is the sampling that it may ask for.
 
-        Raises ValueError that names the key, quotes the value and says what is possible.
+        Without do_sample in its generate_kwargs the most likely tokens are said. Raises
+        ValueError that names the key, quotes the value and says what is possible.
         """
         if not isinstance(query, Mapping):
             raise ValueError(f'a query must be a dict with a prompt, not {query!r}')
-        _require_known('query key', query, _QUERY_KEYS)
+        require_known('query key', query, _QUERY_KEYS)
         prompt = query.get('prompt')
         if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError(f'prompt is {prompt!r}; a question is needed')
         images, videos = _media(query, 'images'), _media(query, 'videos')
         if not images and not videos:
             raise ValueError('the query has neither images nor videos to look at')
-        _require_thinking_mode(query.get('thinking_mode') or 'no_thinking')
+        mode = query.get('thinking_mode') or NO_THINKING
+        if mode not in THINKING_MODES:
+            raise ValueError(f'thinking_mode is {mode!r}; known are {", ".join(THINKING_MODES)}')
         media = _mapping(query, 'media_kwargs')
-        _require_known('media_kwargs key', media, _MEDIA_KEYS)
-        # A checkpoint that says nothing of sampling is sampled as the published scripts do it.
-        default = base if base.do_sample else replace(base, top_k=DEFAULT_TOP_K)
-        settings = GenerationSettings.from_keywords(_mapping(query, 'generate_kwargs'), default)
+        require_known('media_kwargs key', media, _MEDIA_KEYS)
+        settings = GenerationSettings.from_keywords(
+            _mapping(query, 'generate_kwargs'), replace(base, do_sample=False))
         if settings.max_new_tokens is None:
             settings = replace(settings, max_new_tokens=DEFAULT_MAX_NEW_TOKENS)
         default_type = 'video' if videos else 'text_image'
         min_frames, max_frames = _frame_bounds(media)
         return cls(
-            prompt, images, videos, video_fps=_fps(media.get('video_fps')),
+            prompt.lstrip('\n'), images, videos, video_fps=_fps(media.get('video_fps')),
             video_min_frames=min_frames, video_max_frames=max_frames,
             system_prompt_type=query.get('system_prompt_type') or default_type,
-            settings=settings)
+            settings=settings, thinking_mode=mode)
 
 
 def is_stop(query: object) -> bool:
@@ -118,7 +125,8 @@ def is_stop(query: object) -> bool:
     return isinstance(query, Mapping) and bool(query.get(STOP_KEY))
 
 
-def _require_known(what, given, known):
+def require_known(what: str, given: Iterable, known: Sequence[str]) -> None:
+    """Raise ValueError that names those of given, which are of a kind, that are not known."""
     unknown = [key for key in given if key not in known]
     if unknown:
         names = ', '.join(repr(key) for key in unknown)
@@ -128,15 +136,6 @@ def _require_known(what, given, known):
 def _require_count(name, value):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f'{name} is {value!r}; a whole number of at least 1 is needed')
-
-
-def _require_thinking_mode(mode):
-    if mode not in THINKING_MODES:
-        raise ValueError(f'thinking_mode is {mode!r}; known are {", ".join(THINKING_MODES)}')
-    if mode != 'no_thinking':
-        raise ValueError(
-            f'thinking_mode {mode!r} is not supported: how a checkpoint is asked to think is not '
-            'part of its files; use \'no_thinking\'')
 
 
 def _mapping(query, key):

@@ -19,7 +19,7 @@ from torch import nn
 
 from .attention import flash_kernel
 from .config import CheckpointError, ModelConfig
-from .placement import check_memory, choose_device, choose_dtype
+from .placement import check_memory, choose_device, choose_dtype, warn_of_slow_dtype
 from .preprocess import check_processor_config
 from .quantization import check_quantization, decoder_weights, quantise
 from .video_model import VideoModel
@@ -40,7 +40,7 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
 
     - device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1' or torch's own.
     - dtype: 'auto' (float32 on the CPU, bfloat16 on CUDA), 'float32', 'bfloat16', 'float16' or
-      torch's own.
+      torch's own. A CPU that is slower in a type asked for is measured, and a warning says so.
     - attention: 'auto' (flash-attn where it is installed and can be used), 'sdpa', 'flash'.
     - quantization: 'int8' or 'int4', for the weights of the decoder's layers; needs torchao. It
       saves memory; on the CPU time as well, but only 'int4' with bfloat16.
@@ -51,6 +51,7 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
     """
     device = choose_device(device)
     dtype = choose_dtype(dtype, device)
+    warn_of_slow_dtype(dtype, device)
     flash = flash_kernel(attention, device, dtype)
     folder = Path(folder)
     config = ModelConfig.from_folder(folder)

@@ -51,6 +51,15 @@ class _Fields:
     def fail(self, name, expected):
         raise ValueError(f'{self._prefix}{name} is {self._values.get(name)!r}; {expected}')
 
+    def one_of(self, name, other, other_name):
+        """Return the fields and the name that give a value with two names; they must agree."""
+        value, other_value = self.raw(name), other.raw(other_name)
+        if value is not None and other_value is not None and value != other_value:
+            raise ValueError(
+                f'{self._prefix}{name} is {value!r}, but {other._prefix}{other_name} is '
+                f'{other_value!r}; they mean the same: make them equal, or take one out')
+        return (other, other_name) if value is None and other_value is not None else (self, name)
+
     def value(self, name, default):
         value = self.raw(name, default)
         if value is _MISSING:
@@ -281,8 +290,12 @@ class ModelConfig:
         Raises ValueError that names the field and quotes the value.
         """
         fields = _Fields(values, '')
-        fields.choice('model_type', _MISSING, ('mllama',))
-        fields.choice('pool_mode', 'average', ('average',))
+        fields.choice('model_type', _MISSING, ('mllama', 'video_mllama'))
+        # Forks have the pooling among the sizes of the encoder.
+        vision_fields = _Fields(fields.raw('vision_config', {}), 'vision_config')
+        mode_fields, mode_name = fields.one_of('pool_mode', vision_fields, 'merge_mode')
+        mode_fields.choice(mode_name, 'average', ('average',))
+        stride_fields, stride_name = fields.one_of('pool_stride', vision_fields, 'merge_size')
         text_values = fields.raw('text_config', {})
         config = cls(
             vision=VisionConfig.from_dict(fields.raw('vision_config', {})),
@@ -291,15 +304,15 @@ class ModelConfig:
                 'image_token_index' if fields.raw('image_token_id') is None else 'image_token_id',
                 128256, minimum=0),
             # Mllama pools nothing and so has no default: this is the published video model's.
-            pool_stride=fields.integer('pool_stride', 4),
+            pool_stride=stride_fields.integer(stride_name, 4),
             tie_word_embeddings=bool(
                 text_values.get('tie_word_embeddings') or fields.raw('tie_word_embeddings')))
         if config.image_token_id >= config.text.num_embeddings:
             fields.fail('image_token_index', f'the embedding table has only '
                                              f'{config.text.num_embeddings} rows')
         if config.pool_stride > config.vision.grid_size:
-            fields.fail('pool_stride', f'a frame has only {config.vision.grid_size} patches '
-                                       f'a side')
+            stride_fields.fail(stride_name, f'a frame has only {config.vision.grid_size} '
+                                            f'patches a side')
         return config
 
     @classmethod

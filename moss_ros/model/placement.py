@@ -7,7 +7,10 @@ say what is possible. It knows sizes, but no weights; load_model() calls it befo
 
 from __future__ import annotations
 
+from functools import cache
+import logging
 from pathlib import Path
+import time
 
 import torch
 
@@ -21,6 +24,13 @@ _WORKING_BYTES = 8
 _MEMORY_INFO = Path('/proc/meminfo')
 _OWN_GROUP = Path('/proc/self/cgroup')
 _GROUPS = Path('/sys/fs/cgroup')
+# A product of this size takes milliseconds, also in a type that has to be emulated.
+_PROBE_SIZE = 192
+_NUM_PROBES = 3
+# What is less slower than this may be noise.
+_SLOWER_RATIO = 1.1
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -48,6 +58,37 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if chosen not in DTYPES.values():
         raise ValueError(f'dtype is {str(dtype)!r}; allowed: auto, {", ".join(DTYPES)}')
     return chosen
+
+
+def warn_of_slow_dtype(dtype: torch.dtype, device: torch.device) -> None:
+    """Warn where dtype was asked for on a CPU that computes faster in float32; takes < 100 ms."""
+    if device.type != 'cpu' or dtype == torch.float32:
+        return
+    ratio = cpu_time_ratio(dtype)
+    if ratio >= _SLOWER_RATIO:
+        name = next(name for name, known in DTYPES.items() if known == dtype)
+        _LOGGER.warning(
+            'dtype is %s, which is %.1f times slower than float32 on this CPU (measured with a '
+            'matrix product): use dtype=float32 or auto where there is memory for it', name, ratio)
+
+
+@cache
+def cpu_time_ratio(dtype: torch.dtype) -> float:
+    """Return how many times longer a matrix product takes in dtype than in float32; once."""
+    return _product_s(dtype) / _product_s(torch.float32)
+
+
+def _product_s(dtype):
+    """Return the time of a small matrix product on the CPU in seconds, the best of a few."""
+    left, right = (torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype) for _ in range(2))
+    times_s = []
+    with torch.inference_mode():
+        torch.mm(left, right)
+        for _ in range(_NUM_PROBES):
+            begin_s = time.perf_counter()
+            torch.mm(left, right)
+            times_s.append(time.perf_counter() - begin_s)
+    return max(1e-9, min(times_s))
 
 
 def required_bytes(model: VideoModel, dtype: torch.dtype, quantization: str | None) -> int:

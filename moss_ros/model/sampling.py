@@ -54,21 +54,22 @@ class SamplingOptions:
     @classmethod
     def from_folder(cls, folder: str | Path) -> SamplingOptions:
         """
-        Return what a checkpoint's generation_config.json asks for; the default where it has none.
+        Return what a checkpoint's generation_config.json asks for, random sampling by default.
 
-        null and what is not in the file are as transformers, for which it is written, takes them.
-        Raises CheckpointError that names the file and the value.
+        Without the file, or do_sample in it, tokens are sampled, as the published clients do it.
+        null and what else is not in the file are as transformers, for which it is written, takes
+        them. Raises CheckpointError that names the file and the value.
         """
         file = Path(folder) / 'generation_config.json'
-        if not file.is_file():
-            return cls()
-        values = read_json_object(file)
+        values = read_json_object(file) if file.is_file() else {}
         chosen = {name: values[name] for name in (
             'do_sample', 'temperature', 'top_k', 'top_p', 'repetition_penalty')
             if values.get(name) is not None}
         chosen.setdefault('top_k', 0 if 'top_k' in values else _UNWRITTEN_TOP_K)
-        if not chosen.get('do_sample') and chosen.get('temperature') == 0:
+        if not values.get('do_sample') and chosen.get('temperature') == 0:
             del chosen['temperature']  # some write 0 for greedy, which it is without it
+            chosen['do_sample'] = False
+        chosen.setdefault('do_sample', True)
         try:
             return cls(**chosen)
         except ValueError as error:

@@ -11,7 +11,7 @@ N after it, Dv vision channels, D text channels, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from torch import nn
 from .cache import DecoderCache
 from .config import ModelConfig
 from .decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
-from .vision import VisionEncoder, VisionLayer
+from .vision import run_to_end, VisionEncoder, VisionLayer
 
 # Longer inputs go through the decoder in pieces, which bounds the memory of masks and scores.
 _MAX_TOKENS_AT_ONCE = 512
@@ -78,7 +78,13 @@ class VideoModel(nn.Module):
 
     def encode_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Encode preprocessed frames float [F, 3, S, S] to frame states [F, N, D]."""
-        return self.projector(self.pool_frames(self.vision(pixel_values)))
+        return run_to_end(self.encode_frames_in_blocks(pixel_values))
+
+    def encode_frames_in_blocks(
+            self, pixel_values: torch.Tensor) -> Generator[None, None, torch.Tensor]:
+        """Do as encode_frames(), yield after each layer, and return the states at the end."""
+        features = yield from self.vision.in_blocks(pixel_values)
+        return self.projector(self.pool_frames(features))
 
     def forward(self, input_ids: torch.Tensor, frame_states: torch.Tensor) -> torch.Tensor:
         """

@@ -10,7 +10,7 @@ Q = P padded to a multiple of 8, D hidden channels, H heads, Dv output channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 
 import torch
@@ -34,6 +34,15 @@ def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     tanh_gelu = partial(F.gelu, approximate='tanh')
     return {'silu': F.silu, 'gelu': F.gelu, 'relu': F.relu, 'quick_gelu': _quick_gelu,
             'gelu_new': tanh_gelu, 'gelu_pytorch_tanh': tanh_gelu}[name]
+
+
+def run_to_end(blocks: Generator[None, None, torch.Tensor]) -> torch.Tensor:
+    """Return what a generator that works in blocks returns at its end."""
+    while True:
+        try:
+            next(blocks)
+        except StopIteration as end:
+            return end.value
 
 
 class VisionLayer(nn.Module):
@@ -109,17 +118,23 @@ class VisionEncoder(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Encode pixel_values float [F, 3, S, S] to features [F, P, Dv], class token first."""
+        return run_to_end(self.in_blocks(pixel_values))
+
+    def in_blocks(self, pixel_values: torch.Tensor) -> Generator[None, None, torch.Tensor]:
+        """Do as forward(), yield after each layer, and return the features at the end."""
         num_patches = self.config.num_patches
         x = F.pad(self._embed(pixel_values), (0, 0, 0, -num_patches % _PADDING_MULTIPLE))
         entering = []
         for layer in self.local_layers:
             entering.append(x)
             x = layer(x)
+            yield
         entering.append(x)
         x = self.norm_post(x)
         x = torch.addcmul(x, self.post_tile_gate.tanh(), self._one_tile(self.post_tile_embedding))
         for layer in self.global_layers:
             x = layer(x)
+            yield
         indices = self.config.intermediate_layers_indices
         if not indices:
             return x[:, :num_patches]

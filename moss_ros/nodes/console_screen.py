@@ -9,7 +9,7 @@ from collections import deque
 import signal
 from statistics import median
 
-from moss_ros.nodes.transcript import END_NOTES, time_text
+from moss_ros.nodes.transcript import END_NOTES, no_answer_text, time_text
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -170,6 +170,7 @@ class ConsoleScreen(App):
         self._state_stamp_ns: int | None = None
         self._running_id: int | None = None
         self._running_text = ''
+        self._open_prompt_id: str | None = None
         # Kept, not looked up: a message may come when the screen has just been taken apart.
         self._state_line = Static(id='state')
         self._narration = NarrationLog(id='narration')
@@ -256,6 +257,7 @@ class ConsoleScreen(App):
         record = message.record
         self._figures.add(record)
         kind = record['type']
+        self._follow_question(record)
         if kind == 'token':
             self._go_on(record)
         elif kind == 'narration':
@@ -283,6 +285,16 @@ class ConsoleScreen(App):
         """End."""
         self.exit()
 
+    def _follow_question(self, record):
+        open_prompt_id = self._open_prompt_id
+        if record['type'] == 'prompt':
+            open_prompt_id = record['prompt_id']
+        elif record['type'] in ('token', 'narration') and record['prompt_id'] == open_prompt_id:
+            open_prompt_id = None
+        if open_prompt_id != self._open_prompt_id:
+            self._open_prompt_id = open_prompt_id
+            self._show_state()
+
     def _go_on(self, record):
         if record['narration_id'] != self._running_id:
             self._running_id = record['narration_id']
@@ -297,7 +309,7 @@ class ConsoleScreen(App):
         if text:
             self._write(record['first_stamp_ns'], text + note)
         elif record['prompt_id']:
-            self._write(record['stamp_ns'], f'(no answer: {record["reason"]})', 'dim')
+            self._write(record['stamp_ns'], no_answer_text(record), 'dim')
         self._running_id, self._running_text = None, ''
         self._show_running()
 
@@ -326,6 +338,8 @@ class ConsoleScreen(App):
             line.append('\u25cb silent', style='bold')
         if self._state and self._state_stamp_ns:
             line.append(f' since {time_text(self._state_stamp_ns)}', style='dim')
+        if self._open_prompt_id is not None:
+            line.append('   a question waits for its answer', style=PROMPT_STYLE)
         line.append(f'   {self._source}', style='dim')
         num_waiting = self._count_waiting()
         if num_waiting:

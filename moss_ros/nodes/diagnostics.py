@@ -119,9 +119,18 @@ class Diagnostics:
                 'log says what is wrong with the first of each kind')
         if self._num_dropped > num_dropped:
             return DiagnosticStatus.WARN, (
-                f'{self._num_dropped - num_dropped} frames of the last seconds were dropped: the '
-                'model is slower than they come; lower frame_rate, or use a faster device')
+                f'{self._num_dropped - num_dropped} frames of the last seconds were dropped: '
+                f'{self._slowness_text()}; lower frame_rate, or use a faster device')
         return DiagnosticStatus.OK, state.value
+
+    def _slowness_text(self):
+        cost_s = self._channel.encode_s_per_frame if self._channel else None
+        period_s = 1 / self._input.frame_rate_fps
+        if cost_s is None or cost_s < period_s:
+            return 'the model is slower than they come'
+        shown_every_s = round(cost_s) if cost_s >= 2 else round(cost_s, 1)
+        return (f'the model takes {cost_s:.1f} s a frame: about one frame in {shown_every_s} s '
+                'is shown')
 
     def _camera_values(self):
         image_input = self._input
@@ -185,6 +194,10 @@ class Diagnostics:
             'worker': 'none' if self._channel is None else self._channel.state.value,
             'state': 'none' if self._session is None else self._session.state.value,
             'time to first token (ms)': speed.first_token_ms,
+            'time from prompt to answer (ms)': speed.answer_ms,
+            'time to encode a frame (ms)': None if self._channel is None
+            or self._channel.encode_s_per_frame is None
+            else 1e3 * self._channel.encode_s_per_frame,
             'speed (tokens/s)': speed.num_tokens_per_s,
             'latency frame to text p50 (ms)': speed.latency_p50_ms,
             'latency frame to text p95 (ms)': speed.latency_p95_ms,

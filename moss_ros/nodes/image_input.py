@@ -43,6 +43,15 @@ class InputState(Enum):
 
 
 @dataclass(frozen=True)
+class _Skipped:
+    """The newest good image where the sampler left it out."""
+
+    message: Image | CompressedImage
+    stamp_ns: int
+    received_ns: int
+
+
+@dataclass(frozen=True)
 class _SetBack:
     """Time was set back: stamps of before and after, and when by time.monotonic_ns()."""
 
@@ -83,6 +92,7 @@ class ImageInput:
         self._arrivals_ns: deque[int] = deque()
         self._newest_stamp_ns: int | None = None
         self._set_back: _SetBack | None = None
+        self._skipped: _Skipped | None = None
 
     def start(self, settings: NarratorSettings, frame_rate_fps: float,
               converter: ImageConverter) -> None:
@@ -107,8 +117,26 @@ class ImageInput:
             return
         self._node.destroy_timer(self._watch_timer)
         self._node.destroy_subscription(self._subscription)
-        self._subscription = None
+        self._subscription = self._skipped = None
         self.state, self.trouble = InputState.STOPPED, ''
+
+    def show_newest(self) -> None:
+        """
+        Hand over the newest image now, if the sampler left it out; it goes on from its stamp.
+
+        For a question, which is answered at the next frame: that need not be waited for. One that
+        came more than stale_after_s ago is no answer to what is asked now.
+        """
+        skipped, self._skipped = self._skipped, None
+        if skipped is None or self.last_image_age_s > self._stale_after_s:
+            return
+        try:
+            frame = self._frame(skipped.message, skipped.stamp_ns, skipped.received_ns)
+        except BadImageError as error:
+            self._count_bad(error)
+            return
+        self._sampler.restart_from(skipped.stamp_ns)
+        self._hand_over(frame, skipped.message)
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:
         """Choose so many frames a second from now on."""
@@ -124,8 +152,13 @@ class ImageInput:
         self._set_back = None
         if set_back_to_ns is not None and self._newest_stamp_ns is not None:
             self._set_back = _SetBack(self._newest_stamp_ns, set_back_to_ns, time.monotonic_ns())
-        self._newest_stamp_ns = None
+        self._newest_stamp_ns = self._skipped = None
         self._sampler.reset()
+
+    @property
+    def frame_rate_fps(self) -> float:
+        """Frames a second that are chosen, at most."""
+        return self._sampler.frame_rate_fps
 
     @property
     def newest_stamp_ns(self) -> int | None:
@@ -177,8 +210,8 @@ class ImageInput:
             self._count_bad(error)
             return
         if frame is not None:
-            self.num_used += 1
-            self._on_frame(frame, message.header.frame_id)
+            self._skipped = None
+            self._hand_over(frame, message)
 
     def _chosen_frame(self, message, received_ns):
         """Return a Frame, None where the sampler skips it; a BadImageError restarts nothing."""
@@ -193,9 +226,10 @@ class ImageInput:
         is_restart = back_ns > 0
         if not is_restart and not self._sampler.select(stamp_ns):
             self._newest_stamp_ns = stamp_ns
+            self._skipped = _Skipped(message, stamp_ns, received_ns)
             return None
         try:
-            picture = self._converter.to_rgb(message)
+            frame = self._frame(message, stamp_ns, received_ns)
         except BadImageError:
             # The next good one takes its place.
             self._sampler.reset()
@@ -205,10 +239,18 @@ class ImageInput:
             self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
             self._sampler.select(stamp_ns)
         self._newest_stamp_ns = stamp_ns
+        return frame
+
+    def _frame(self, message, stamp_ns, received_ns):
+        picture = self._converter.to_rgb(message)
         height_px, width_px, _ = picture.shape
         kind = message.format if isinstance(message, CompressedImage) else message.encoding
         self.picture_kind = f'{width_px}x{height_px} {kind}'
         return Frame(picture, stamp_ns, received_ns)
+
+    def _hand_over(self, frame, message):
+        self.num_used += 1
+        self._on_frame(frame, message.header.frame_id)
 
     def _is_of_before(self, stamp_ns):
         """Whether an image was under way while the clock was set back."""

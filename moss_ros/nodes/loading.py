@@ -43,11 +43,13 @@ def live_options(session: StreamSession | RemoteSession,
         options = stream_options(checkpoint_folder(settings), settings)
         session.require_options(options)
         return options
-    made_with = (dict(session.options.generate_kwargs), session.options.max_tokens_between_frames)
-    if made_with != (given_sampling(settings), settings.max_tokens_between_frames):
+    made_with = session.options
+    if dict(made_with.generate_kwargs) != given_sampling(settings) or any(
+            getattr(made_with, name) != getattr(settings, name)
+            for name in ('max_tokens_between_frames', 'answer_within_s')):
         raise ValueError(
-            "the backend 'remote_code' takes sampling and max_tokens_between_frames when it is "
-            'configured: clean up, change them, and configure again')
+            "the backend 'remote_code' takes sampling, max_tokens_between_frames and "
+            'answer_within_s when it is configured: clean up, change them, and configure again')
     return None
 
 
@@ -67,6 +69,8 @@ def stream_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
         'frame_rate_fps': settings.frame_rate,
         'system_prompt': settings.system_prompt,
         'max_tokens_between_frames': settings.max_tokens_between_frames,
+        'answer_within_s': settings.answer_within_s,
+        'max_step_s': settings.max_step_s,
     }
     return replace(
         options, sampling=replace(options.sampling, **given_sampling(settings)),
@@ -149,6 +153,7 @@ def make_remote_session(settings: NarratorSettings) -> RemoteSession:
         attention=settings.attention, num_threads=settings.num_threads, seed=settings.seed,
         generate_kwargs=given_sampling(settings),
         max_tokens_between_frames=settings.max_tokens_between_frames,
+        answer_within_s=settings.answer_within_s,
         **{name: value for name, value in given.items() if value}))
     try:
         session.load()

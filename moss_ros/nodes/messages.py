@@ -33,6 +33,7 @@ def event_json(event, seq: int, monotonic_ns: int) -> str:
         'text': event.message if kind == 'error' else getattr(event, 'text', None),
         'narration_id': getattr(event, 'narration_id', None),
         'prompt_id': getattr(event, 'prompt_id', None),
+        'standing_prompt_id': getattr(event, 'standing_prompt_id', None),
         'state': state.value if state else None,
         'reason': reason.value if reason else None,
         'num_tokens': getattr(event, 'num_tokens', None),

@@ -43,7 +43,7 @@ from std_msgs.msg import Bool, String
 import torch
 
 SUPERVISION_PERIOD_S = 0.2
-STOP_TIMEOUT_S = 1.5
+STOP_TIMEOUT_S = 2.0
 OVERLAY_TIMEOUT_S = 0.3
 
 
@@ -299,7 +299,7 @@ class Narrator(LifecycleNode):
                 settings.frame_rate or (options or self._session.options).frame_rate_fps)
         if 'prompt' in names:
             self._prompter.standing = settings.prompt
-            self._prompter.ask_standing()
+            self._ask_now(self._prompter.ask_standing)
 
     # Inputs
 
@@ -319,7 +319,12 @@ class Narrator(LifecycleNode):
             if self.set_parameters([standing])[0].successful:
                 return
         # One that is too long is refused by an event, with its id.
-        self._prompter.ask(message.data)
+        self._ask_now(lambda: self._prompter.ask(message.data))
+
+    def _ask_now(self, ask):
+        """Ask, and show the newest picture behind the question: what comes next answers it."""
+        ask()
+        self.image_input.show_newest()
 
     # Beginning anew
 

@@ -126,6 +126,12 @@ class NarratorSettings:
     max_tokens_between_frames: int = parameter(
         0, "Tokens without a new frame that end a narration; 0: the checkpoint's own.",
         minimum=0, maximum=100000, is_live=True)
+    answer_within_s: float = parameter(
+        30.0, 'Stream time after which a question to which nothing was said counts as '
+        'unanswered, seconds.', minimum=1.0, maximum=86400.0, is_live=True)
+    max_step_s: float = parameter(
+        0.5, 'Time to encode waiting frames, between two looks at prompts and requests, seconds.',
+        minimum=0.01, maximum=60.0, is_live=True)
     max_tokens_per_second: float = parameter(
         0.0, 'Pace of speaking, to read along or for speech output; 0: as fast as it goes.',
         minimum=0.0, maximum=1000.0, is_live=True)

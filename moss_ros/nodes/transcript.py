@@ -58,8 +58,8 @@ class StreamPrinter:
         if self._speaking_id == record['narration_id']:
             self._write(note)
             self._end_line()
-        elif note and record['prompt_id']:
-            self._line(f'(no answer: {record["reason"]})')
+        elif record['prompt_id']:
+            self._line(no_answer_text(record))
 
     def _line(self, text):
         self._end_line()
@@ -70,6 +70,12 @@ class StreamPrinter:
         if self._speaking_id is not None:
             self._write('\n')
             self._speaking_id = None
+
+
+def no_answer_text(record: dict) -> str:
+    """Return what the narration record of a question to which nothing was said means."""
+    reason = record['reason']
+    return '(not answered)' if reason == 'unanswered' else f'(no answer: {reason})'
 
 
 def time_text(stamp_ns: int | None) -> str:

@@ -8,12 +8,14 @@ and reports are lines of JSON. It ends with its parent.
 
 A checkpoint is loaded by transformers, with trust_remote_code. Where its config.json has
 "queue_api": "file.py:function", that function of that file is called instead, with the folder,
-and returns the model and its processor.
+and returns the model and its processor. real_time_generate is called with the keyword arguments
+that are given, and do_sample=True where nothing else is: each where its signature takes it.
 """
 
 import faulthandler
 import fcntl
 import importlib.util
+import inspect
 import json
 import mmap
 import os
@@ -91,7 +93,7 @@ class TokenQueue(queue.Queue):
 class Run:
     """One call of real_time_generate, in a thread of its own."""
 
-    def __init__(self, link, model, processor, order):
+    def __init__(self, link, model, processor, order, kwargs):
         self._link = link
         self._model = model
         self._run_id = order['run_id']
@@ -103,7 +105,7 @@ class Run:
         self._images = ImageQueue(self.report_taken)
         self._prompts = queue.Queue()
         self._thread = threading.Thread(
-            target=self._generate, args=(processor, order['kwargs']), daemon=True)
+            target=self._generate, args=(processor, kwargs), daemon=True)
         self._thread.start()
 
     def add_frame(self, order, frames, slot_nbytes):
@@ -209,6 +211,20 @@ def load_by_transformers(settings):
     return model.eval(), processor
 
 
+def arguments_taken(model, given):
+    """Return what of given real_time_generate is called with, and the names that it can't take."""
+    try:
+        parameters = inspect.signature(model.real_time_generate).parameters.values()
+    except Exception:  # code may hide its signature in any way: only what is asked for is given
+        return given, []
+    wanted = dict({'do_sample': True}, **given)
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        names = {parameter.name for parameter in parameters
+                 if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
+        wanted = {name: value for name, value in wanted.items() if name in names}
+    return wanted, [name for name in given if name not in wanted]
+
+
 def serve(link, model, processor, frames, slot_nbytes):
     """Follow orders until the parent is gone."""
     run = None
@@ -219,7 +235,11 @@ def serve(link, model, processor, frames, slot_nbytes):
         for order in orders:
             kind = order['type']
             if kind == 'start':
-                run = Run(link, model, processor, order)
+                kwargs, left_out = arguments_taken(model, order['kwargs'])
+                if left_out and run is None:  # told once
+                    print('real_time_generate is called without %s: its signature has no such '
+                          'parameter' % ', '.join(left_out), file=sys.stderr, flush=True)
+                run = Run(link, model, processor, order, kwargs)
             elif kind == 'frame':
                 run.add_frame(order, frames, slot_nbytes)
             elif kind == 'prompt':

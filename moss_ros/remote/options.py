@@ -27,12 +27,15 @@ class RemoteOptions:
     - frame_rate_fps: frames a second, by message stamp, that the model expects.
     - device, dtype, attention, num_threads, seed: how transformers loads and runs it; 'auto' is a
       GPU, bfloat16 and flash-attn where they are, else the CPU, float32 and what it chooses.
-    - generate_kwargs: keyword arguments of real_time_generate.
+    - generate_kwargs: keyword arguments of real_time_generate; it gets those of them that its
+      signature takes, and do_sample=True where nothing else is said.
     - max_round_tokens, max_tokens_between_frames: text strings in one round, and in a row
       without a frame being taken (0: any number), that end a narration as LIMIT.
+    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
     - silence_timeout_s: a narration without a string for so long has ended, without a silence;
       the published consumer waits as long.
-    - answer_timeout_s: for so long an answer may take to begin, and talk to go on beyond a limit.
+    - answer_timeout_s: for so long a prompt may take to be taken in, and talk to go on beyond a
+      limit.
     - frame_timeout_s: a model that leaves a frame for so long has hung.
     - load_timeout_s: for so long loading may take.
     - stop_grace_s: for so long a stop may take before the process is killed.
@@ -51,6 +54,7 @@ class RemoteOptions:
     generate_kwargs: Mapping[str, object] = field(default_factory=dict)
     max_round_tokens: int = 1024
     max_tokens_between_frames: int = 0
+    answer_within_s: float = 30.0
     silence_timeout_s: float = 5.0
     answer_timeout_s: float = 30.0
     frame_timeout_s: float = 60.0
@@ -71,8 +75,8 @@ class RemoteOptions:
             raise ValueError(f'frames must be one of {FRAME_KINDS}, not {self.frames!r}')
         if not self.python:
             raise ValueError("python must name an interpreter, not ''")
-        for name in ('frame_rate_fps', 'silence_timeout_s', 'answer_timeout_s',
-                     'frame_timeout_s', 'load_timeout_s', 'stop_grace_s'):
+        for name in ('frame_rate_fps', 'answer_within_s', 'silence_timeout_s',
+                     'answer_timeout_s', 'frame_timeout_s', 'load_timeout_s', 'stop_grace_s'):
             value = getattr(self, name)
             if not math.isfinite(value) or value <= 0:
                 raise ValueError(f'{name} must be a number above 0, not {value!r}')

@@ -198,17 +198,21 @@ class RemoteSession:
                 f'reports what is not understood ({error!r} in {str(report)[:200]})')) from error
 
     def interrupt(self) -> list[Event]:
-        """End what is being said, for whoever listens; the model can't be told."""
+        """
+        End what is being said, for whoever listens; the model can't be told.
+
+        A question that nothing was said to stays open.
+        """
         return self._interpreter.stop(time.monotonic())
 
     def end(self) -> list[Event]:
         """
-        End the stream and keep the model; what was being said has ended.
+        End the stream and keep the model; what was being said has ended, and an open question.
 
         A process that has not followed within stop_grace_s is killed: it is loaded anew when the
         next stream begins.
         """
-        events = self._interpreter.stop(time.monotonic())
+        events = self._interpreter.end()
         if self._process is not None and self._is_running and not self._has_ended_run():
             self.kill()
         self._is_running = False
@@ -256,7 +260,7 @@ class RemoteSession:
                 f'has ended the stream: {report["message"]}'), report['details'])
         self._take_frames(report['num_taken'], now_s)
         if kind != 'string':
-            return []
+            return self._interpreter.take_events()
         self._process.send('allow', count=1)
         return self._interpreter.hear(report['text'], now_s)
 

@@ -60,6 +60,11 @@ class RemoteChannel:
         """Whether it is paused: the model gets nothing to see or to answer."""
         return self._is_paused
 
+    @property
+    def encode_s_per_frame(self) -> float | None:
+        """None: a remote model does not tell how long it takes to encode a frame."""
+        return None
+
     def request_interrupt(self) -> Future:
         """
         End what is being said; the stream goes on. Does not block.
@@ -153,9 +158,9 @@ class RemoteChannel:
                 self._next_token_s = now_s + 1 / self._max_tokens_per_s
 
     def _fail(self, message, details):
-        """Report that the model failed; what was being said has ended."""
+        """Report that the model failed; what was being said has ended, and an open question."""
         session = self._session
-        self._delivery.deliver([*session.interrupt(), ErrorEvent(
+        self._delivery.deliver([*session.end(), ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
             message=message, traceback=details)])
 
@@ -214,9 +219,10 @@ class RemoteWorker(WorkerThread):
         """
         End the stream and the thread; block until it has ended, at most timeout_s.
 
-        Returns whether no thread runs any more. What was being said is reported as STOPPED. The
-        model stays loaded, unless it doesn't end its stream within stop_grace_s: then its process
-        is killed. Called by on_event, it does not wait and returns False.
+        Returns whether no thread runs any more. What was being said is reported as STOPPED, and
+        so is a question that is open. The model stays loaded, unless it doesn't end its stream
+        within stop_grace_s: then its process is killed. Called by on_event, it does not wait and
+        returns False.
         """
         return super().stop(timeout_s)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from moss_ros.stream.delivery import EventDelivery
 from moss_ros.stream.events import ErrorEvent, Event, SessionState
+from moss_ros.stream.feed import SessionFeed
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.session import StreamSession
@@ -41,6 +42,7 @@ class Channel:
         self._worker = worker
         self._session = session
         self._mailbox = mailbox
+        self._feed = SessionFeed(session, mailbox)
         self._delivery = EventDelivery(on_event)
         self._token_interval_s = _interval_s(max_tokens_per_s)
         self._next_token_s = 0.0  # by time.monotonic()
@@ -65,6 +67,11 @@ class Channel:
     def is_paused(self) -> bool:
         """Whether it is paused: nothing is taken in, nothing is said."""
         return self._is_paused
+
+    @property
+    def encode_s_per_frame(self) -> float | None:
+        """Seconds that the model takes to encode a frame; None before the first."""
+        return self._feed.encode_s_per_frame
 
     def request_interrupt(self) -> Future:
         """
@@ -136,16 +143,21 @@ class Channel:
         if is_paused:
             self._interrupt()
             prompts, _ = self._mailbox.drain()
-            for prompt in prompts:
-                self._session.add_prompt(prompt)
+            self._feed.add_prompts(prompts)
+            self._feed.drop_frames()
         self._is_paused = is_paused
 
+    def _close_stream(self):
+        """End what is being said and what was asked; the session keeps what it has seen."""
+        self._delivery.deliver(self._session.end())
+
     def _end(self):
-        self._interrupt()
+        self._close_stream()
         self.close()
 
     def _begin_anew(self):
-        self._delivery.deliver(self._session.stop())
+        self._close_stream()
+        self._feed.drop_frames()
         self._session.reset()
         self._next_token_s = 0.0
         self._is_new = True
@@ -171,7 +183,7 @@ class Channel:
             return 0.0
         if self._session.state is SessionState.SPEAKING:
             return max(0.0, self._next_token_s - now_s)
-        return 0.0 if self._mailbox.has_frames or self._session.has_work else math.inf
+        return 0.0 if self._feed.has_work else math.inf
 
     def _serve(self):
         """Take in what waits, and step once."""
@@ -180,14 +192,8 @@ class Channel:
         self._apply_options()
         if self._is_paused:
             return
-        # Frames stay in the bounded mailbox until the model can take them in.
         begin_s = time.monotonic()
-        prompts, frames = self._mailbox.drain()
-        for prompt in prompts:
-            self._session.add_prompt(prompt)
-        for frame in frames:
-            self._session.add_frame(frame)
-        events = self._session.step()
+        events = self._feed.step(should_yield=lambda: self._worker.has_requests)
         self._is_new = False
         self._next_token_s = begin_s + self._token_interval_s
         self._delivery.deliver(events)
@@ -196,7 +202,7 @@ class Channel:
         """Report that this stream failed; what was being said has ended."""
         session = self._session
         try:
-            events = session.stop()
+            events = session.end()
         except Exception:
             _LOGGER.exception('a session could not be stopped after a failure')
             events = []

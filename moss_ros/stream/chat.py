@@ -1,9 +1,9 @@
 """
-The chat layout of the stream: texts in, token ids out, and back.
+The chat format of Llama 3: texts in, token ids of turns out, and back.
 
-Built from a tokenizer.json by the tokenizers library. Knows the control tokens and the order
-of turns; knows nothing of frames' contents, sampling or time. Called by the session, by the
-training samples and by the evaluation. Immutable: any thread may call, nothing blocks.
+Built from a tokenizer.json by the tokenizers library. Where frames and silence stand between the
+turns is said by dialogue.py. Called by the session, the training samples and the generator.
+Immutable: any thread may call, nothing blocks.
 """
 
 from __future__ import annotations
@@ -117,17 +117,17 @@ class ChatFormat:
         text_ids = [token_id for token_id in ids if token_id not in self._control_ids]
         return self._text_tokenizer.decode(text_ids, skip_special_tokens=False)
 
-    def opening(self, system_prompt: str, question: str = '') -> list[int]:
+    def opening(self, system_prompt: str) -> list[int]:
         """
         Ids from the start of a context to the head of the assistant's turn.
 
-        The system turn, a user turn with the question (empty in an unprompted stream) and the
-        assistant's header. Outer whitespace of both texts is dropped, as Llama 3's template does.
+        The system's turn, an empty user's turn and the assistant's header. Outer whitespace of
+        the prompt is dropped, as Llama 3's template does.
         """
         return [
             self.begin_of_text_id,
             *self._turn('system', system_prompt),
-            *self._turn('user', question),
+            *self._turn('user', ''),
             *self._header('assistant'),
         ]
 

@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, replace
 
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
+from moss_ros.stream.dialogue import DialogueLayout, Last
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.snapshot import StreamSnapshot
 import torch
@@ -31,22 +32,22 @@ class _Question:
     text: str
     start: int = 0
     end: int = 0
-    # Of the opening's question: whether the answer to it, or its beginning, was forgotten.
-    is_answered: bool = False
 
 
 class StreamContext:
     """
     The opening (system turn and latest forgotten question) and the transcript after it.
 
-    The transcript is token ids and the states of the frames that its image tokens stand for. What
-    was added and not yet seen by the model goes through it at the next forward().
+    The transcript is token ids and the states of the frames that its image tokens stand for, in
+    the order that DialogueLayout says. What was added and not yet seen by the model goes through
+    it at the next forward().
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, options: StreamOptions):
         """Allocate the cache. Raises ValueError where the options leave no room to speak."""
         self._model = model
         self._chat = chat
+        self._layout = DialogueLayout(chat)
         self._options = options
         self.require_options(options)
         self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
@@ -54,7 +55,7 @@ class StreamContext:
 
     def require_options(self, options: StreamOptions) -> None:
         """Raise ValueError where options leave no room to speak; any thread may call."""
-        num_opening_tokens = len(self._chat.opening(options.system_prompt))
+        num_opening_tokens = len(self._layout.opening(options.system_prompt))
         num_missing = (num_opening_tokens + options.max_tokens_between_frames + _NUM_SPARE
                        - options.max_context_tokens)
         if num_missing > 0:
@@ -79,6 +80,7 @@ class StreamContext:
         self._frame_states: list[torch.Tensor] = []  # [N, D] each
         self._questions: list[_Question] = []  # the first one is the opening's
         self._said: list[tuple[int, int]] = []  # (position, id) of the text that the model said
+        self._last = Last.SILENCE
         self._num_rollovers = 0
         self._max_answer_tokens = self._room_after('')
 
@@ -86,6 +88,11 @@ class StreamContext:
     def is_open(self) -> bool:
         """Whether the context has begun."""
         return bool(self._opening_ids)
+
+    @property
+    def last(self) -> Last:
+        """What the transcript ends with; the model decides what to say after all but SILENCE."""
+        return self._last
 
     @property
     def num_tokens(self) -> int:
@@ -127,33 +134,38 @@ class StreamContext:
         return max(0, self._options.max_tokens_between_frames - room)
 
     def open(self, question: str = '') -> None:
-        """Begin with the system turn and a question that is yet to be answered, if any."""
+        """Begin with the system's turn and a question, if any; the first frame is to follow."""
         self._questions = [_Question(question)]
         self._opening_ids = self._opening(self._questions[0])
+        self._last = Last.SILENCE
         self._max_answer_tokens = self._room_after(question)
 
     def add_question(self, text: str) -> None:
         """Close the assistant's turn, ask text and open the next turn of the assistant."""
         start = len(self._ids)
-        self._ids += self._chat.question_turn(text)
+        ids, self._last = self._layout.question(text, self._last)
+        self._ids += ids
         self._questions.append(_Question(text, start, len(self._ids)))
         self._max_answer_tokens = self._room_after(text)
 
     def add_frames(self, frame_states: Iterable[torch.Tensor]) -> None:
         """Show frames, states [N, D] each, in their order."""
         for states in frame_states:
-            self._frame_positions.append(len(self._ids))
+            self._ids += self._layout.frame(self._last)
+            self._last = Last.FRAME
+            self._frame_positions.append(len(self._ids) - 1)
             self._frame_states.append(states)
-            self._ids.append(self._chat.image_id)
 
     def add_said(self, token_id: int) -> None:
         """Take over a text token that the model said."""
         self._said.append((len(self._ids), token_id))
         self._ids.append(token_id)
+        self._last = Last.TEXT
 
     def add_silence(self) -> None:
         """End what the model said, or take over that it said nothing."""
         self._ids.append(self._chat.silence_id)
+        self._last = Last.SILENCE
 
     def forward(self) -> torch.Tensor:
         """
@@ -179,9 +191,7 @@ class StreamContext:
         num_fitting = max(0, min((options.max_context_tokens - self.num_tokens) // 2,
                                  options.max_context_frames - self.num_frames))
         taken = following[:num_fitting]
-        for states in taken:
-            self.add_silence()
-            self.add_frames([states])
+        self.add_frames(taken)  # with silence between them, as the layout has it
         return self._extend(last_only=False)[-1 - 2 * len(taken)::2]
 
     def take_back_frames(self, num: int) -> None:
@@ -190,6 +200,7 @@ class StreamContext:
         self._frame_positions = self._frame_positions[:num_kept]
         self._frame_states = self._frame_states[:num_kept]
         self._ids = self._ids[:len(self._ids) - 2 * num]
+        self._last = Last.FRAME
         self._cache.truncate(self.num_tokens, num_kept)
 
     def snapshot(self) -> StreamSnapshot:
@@ -205,6 +216,7 @@ class StreamContext:
             'questions': [list(astuple(question)) for question in self._questions],
             'said': [list(said) for said in self._said],
             'num_rollovers': self._num_rollovers,
+            'last': self._last.value,
         }, tensors)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
@@ -220,12 +232,13 @@ class StreamContext:
         self._questions = [_Question(*question) for question in state['questions']]
         self._said = [(position, token_id) for position, token_id in state['said']]
         self._num_rollovers = state['num_rollovers']
+        self._last = Last(state['last'])
         self._max_answer_tokens = self._room_after(
             self._questions[-1].text if self._questions else '')
 
     def _room_after(self, question):
         """Tokens of an answer that fit after a question in the opening."""
-        opening_ids = self._chat.opening(self._options.system_prompt, question)
+        opening_ids = self._layout.opening(self._options.system_prompt, question)
         return self._options.max_context_tokens - _NUM_SPARE - len(opening_ids)
 
     def _extend(self, last_only):
@@ -262,7 +275,7 @@ class StreamContext:
         for position in self._frame_positions[-options.keep_context_frames:]:
             question = self._question_at(position)
             if question not in num_openings:
-                num_openings[question] = len(self._opening(question)) + 1
+                num_openings[question] = len(self._opening(question))
             num_free = options.max_context_tokens - num_openings[question]
             num_free -= min(num_free // 4, num_spare)
             num_most = options.keep_context_tokens
@@ -292,11 +305,8 @@ class StreamContext:
         self._frame_states = self._frame_states[-1:]
 
     def _forget_before(self, cut):
-        question = self._question_at(cut)
-        is_answered = question.is_answered or any(
-            token_id != self._chat.image_id for token_id in self._ids[question.end:cut])
         self._set_opening(
-            _Question(question.text, is_answered=is_answered),
+            _Question(self._question_at(cut).text),
             [replace(later, start=later.start - cut, end=later.end - cut)
              for later in self._questions if later.start > cut])
         self._ids = self._ids[cut:]
@@ -314,7 +324,4 @@ class StreamContext:
         return [question for question in self._questions if question.end <= position][-1]
 
     def _opening(self, question):
-        # An assistant's turn begins with silence, unless it is to answer a question now.
-        ids = self._chat.opening(self._options.system_prompt, question.text)
-        is_silent = question.is_answered or not question.text
-        return [*ids, self._chat.silence_id] if is_silent else ids
+        return self._layout.opening(self._options.system_prompt, question.text)

@@ -19,12 +19,18 @@ class SessionState(Enum):
 
 
 class EndReason(Enum):
-    """Why a narration ended: by itself, cut by a prompt, running away, or stopped by a call."""
+    """
+    Why a narration ended.
+
+    By itself, cut by a prompt, running away, stopped by a call or the end of the stream; or a
+    question was UNANSWERED for as long as it may be open.
+    """
 
     SILENCE = 'silence'
     INTERRUPTED = 'interrupted'
     LIMIT = 'limit'
     STOPPED = 'stopped'
+    UNANSWERED = 'unanswered'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +53,15 @@ class TokenEvent(Event):
 
     token_id is the token that completed the piece, None where a remote model tells only text. A
     token that only begins a character has no event. The texts of a narration's token events, put
-    together, are the narration's text.
+    together, are the narration's text. prompt_id and standing_prompt_id are as those of the
+    narration.
     """
 
     text: str
     token_id: int | None
     narration_id: int
     prompt_id: str | None = None
+    standing_prompt_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +78,15 @@ class StateEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PromptEvent(Event):
-    """A prompt was taken in. Exactly one NarrationEvent with its prompt_id will follow."""
+    """
+    A prompt was taken in. Exactly one NarrationEvent with its prompt_id will follow.
+
+    prompt_received_ns: monotonic time at which the prompt arrived; 0 offline.
+    """
 
     prompt_id: str
     text: str
+    prompt_received_ns: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +95,13 @@ class NarrationEvent(Event):
     A narration ended.
 
     - narration_id: counts from 1 since the session was made or reset.
-    - text: all that was said; empty only for an answer that was cut or withheld.
+    - text: all that was said; empty only for a question to which nothing was said.
     - first_stamp_ns, stamp_ns: header times of the newest frame before its first token and at
       its end; None before the first frame.
-    - prompt_id: the prompt that it answers, None for what was said unasked.
+    - prompt_id: the prompt that it answers, None for what was said unasked. The first text after
+      a prompt is its answer.
+    - standing_prompt_id: the newest prompt, answered or not, which it may be an update to; None
+      before the first one.
     - num_tokens: text tokens sampled for it.
     """
 
@@ -94,6 +110,7 @@ class NarrationEvent(Event):
     first_stamp_ns: int | None
     reason: EndReason
     prompt_id: str | None = None
+    standing_prompt_id: str | None = None
     num_tokens: int = 0
 
 

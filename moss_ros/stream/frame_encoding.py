@@ -9,7 +9,7 @@ Letters: N states a frame, D text channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from moss_ros.model import preprocess_frame, VideoModel
@@ -43,13 +43,35 @@ def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> list[EncodedFra
     only read. How frames are grouped shows in the last bits of their states, so what must come
     out the same twice is to be grouped the same way.
     """
-    image_size = model.config.vision.image_size
     encoded = []
-    for start in range(0, len(frames), MAX_FRAMES_AT_ONCE):
-        group = frames[start:start + MAX_FRAMES_AT_ONCE]
-        pixel_values = torch.stack([
-            preprocess_frame(frame.image, image_size, model.device) for frame in group])
-        encoded += [
-            EncodedFrame(states, frame.stamp_ns, frame.received_ns)
-            for states, frame in zip(model.encode_frames(pixel_values.to(model.dtype)), group)]
+    for group in _groups(frames):
+        encoded += _with_times(model.encode_frames(_pixel_values(model, group)), group)
     return encoded
+
+
+@torch.inference_mode()
+def encode_frames_in_blocks(
+        model: VideoModel, frames: Sequence[Frame]) -> Generator[None, None, list[EncodedFrame]]:
+    """Do as encode_frames(), yield now and then, and return the frames at the end."""
+    encoded = []
+    for group in _groups(frames):
+        states = yield from model.encode_frames_in_blocks(_pixel_values(model, group))
+        encoded += _with_times(states, group)
+    return encoded
+
+
+def _groups(frames):
+    for start in range(0, len(frames), MAX_FRAMES_AT_ONCE):
+        yield frames[start:start + MAX_FRAMES_AT_ONCE]
+
+
+def _pixel_values(model, frames):
+    image_size = model.config.vision.image_size
+    return torch.stack([
+        preprocess_frame(frame.image, image_size, model.device) for frame in frames
+    ]).to(model.dtype)
+
+
+def _with_times(states, frames):
+    return [EncodedFrame(frame_states, frame.stamp_ns, frame.received_ns)
+            for frame_states, frame in zip(states, frames)]

@@ -75,6 +75,14 @@ class Mailbox:
             frames = [self._frames.popleft() for _ in range(num_frames)]
         return prompts, frames
 
+    def take_newest(self, num_frames: int) -> list[Frame]:
+        """Take out the newest num_frames frames, oldest first, and drop those before them."""
+        with self._lock:
+            frames = list(self._frames)[-num_frames:]
+            self._num_dropped_frames += len(self._frames) - len(frames)
+            self._frames.clear()
+        return frames
+
     def attach(self, condition: threading.Condition) -> None:
         """
         Notify this condition of whatever comes in from now on.

@@ -7,18 +7,13 @@ parameters. Made by the nodes, the training and the evaluation, read by the sess
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 import json
 import math
 from pathlib import Path
 
 from moss_ros.model import SamplingOptions
-
-DEFAULT_SYSTEM_PROMPT = (
-    'You are a helpful assistant who watches through a camera all the time, whether or not '
-    'somebody asks. Answer only from what was and is seen. When something that matters for the '
-    'question changes, say so at once. When there is nothing to say, or you have finished, '
-    'stay silent. Be the eyes that the user can rely on.')
+from moss_ros.stream.system_prompts import DEFAULT_SYSTEM_PROMPT, live_system_prompt
 
 
 @dataclass(frozen=True)
@@ -33,6 +28,9 @@ class StreamOptions:
     - keep_context_frames, keep_context_tokens: what of the transcript is kept when a full
       context rolls over, the opening not counted.
     - max_tokens_between_frames: text tokens in a row without a new frame that end a narration.
+    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
+    - max_step_s: time to encode the frames that wait, between two looks at what else came in;
+      as many as are likely to fit are encoded, one at least, the newest; older ones are dropped.
     - silence_logit_bias: added to the logit of <|silence|> before sampling. A model trained with
       silence weighted by w needs -ln(w) to say silence as often as its data did.
     - seed: of the session's random generator.
@@ -46,15 +44,19 @@ class StreamOptions:
     max_context_tokens: int = 4096
     keep_context_tokens: int = 2600
     max_tokens_between_frames: int = 48
+    answer_within_s: float = 30.0
+    max_step_s: float = 0.5
     silence_logit_bias: float = 0.0
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
     def __post_init__(self):
         """Raise ValueError, quoting the name and the value, for what no stream can run with."""
-        _require_number('frame_rate_fps', self.frame_rate_fps)
-        if self.frame_rate_fps <= 0:
-            raise ValueError(f'frame_rate_fps must be above 0, not {self.frame_rate_fps!r}')
+        for name in ('frame_rate_fps', 'answer_within_s', 'max_step_s'):
+            value = getattr(self, name)
+            _require_number(name, value)
+            if value <= 0:
+                raise ValueError(f'{name} must be above 0, not {value!r}')
         if not isinstance(self.system_prompt, str):
             raise ValueError(f'system_prompt must be a str, not {self.system_prompt!r}')
         for name in ('max_context_frames', 'keep_context_frames', 'max_context_tokens',
@@ -79,8 +81,10 @@ class StreamOptions:
 
         Read from "stream_config" in its config.json; the defaults where there is none. Within
         it "sampling" is an object with the fields of SamplingOptions; without it, that of
-        generation_config.json counts. Raises ValueError naming the file and the key or value
-        that is wrong, CheckpointError for generation_config.json.
+        generation_config.json counts, and without that random sampling. A system prompt that it
+        lacks is looked for in the checkpoint's code (system_prompts.py); the log says where it
+        is from. Raises ValueError naming the file and the key or value that is wrong,
+        CheckpointError for generation_config.json.
         """
         path = Path(folder) / 'config.json'
         settings = _read_stream_config(path)
@@ -95,9 +99,11 @@ class StreamOptions:
                 settings['sampling'] = SamplingOptions(**settings['sampling'])
             elif 'sampling' not in settings:
                 settings['sampling'] = SamplingOptions.from_folder(folder)
-            return cls(**{**settings, **overrides})
+            options = cls(**{**settings, **overrides})
         except (TypeError, ValueError) as error:
             raise ValueError(f'stream options for {path.parent}: {error}') from error
+        return replace(options, system_prompt=live_system_prompt(
+            folder, overrides.get('system_prompt'), settings.get('system_prompt')))
 
 
 def _read_stream_config(path):

@@ -72,6 +72,18 @@ class FrameSampler:
             self._num_intervals += 1
         return True
 
+    def restart_from(self, stamp_ns: int) -> None:
+        """
+        Begin the grid anew at a frame that is shown out of turn: after it, as after the first.
+
+        select() may have been asked about that frame before, or not.
+        """
+        if self._newest_ns is None or stamp_ns > self._newest_ns:
+            if self._newest_ns is not None:
+                self._intervals_ns.append(stamp_ns - self._newest_ns)
+            self._newest_ns = stamp_ns
+        self._restart(stamp_ns)
+
     def snapshot(self) -> dict:
         """Return all that select() depends on, as plain numbers for JSON."""
         return {

@@ -3,25 +3,26 @@ The state machine of one live stream: frames and prompts in, one token a step, e
 
 Deterministic: knows no threads, no wall time and no randomness beyond options.seed, so the same
 calls give the same events. Driven by the worker when live, and directly by evaluation and
-offline tools. What the model sees is kept by StreamContext.
+offline tools. What the model sees is kept by StreamContext, what others are told by Conversation.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, fields
 import math
 
 from moss_ros.model import sample_token, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.context import StreamContext
-from moss_ros.stream.events import (
-    EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
-    StateEvent, TokenEvent,
-)
+from moss_ros.stream.conversation import Conversation
+from moss_ros.stream.dialogue import Last
+from moss_ros.stream.events import EndReason, Event, SessionState
 from moss_ros.stream.frame import Frame, Prompt
-from moss_ros.stream.frame_encoding import encode_frames, EncodedFrame
+from moss_ros.stream.frame_encoding import (
+    encode_frames, encode_frames_in_blocks, EncodedFrame,
+)
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.snapshot import StreamSnapshot
 from moss_ros.stream.text_pieces import TextPieces
@@ -29,28 +30,20 @@ import torch
 
 # What may change while a stream runs; all else is built into its memory or its beginning.
 _LIVE_OPTIONS = frozenset({
-    'frame_rate_fps', 'max_tokens_between_frames', 'silence_logit_bias', 'sampling'})
-
-
-@dataclass
-class _Narration:
-    """What is being said, or about to be said in answer to a prompt."""
-
-    narration_id: int
-    prompt_id: str | None
-    first_stamp_ns: int | None = None
-    text: str = ''
-    num_tokens: int = 0
+    'frame_rate_fps', 'max_tokens_between_frames', 'silence_logit_bias', 'sampling',
+    'answer_within_s', 'max_step_s'})
 
 
 class StreamSession:
     """
-    One stream: SILENT it waits for a frame or a prompt, SPEAKING each step says a token.
+    One stream: SILENT it waits for a frame, SPEAKING each step says a token.
 
-    A frame is followed by one sampled token: silence, or the beginning of a narration, which goes
-    on, taking in frames between its tokens, until the model says silence. A prompt ends what is
-    being said and is answered at once. One thread at a time may call; only step() takes time,
-    that of one pass through the model.
+    Each frame is followed by one sampled token: silence, or the beginning of a narration, which
+    goes on, a frame at most between two of its tokens, until the model says silence. A prompt
+    ends what is being said; the model decides at once what to say to it where it was speaking,
+    else when it sees the next frame (the layout is that of DialogueLayout). One thread at a time
+    may call; only step() takes time, that of encoding what is not encoded yet and of one pass
+    through the decoder.
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, options: StreamOptions):
@@ -66,6 +59,7 @@ class StreamSession:
         self._chat = chat
         self._options = options
         self._context = StreamContext(model, chat, options)
+        self._conversation = Conversation(options.answer_within_s)
         self._pieces = TextPieces(chat.decode)
         self._never_said = torch.tensor(
             chat.never_said_ids(vocab_size), dtype=torch.int64, device=model.device)
@@ -89,7 +83,7 @@ class StreamSession:
     @property
     def state(self) -> SessionState:
         """Whether the last sampled token was text (SPEAKING) or not."""
-        return self._state
+        return self._conversation.state
 
     @property
     def context(self) -> StreamContext:
@@ -99,17 +93,22 @@ class StreamSession:
     @property
     def newest_stamp_ns(self) -> int | None:
         """Header time of the newest frame that was taken in, None before the first."""
-        return self._stamp_ns
+        return self._conversation.newest_stamp_ns
 
     @property
     def newest_received_ns(self) -> int | None:
         """Monotonic time of arrival of that frame, None before the first."""
-        return self._received_ns
+        return self._conversation.newest_received_ns
+
+    @property
+    def num_waiting_frames(self) -> int:
+        """Frames that were added and that the model has not seen."""
+        return len(self._frames)
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do something: a prompt waits for the first frame."""
-        return self._state is SessionState.SPEAKING or bool(self._frames) or (
+        return self.state is SessionState.SPEAKING or bool(self._frames) or (
             bool(self._prompts) and self._context.is_open)
 
     def reset(self) -> None:
@@ -119,14 +118,7 @@ class StreamSession:
         self._generator.manual_seed(self._options.seed)
         self._frames.clear()
         self._prompts.clear()
-        self._events: list[Event] = []
-        self._state = SessionState.SILENT
-        self._is_state_known = False
-        self._narration: _Narration | None = None
-        self._num_narrations = 0
-        self._num_tokens_since_input = 0
-        self._stamp_ns: int | None = None
-        self._received_ns: int | None = None
+        self._conversation.reset()
 
     def require_options(self, options: StreamOptions) -> None:
         """
@@ -148,6 +140,7 @@ class StreamSession:
         self.require_options(options)
         self._options = options
         self._context.set_options(options)
+        self._conversation.answer_within_s = options.answer_within_s
 
     def add_frame(self, frame: Frame | EncodedFrame) -> None:
         """
@@ -159,8 +152,17 @@ class StreamSession:
             raise ValueError(f'a Frame is needed, not {frame!r}')
         self._frames.append(frame)
 
+    def encode_in_blocks(
+            self, frames: Sequence[Frame]) -> Generator[None, None, list[EncodedFrame]]:
+        """
+        Encode frames in a generator that yields now and then, and returns them at its end.
+
+        Between its parts the session may step, be stopped and be reset.
+        """
+        return encode_frames_in_blocks(self._model, frames)
+
     def add_prompt(self, prompt: Prompt) -> None:
-        """Queue a prompt; the next step with a frame seen answers it. ValueError if it is none."""
+        """Queue a prompt; the next step takes it in, once there is a frame. ValueError if none."""
         if not isinstance(prompt, Prompt):
             raise ValueError(f'a Prompt is needed, not {prompt!r}')
         self._prompts.append(prompt)
@@ -168,20 +170,21 @@ class StreamSession:
     @torch.inference_mode()
     def step(self) -> list[Event]:
         """
-        Take in what is queued, then say one token; return what happened, in order.
+        Take in what is queued, and say at most one token; return what happened, in order.
 
-        One pass through the decoder and one sampled token; none where there is no work. After
-        an exception, which is the model's, only stop() and reset() may be called: stop() returns
-        the events of the broken step.
+        Speaking, at most one of the frames that wait is taken in, and one pass through the
+        decoder gives the next token. Silent, all of them are, up to the first at which the model
+        speaks; that is one pass too. After an exception, which is the model's, only end() and
+        reset() may be called: end() returns the events of the broken step.
         """
-        self._tell_state(self._state)
+        self._conversation.tell_state()
         if self.has_work:
-            num_taken = self._take_in_prompts() + self._take_in_frames()
-            if num_taken:
-                self._num_tokens_since_input = 0
-            if num_taken or self._state is SessionState.SPEAKING:
-                self._say(self._sample(self._context.forward()))
-        return self._take_events()
+            self._take_in_prompts()
+            if self._context.last is not Last.SILENCE:
+                self._go_on()
+            elif self._frames:
+                return [event for events in self._watch(len(self._frames)) for event in events]
+        return self._conversation.take_events()
 
     @torch.inference_mode()
     def step_while_silent(self, following: Sequence[EncodedFrame]) -> list[list[Event]]:
@@ -190,37 +193,39 @@ class StreamSession:
 
         Returns the events of each step; so many of following, less one, were taken in. All these
         steps share one pass through the decoder: for who knows the frames beforehand, silence is
-        nearly free. It takes none of following where a prompt waits, something is being said or
-        no frame is queued.
+        nearly free. It takes none of following where a prompt waits, something is being said, or
+        not just one frame is queued.
         """
-        if self._state is SessionState.SPEAKING or self._prompts or not self._frames:
+        if self.state is SessionState.SPEAKING or self._prompts or len(self._frames) != 1:
             return [self.step()]
-        self._tell_state(self._state)
-        self._take_in_frames()
-        logits = self._context.forward_silently([frame.states for frame in following])
-        token_ids = []
-        for row in logits:
-            token_ids.append(self._sample(row))
-            if not self._is_silence(token_ids[-1]):
-                break
-        self._context.take_back_frames(len(logits) - len(token_ids))
-        self._num_tokens_since_input = 0
-        steps = []
-        for frame in following[:len(token_ids) - 1]:
-            self._fall_silent()
-            steps.append(self._take_events())
-            self._stamp_ns, self._received_ns = frame.stamp_ns, frame.received_ns
-        self._say(token_ids[-1])
-        return [*steps, self._take_events()]
+        self._conversation.tell_state()
+        # More than the queue holds would push out the first.
+        self._frames.extend(following[:self._frames.maxlen - 1])
+        steps = self._watch(len(self._frames))
+        self._frames.clear()
+        return steps
 
     def stop(self) -> list[Event]:
-        """End what is being said, keep watching; does not block. What is queued stays queued."""
-        if self._narration is not None:
-            self._end_narration(EndReason.STOPPED)
-        if self._state is SessionState.SPEAKING:
+        """
+        End what is being said, keep watching; does not block.
+
+        What is queued stays queued, and a question that nothing was said to stays open.
+        """
+        return self._stop(is_end=False)
+
+    def end(self) -> list[Event]:
+        """End the stream as far as others can tell: as stop(), and no question stays open."""
+        return self._stop(is_end=True)
+
+    def _stop(self, is_end):
+        # Only what waits for the model's word is to be ended for it.
+        if self.state is SessionState.SPEAKING and self._context.is_open:
             self._context.add_silence()
-            self._tell_state(SessionState.SILENT)
-        return self._take_events()
+        if is_end:
+            self._conversation.close()
+        else:
+            self._conversation.end(EndReason.STOPPED)
+        return self._conversation.take_events()
 
     def snapshot(self) -> StreamSnapshot:
         """
@@ -240,13 +245,7 @@ class StreamSession:
             'pieces': self._pieces.snapshot(),
             'waiting_frames': [[frame.stamp_ns, frame.received_ns] for frame in self._frames],
             'waiting_prompts': [asdict(prompt) for prompt in self._prompts],
-            'state': self._state.value,
-            'is_state_known': self._is_state_known,
-            'narration': asdict(self._narration) if self._narration else None,
-            'num_narrations': self._num_narrations,
-            'num_tokens_since_input': self._num_tokens_since_input,
-            'stamp_ns': self._stamp_ns,
-            'received_ns': self._received_ns,
+            'conversation': self._conversation.snapshot(),
         }, tensors)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
@@ -264,52 +263,74 @@ class StreamSession:
             states = tensors['waiting_states'][index].to(self._model.device)
             self._frames.append(EncodedFrame(states, stamp_ns, received_ns))
         self._prompts.extend(Prompt(**prompt) for prompt in state['waiting_prompts'])
-        self._state = SessionState(state['state'])
-        self._is_state_known = state['is_state_known']
-        self._narration = _Narration(**state['narration']) if state['narration'] else None
-        self._num_narrations = state['num_narrations']
-        self._num_tokens_since_input = state['num_tokens_since_input']
-        self._stamp_ns, self._received_ns = state['stamp_ns'], state['received_ns']
+        self._conversation.restore(state['conversation'])
 
     def _take_in_prompts(self):
-        num_taken = 0
         while self._prompts:
             prompt = self._prompts.popleft()
             num_too_many = self._context.num_tokens_too_many(prompt.text)
             if num_too_many:
                 self._refuse(prompt, num_too_many)
                 continue
-            if self._narration is not None:
-                self._end_narration(EndReason.INTERRUPTED)
             if self._context.is_open:
                 self._context.add_question(prompt.text)
             else:
                 self._context.open(prompt.text)
-            self._emit(PromptEvent, prompt_id=prompt.prompt_id, text=prompt.text)
-            self._begin_narration(prompt.prompt_id)
-            num_taken += 1
-        return num_taken
+            self._conversation.ask(prompt)
 
     def _refuse(self, prompt, num_too_many):
-        self._emit(
-            ErrorEvent, prompt_id=prompt.prompt_id,
-            message=f'prompt {prompt.prompt_id!r} is refused: it is {num_too_many} tokens too '
-            f'long for a context of {self._options.max_context_tokens} tokens; ask it in fewer '
-            f'words (it begins {prompt.text.strip()[:40]!r})')
+        self._conversation.report_error(
+            f'prompt {prompt.prompt_id!r} is refused: it is {num_too_many} tokens too long for a '
+            f'context of {self._options.max_context_tokens} tokens; ask it in fewer words (it '
+            f'begins {prompt.text.strip()[:40]!r})', prompt.prompt_id)
 
-    def _take_in_frames(self):
-        if not self._frames:
-            return 0
-        frames = list(self._frames)
+    def _go_on(self):
+        """Say the next token of a sentence, after a frame if one waits, or answer a question."""
+        if self._context.last is Last.TEXT and self._frames:
+            [frame] = self._encode(1)
+            self._context.add_frames([frame.states])
+            self._frames.popleft()
+            self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
+        self._say(self._sample(self._context.forward()))
+
+    def _watch(self, num_frames):
+        """
+        Show the first num_frames that are queued until the model speaks.
+
+        Returns the events of each frame that was shown.
+        """
         if not self._context.is_open:
             self._context.open()
+        frames = self._encode(num_frames)
+        self._context.add_frames([frames[0].states])
+        logits = self._context.forward_silently([frame.states for frame in frames[1:]])
+        token_ids = []
+        for row in logits:
+            token_ids.append(self._sample(row))
+            if not self._is_silence(token_ids[-1]):
+                break
+        self._context.take_back_frames(len(logits) - len(token_ids))
+        steps = []
+        for frame, token_id in zip(frames, token_ids):
+            self._frames.popleft()
+            self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
+            # The silence before the last one is in the context already.
+            if len(steps) + 1 < len(token_ids):
+                self._conversation.fall_silent()
+            else:
+                self._say(token_id)
+            steps.append(self._conversation.take_events())
+        return steps
+
+    def _encode(self, num_frames):
+        """Return the first num_frames of the queue as EncodedFrames; there they become so too."""
+        frames = [self._frames[index] for index in range(num_frames)]
         new = iter(encode_frames(self._model, [
             frame for frame in frames if isinstance(frame, Frame)]))
         encoded = [next(new) if isinstance(frame, Frame) else frame for frame in frames]
-        self._context.add_frames([frame.states for frame in encoded])
-        self._frames.clear()
-        self._stamp_ns, self._received_ns = frames[-1].stamp_ns, frames[-1].received_ns
-        return len(frames)
+        for index, frame in enumerate(encoded):
+            self._frames[index] = frame
+        return encoded
 
     def _sample(self, logits):
         logits = logits.float().index_fill(0, self._never_said, -math.inf)  # a copy
@@ -321,67 +342,16 @@ class StreamSession:
     def _say(self, token_id):
         if self._is_silence(token_id):
             self._context.add_silence()
-            self._fall_silent()
+            self._conversation.fall_silent()
             return
         self._context.add_said(token_id)
-        if self._narration is None:
-            self._begin_narration(None)
-        self._tell_state(SessionState.SPEAKING)
-        self._go_on_with(token_id)
-        if self._num_tokens_since_input >= min(
+        if not self._conversation.is_saying:
+            self._pieces.reset()
+        self._conversation.say(self._pieces.push(token_id), token_id)
+        if self._conversation.num_tokens_since_input >= min(
                 self._options.max_tokens_between_frames, self._context.max_answer_tokens):
             self._context.add_silence()
-            self._end_narration(EndReason.LIMIT)
-            self._tell_state(SessionState.SILENT)
+            self._conversation.end(EndReason.LIMIT)
 
     def _is_silence(self, token_id):
         return token_id in (self._chat.silence_id, self._chat.eot_id)
-
-    def _fall_silent(self):
-        if self._narration is not None:
-            self._end_narration(EndReason.SILENCE)
-        self._emit(SilenceEvent)
-        self._tell_state(SessionState.SILENT)
-
-    def _begin_narration(self, prompt_id):
-        self._num_narrations += 1
-        self._narration = _Narration(self._num_narrations, prompt_id)
-        self._pieces.reset()
-
-    def _go_on_with(self, token_id):
-        narration = self._narration
-        if narration.num_tokens == 0:
-            narration.first_stamp_ns = self._stamp_ns
-        narration.num_tokens += 1
-        self._num_tokens_since_input += 1
-        piece = self._pieces.push(token_id)
-        narration.text += piece
-        if piece:
-            self._emit(
-                TokenEvent, text=piece, token_id=token_id, narration_id=narration.narration_id,
-                prompt_id=narration.prompt_id)
-
-    def _end_narration(self, reason):
-        narration, self._narration = self._narration, None
-        # Half a character is nothing that was said. An answer is reported in any case, so that
-        # whoever asked knows that nothing more will come.
-        if narration.text or narration.prompt_id is not None:
-            first_stamp_ns = narration.first_stamp_ns if narration.num_tokens else self._stamp_ns
-            self._emit(
-                NarrationEvent, narration_id=narration.narration_id, text=narration.text,
-                first_stamp_ns=first_stamp_ns, reason=reason, prompt_id=narration.prompt_id,
-                num_tokens=narration.num_tokens)
-
-    def _tell_state(self, state):
-        if state is not self._state or not self._is_state_known:
-            self._state = state
-            self._is_state_known = True
-            self._emit(StateEvent, state=state)
-
-    def _emit(self, event_class, **fields):
-        self._events.append(event_class(
-            stamp_ns=self._stamp_ns, received_ns=self._received_ns, **fields))
-
-    def _take_events(self):
-        events, self._events = self._events, []
-        return events

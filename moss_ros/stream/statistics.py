@@ -26,7 +26,8 @@ class StreamSpeed:
     - latency_p50_ms, latency_p95_ms: from the arrival of a frame to the first word, or silence,
       that takes it into account; of the newest 200 frames.
     - first_token_ms: to the first word of the newest narration: from the arrival of the frame
-      before it, or from when its prompt was taken in.
+      before it, or of the prompt that it answers.
+    - answer_ms: from the arrival of a prompt to the first word of its answer; of the newest one.
     - num_tokens_per_s: while it speaks, over the newest 100 tokens.
     - last_event_ns: monotonic time of the newest event.
     """
@@ -34,6 +35,7 @@ class StreamSpeed:
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
     first_token_ms: float | None = None
+    answer_ms: float | None = None
     num_tokens_per_s: float | None = None
     last_event_ns: int | None = None
 
@@ -48,7 +50,8 @@ class StreamStatistics:
         self._first_token_ms: float | None = None
         self._last_event_ns: int | None = None
         self._newest_stamp_ns: int | None = None
-        self._asked: tuple[str, int] | None = None  # prompt id, monotonic time
+        self._answer_ms: float | None = None
+        self._asked: tuple[str, int] | None = None  # prompt id, monotonic time of its arrival
         self._spoken: tuple[int, int] | None = None  # narration id, time of its newest token
 
     def observe(self, event: Event, now_ns: int) -> None:
@@ -56,7 +59,7 @@ class StreamStatistics:
         with self._lock:
             self._last_event_ns = now_ns
             if isinstance(event, PromptEvent):
-                self._asked = event.prompt_id, now_ns
+                self._asked = event.prompt_id, event.prompt_received_ns or now_ns
             if isinstance(event, (TokenEvent, SilenceEvent)):
                 self._observe_latency(event, now_ns)
             if isinstance(event, TokenEvent):
@@ -74,6 +77,7 @@ class StreamStatistics:
             begin_ns = event.received_ns
             if self._asked is not None and self._asked[0] == event.prompt_id:
                 begin_ns = self._asked[1]
+                self._answer_ms = (now_ns - begin_ns) / 1e6
             if begin_ns:
                 self._first_token_ms = (now_ns - begin_ns) / 1e6
         self._spoken = event.narration_id, now_ns
@@ -83,6 +87,7 @@ class StreamStatistics:
         with self._lock:
             latencies_ms, intervals_ns = list(self._latencies_ms), list(self._intervals_ns)
             first_token_ms, last_event_ns = self._first_token_ms, self._last_event_ns
+            answer_ms = self._answer_ms
         p50_ms = p95_ms = None
         if latencies_ms:
             # Of a single one, quantiles() would know none.
@@ -91,4 +96,4 @@ class StreamStatistics:
         rate = None
         if sum(intervals_ns):
             rate = 1e9 * len(intervals_ns) / sum(intervals_ns)
-        return StreamSpeed(p50_ms, p95_ms, first_token_ms, rate, last_event_ns)
+        return StreamSpeed(p50_ms, p95_ms, first_token_ms, answer_ms, rate, last_event_ns)

@@ -118,7 +118,7 @@ class EngineWorker(WorkerThread):
                 elif future.set_running_or_notify_cancel():
                     _fulfil(future, function)
             for channel in list(self._channels):
-                channel._interrupt()
+                channel._close_stream()
         except BaseException as error:  # a thread that dies of anything must say so
             self._fail(list(self._channels), error)
         else:

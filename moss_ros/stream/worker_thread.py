@@ -46,6 +46,11 @@ class WorkerThread(ABC):
         """RUNNING from the start until the thread ends; FAILED where it can't go on."""
         return self._state
 
+    @property
+    def has_requests(self) -> bool:
+        """Whether a call waits for the step that runs to end, or stop()."""
+        return self._is_stop_wanted or bool(self._calls)
+
     def call(self, function: Callable[[], object]) -> Future:
         """
         Run function on the worker's thread, between two steps; the future gets what it returns.

@@ -67,6 +67,8 @@ def demo_config(tokenizer: Tokenizer) -> dict:
             'max_tokens_between_frames': 24,
             # Training weighs silence down; this gives the odds back.
             'silence_logit_bias': -math.log(SILENCE_WEIGHT),
+            # So small a model says the most likely token, or nonsense.
+            'sampling': {'do_sample': False},
         },
         # What whole clips and pictures are asked with.
         'offline_config': {

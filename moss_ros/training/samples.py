@@ -2,9 +2,10 @@
 Fine-tuning samples: a window of a stream as the token sequence a session would see.
 
 A Stream and a seeded generator go in; token ids, targets, loss weights and what is true at each
-frame come out. The layout is the one StreamSession builds at inference: frames interleaved with
-silence and sentences, frames in mid-sentence, prompts at any time with answers that are true at
-that moment. Some samples are offline: a whole clip, or a single picture, and then a question.
+frame come out. The layout is that of DialogueLayout, as in a stream that runs: frames interleaved
+with silence and sentences, frames in mid-sentence, prompts at any time with answers that are true
+when they are given. Some samples are offline: a whole clip, or a single picture, and then a
+question.
 Knows no tensors; text_training.py stacks samples.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 import random
 
 from moss_ros.stream.chat import ChatFormat
+from moss_ros.stream.dialogue import DialogueLayout, Last
 from moss_ros.training.scenes import (
     answer_question, COLOURS, EventKind, MOTIONS, ObjectState, Question, random_question,
     SceneEvent, SHAPES, tell_events, WHAT_HAPPENS_WORDINGS,
@@ -23,7 +25,6 @@ from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 IGNORED = -100
 SILENCE_WEIGHT = 0.3
 # How often, a frame or a sentence: what a live stream does to a session.
-P_NO_SAMPLE_AT_FRAME = 0.03
 P_SLOW_SPEECH = 0.25
 P_PROMPT_IN_SENTENCE = 0.08
 P_QUESTION_OPENS = 0.2
@@ -133,6 +134,8 @@ class _SampleWriter:
     def __init__(self, maker: SampleMaker, stream: Stream, first_frame: int, end_frame: int):
         self._maker = maker
         self._chat = maker._chat
+        self._layout = DialogueLayout(maker._chat)
+        self._last = Last.SILENCE
         self._random = maker._random
         self._stream = stream
         self._frame = first_frame
@@ -148,14 +151,17 @@ class _SampleWriter:
         kind = self._random.random()
         if kind < P_QUESTION_OPENS:
             question = self._maker.question(objects, of_one_frame=True)
-            self._put(self._chat.opening(SYSTEM_PROMPT, question.text))
+            self._open(question.text)
             self._take_frame()
             self._answer(question)
+        elif kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
+            # Answered, or passed over, in a part of the stream that was forgotten.
+            self._open(self._maker.question(objects).text)
+            self._take_frame()
+            self._pending.clear()
+            self._put([self._chat.silence_id], Last.SILENCE)
         else:
-            text = ''
-            if kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
-                text = self._maker.question(objects).text
-            self._put(self._chat.opening(SYSTEM_PROMPT, text) + [self._chat.silence_id])
+            self._open('')
         while self._frame < self._end:
             self._frame_step()
         return self._sample
@@ -163,41 +169,35 @@ class _SampleWriter:
     def write_offline(self, indices: list[int], question: str, answer: str) -> Sample:
         """Write frames in the user's turn, the question and the answer to the end of its turn."""
         before, after = self._chat.media_opening(OFFLINE_SYSTEM_PROMPT, question)
-        self._put(before)
+        self._put(before, Last.TEXT)  # pictures stand side by side in a user's turn
         for index in indices:
             self._frame = index
-            self._take_frame()
-        self._put(after)
+            self._note_frame()
+            self._put([self._chat.image_id], Last.TEXT)
+        self._put(after, Last.HEADER)
         for token_id in (*self._maker.encode(answer), self._chat.eot_id):
-            self._speak_token(token_id)
+            self._speak_token(token_id, Last.TEXT)
         return self._sample
 
+    def _open(self, question: str) -> None:
+        self._put(self._layout.opening(SYSTEM_PROMPT, question), Last.SILENCE)
+
     def _frame_step(self) -> None:
-        """Take in a frame (or several) and say what there is to say after it."""
-        while self._random.random() < P_NO_SAMPLE_AT_FRAME and self._frame + 1 < self._end:
-            self._take_frame()
+        """Take in a frame, perhaps behind a question, and say what there is to say after it."""
         if self._random.random() < self._maker._mix.p_prompt_at_frame:
-            if self._random.random() < 0.5:
-                self._prompt(with_frame=True)
-                return
+            question = self._maker.question(self._stream.objects[self._frame])
+            self._ask(question)
             self._take_frame()
-            self._prompt(with_frame=False)
+            self._answer(question)
             return
         self._take_frame()
         if self._pending:
             self._say(self._pending.pop(0).sentence)
         else:
-            self._speak_token(self._chat.silence_id)
+            self._fall_silent()
 
-    def _prompt(self, with_frame: bool) -> None:
-        """Ask a question, let a frame follow it if with_frame, and answer."""
-        is_next = with_frame and self._frame < self._end
-        objects = self._stream.objects[self._frame if is_next else self._frame - 1]
-        question = self._maker.question(objects)
-        self._put(self._chat.question_turn(question.text))
-        if is_next:
-            self._take_frame()
-        self._answer(question)
+    def _ask(self, question: Question) -> None:
+        self._put(*self._layout.question(question.text, self._last))
 
     def _answer(self, question: Question) -> None:
         self._say(answer_question(question, self._stream.objects[self._frame - 1]))
@@ -212,33 +212,45 @@ class _SampleWriter:
         if self._random.random() < P_PROMPT_IN_SENTENCE:
             prompt_after = self._random.randrange(len(token_ids))
         for index, token_id in enumerate(token_ids):
-            self._speak_token(token_id)
+            self._speak_token(token_id, Last.TEXT)
             if index == prompt_after:
-                self._prompt(with_frame=self._random.random() < 0.3)
+                question = self._maker.question(self._stream.objects[self._frame - 1])
+                self._ask(question)
+                self._answer(question)
                 return
             if self._random.random() < self._frames_per_token and self._frame < self._end:
                 self._take_frame()
-        self._speak_token(self._chat.silence_id)
+        self._fall_silent()
 
-    def _put(self, token_ids: list[int]) -> None:
-        """Append tokens of the world: no target points at them."""
+    def _put(self, token_ids: list[int], last: Last) -> None:
+        """Append tokens of the world, which end with last: no target points at them."""
         self._sample.token_ids += token_ids
         self._sample.targets += [IGNORED] * len(token_ids)
+        self._last = last
 
-    def _speak_token(self, token_id: int) -> None:
+    def _speak_token(self, token_id: int, last: Last) -> None:
         """Append a token the model is to say: the target of the token before it."""
         self._sample.targets[-1] = token_id
-        self._put([token_id])
+        self._put([token_id], last)
+
+    def _fall_silent(self) -> None:
+        self._speak_token(self._chat.silence_id, Last.SILENCE)
 
     def _take_frame(self) -> None:
+        *between, image_id = self._layout.frame(self._last)
+        assert not between, 'the model decides after each frame'
+        self._note_frame()
+        self._put([image_id], Last.FRAME)
+        self._frame += 1
+
+    def _note_frame(self) -> None:
+        """Note what is true at the frame whose token comes next."""
         index, first = self._frame, self._first
         for event in self._stream.observable[index]:
             if _visible_in_window(event, index - first):
                 self._pending.append(event)
         self._sample.frames.append(self._truth(index, index - first))
         self._sample.frame_indices.append(index)
-        self._put([self._chat.image_id])
-        self._frame += 1
 
     def _truth(self, index: int, num_before: int) -> FrameTruth:
         shapes, motions = [IGNORED] * len(COLOURS), [IGNORED] * len(COLOURS)

@@ -14,7 +14,9 @@ from pathlib import Path
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model, VideoModel
+from moss_ros.model import (
+    initialise, load_model, ModelConfig, normalise_frames, save_model, VideoModel,
+)
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.pictures import content_rows, render_streams
@@ -54,13 +56,14 @@ class Log:
 
 
 def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
-          work_dir: Path | None = None) -> None:
+          work_dir: Path | None = None, start_from: Path | None = None) -> None:
     """
     Train and write the checkpoint folder output.
 
     scale: multiplies the number of streams and steps; below 1 for a trial run. work_dir: where
     the result of the vision stage is kept, and taken from by the next run with the same seed and
-    scale, to try changes of the text stage alone.
+    scale, to try changes of the text stage alone. start_from: a checkpoint of the same sizes
+    whose weights are trained on, in the text stage only.
     """
     log = Log()
     torch.set_num_threads(num_threads)
@@ -71,6 +74,8 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     (output / 'config.json').write_text(json.dumps(config, indent=1) + '\n')
     model = VideoModel(ModelConfig.from_dict(config))
     initialise(model, torch.Generator().manual_seed(seed))
+    if start_from is not None:
+        model.load_state_dict(load_model(start_from, device='cpu').state_dict())
     log('model', parameters=sum(parameter.numel() for parameter in model.parameters()))
 
     num_streams = max(8, round(NUM_STREAMS * scale))
@@ -82,7 +87,13 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
         model.vision.load_state_dict(load_file(kept / 'vision.safetensors'))
         features = np.load(kept / 'features.npy', allow_pickle=False)
     else:
-        features = _vision_stage(model, streams, seeds, scale, seed, num_threads, log)
+        pictures = render_streams(seeds, STREAM_FRAMES, num_threads)
+        log('rendered', streams=len(streams), frames=len(streams) * STREAM_FRAMES)
+        if start_from is None:
+            _vision_stage(model, pictures, streams, scale, seed, log)
+        features = encode_pictures(model, pictures)
+        log('encoded', feature_std=float(features[:8].astype(np.float32).std()))
+        del pictures
         if kept:
             kept.mkdir(parents=True)
             save_file(model.vision.state_dict(), kept / 'vision.safetensors')
@@ -101,19 +112,14 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     log('saved', folder=str(output))
 
 
-def _vision_stage(model, streams, seeds, scale, seed, num_threads, log) -> np.ndarray:
-    """Train model.vision on the rendered streams; return their pooled features."""
-    pictures = render_streams(seeds, STREAM_FRAMES, num_threads)
-    log('rendered', streams=len(streams), frames=len(streams) * STREAM_FRAMES)
+def _vision_stage(model, pictures, streams, scale, seed, log) -> None:
+    """Train model.vision on the rendered streams."""
     grid = model.config.vision.grid_size // model.config.pool_stride
     targets = [np.concatenate(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), grid) for stream in streams))]
     train_vision(model, pictures.reshape(-1, *pictures.shape[2:]), targets,
                  max(2, round(VISION_STEPS * scale)), VISION_BATCH_SIZE, VISION_LEARNING_RATE,
                  seed, log.stage('vision'))
-    features = encode_pictures(model, pictures)
-    log('encoded', feature_std=float(features[:8].astype(np.float32).std()))
-    return features
 
 
 @torch.inference_mode()
@@ -138,9 +144,11 @@ def main() -> None:
     parser.add_argument('--num-threads', type=int, default=2)
     parser.add_argument('--work-dir', type=Path,
                         help='keep the vision stage here, and start from it the next time')
+    parser.add_argument('--start-from', type=Path,
+                        help='train the text side of this checkpoint on; its vision stays')
     arguments = parser.parse_args()
     train(arguments.output, arguments.seed, arguments.scale, arguments.num_threads,
-          arguments.work_dir)
+          arguments.work_dir, arguments.start_from)
 
 
 if __name__ == '__main__':

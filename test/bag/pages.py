@@ -12,31 +12,39 @@ START_NS = 1_795_000_000 * 10**9
 EVIL = '</script><script>document.title = "taken"</script><img src=x onerror="alert(1)">'
 
 
-def narration(narration_id, begin_s, text, prompt=None, reason='silence', length_s=1.0):
+def narration(narration_id, begin_s, text, prompt=None, reason='silence', length_s=1.0,
+              asked_s=None):
     """Return a Narration that begins begin_s after START_NS."""
     begin_ns = START_NS + round(begin_s * 1e9)
+    asked_ns = None if asked_s is None else START_NS + round(asked_s * 1e9)
     return Narration(narration_id, begin_ns, begin_ns + round(length_s * 1e9), text, prompt,
-                     reason)
+                     reason, asked_ns)
+
+
+def unanswered(narration_id, asked_s, end_s, prompt, reason='unanswered'):
+    """Return the Narration of a question to which nothing was said."""
+    return narration(narration_id, end_s, '', prompt, reason, 0.0, asked_s)
 
 
 NARRATIONS = (
     narration(1, 2.0, 'The red ball moves left.'),
-    narration(2, 5.5, 'The green box stops.', length_s=0.1),
-    narration(3, 20.0, 'A red ball and a green box.', prompt='What do you see?'),
-    narration(4, 31.0, EVIL, prompt=EVIL),
-    narration(5, 45.0, '', prompt='Is anything moving?', reason='interrupted'),
-    narration(6, 46.0, 'The red ball.', prompt='What do you see?'),
-    narration(7, 200.25, 'The blue cone leaves on the right.', reason='stopped'),
+    narration(2, 5.5, 'The green box stops.', length_s=0.1, reason='interrupted'),
+    narration(3, 20.0, 'A red ball and a green box.', 'What do you see?', asked_s=18.8),
+    narration(4, 31.0, EVIL, EVIL, 'limit', asked_s=31.0),
+    unanswered(5, 44.1, 45.0, 'Is anything moving?', 'interrupted'),
+    narration(6, 46.0, 'The red ball.', 'What do you see?', asked_s=45.0),
+    unanswered(7, 100.0, 130.5, 'Is anything moving?'),
+    narration(8, 200.25, 'The blue cone leaves on the right.', reason='stopped'),
 )
 TIMELINE = Timeline(NARRATIONS, tuple(
-    said.begin_ns for said in NARRATIONS if said.prompt is not None))
+    said.asked_ns for said in NARRATIONS if said.asked_ns is not None))
 
 
 def head(title='mission_04', duration_s=240.0, start_ns=START_NS):
     """Return the ReportHead of a bag."""
     return ReportHead(
         title, '/camera/image_raw', start_ns, round(duration_s * 1e9),
-        [('Narrations', '7')], [('Model', 'embedded')])
+        [('Narrations', '8')], [('Model', 'embedded')])
 
 
 def write_thumbnails(folder):

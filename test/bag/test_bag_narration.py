@@ -3,11 +3,11 @@
 from collections import Counter
 from fractions import Fraction
 
-from moss_ros.bag.choosing import ChosenFrame, RecordedPrompt, StreamRestart, UnusableMessage
+from moss_ros.bag.choosing import AskedPrompt, ChosenFrame, StreamRestart, UnusableMessage
 from moss_ros.bag.narration import BagNarration
 from moss_ros.stream import (
-    EncodedFrame, EndReason, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
-    TokenEvent,
+    EncodedFrame, EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
+    StateEvent, StreamOptions, TokenEvent,
 )
 import numpy as np
 import pytest
@@ -17,7 +17,9 @@ import torch
 class Talker:
     """Takes the place of a session: once it has seen a frame it says a word at each step."""
 
-    def __init__(self, max_words=10**9):
+    def __init__(self, max_words=10**9, max_context_frames=155):
+        self.options = StreamOptions(
+            max_context_frames=max_context_frames, keep_context_frames=1)
         self.max_words = max_words
         self.shown = []
         self.num_resets = 0
@@ -32,12 +34,17 @@ class Talker:
         self.newest_stamp_ns = None
 
     @property
+    def num_waiting_frames(self):
+        return len(self._frames)
+
+    @property
     def has_work(self):
         return bool(self._frames) or (
             self.newest_stamp_ns is not None
             and (bool(self._prompts) or self._num_words < self.max_words))
 
     def add_frame(self, frame):
+        assert len(self._frames) < self.options.max_context_frames, 'the oldest is lost'
         self._frames.append(frame)
 
     def add_prompt(self, prompt):
@@ -59,7 +66,7 @@ class Talker:
     def step_while_silent(self, following):
         return [self.step()]
 
-    def stop(self):
+    def end(self):
         self._num_words = self.max_words
         narration_id, self._narration_id = self._narration_id, self._narration_id + 1
         return [self._event(
@@ -76,12 +83,11 @@ def frame(time_ns):
                        np.full((2, 3, 3), time_ns % 251, np.uint8))
 
 
-def narrate(items, tokens_per_second, talker=None, prompts=()):
+def narrate(items, tokens_per_second, talker=None):
     """Return the records, the thumbnails by narration, and the talker."""
     talker = talker or Talker()
     records, thumbnails = [], {}
     narration = BagNarration(talker, tokens_per_second, records.append, thumbnails.__setitem__)
-    narration.schedule(prompts)
     narration.take(items)
     records += [{'type': 'end'}]
     talker.max_words = 0
@@ -167,18 +173,19 @@ def test_records_are_the_same_whether_or_not_it_looks_ahead(rate, seed):
     times_ns = (10**9 + np.cumsum(gaps_ns)).tolist()
     items = [frame(time_ns) for time_ns in times_ns]
     for index in generator.choice(120, 10, replace=False):
-        items[index] = RecordedPrompt(times_ns[index], f'recorded {index}')
+        items[index] = AskedPrompt(times_ns[index], f'recorded {index}')
     items[50] = UnusableMessage(times_ns[50], 'truncated', 'an image is cut')
     items[80] = StreamRestart(times_ns[80], 'stamps went back')
-    prompts = [(times_ns[index], f'at {index}') for index in (5, 20, 21, 60)] + [
-        (times_ns[index] + 10**9 // 40, f'behind {index}') for index in (33, 90)]
-    groups = np.split(np.arange(120), np.sort(generator.choice(120, 12, replace=False)))
+    items += [AskedPrompt(times_ns[index], f'at {index}') for index in (5, 20, 21, 60)] + [
+        AskedPrompt(times_ns[index] + 10**9 // 40, f'behind {index}') for index in (33, 90)]
+    # A question stands before the frame of the same time.
+    items.sort(key=lambda item: (item.bag_time_ns, not isinstance(item, AskedPrompt)))
+    groups = np.split(np.arange(len(items)), np.sort(generator.choice(120, 12, replace=False)))
     found = []
     for looks_ahead in (True, False):
         watcher = Watcher(set(times_ns[::7]), looks_ahead)
         records, thumbnails = [], {}
         narration = BagNarration(watcher, rate, records.append, thumbnails.__setitem__)
-        narration.schedule(prompts)
         for group in groups:
             narration.take([items[index] for index in group])
         narration.finish()
@@ -190,13 +197,82 @@ def test_records_are_the_same_whether_or_not_it_looks_ahead(rate, seed):
 
 def test_prompts_are_asked_at_their_times():
     second = 10**9
-    items = [frame(second), RecordedPrompt(2 * second, 'recorded'), frame(4 * second)]
-    records, _, _ = narrate(items, 10.0, Talker(max_words=1),
-                            [(3 * second, 'scheduled'), (9 * second, 'late'), (0, 'first')])
-    asked = [(record['bag_time_ns'], record['text'], record['prompt_id'])
-             for record in of_type(records, 'prompt')]
-    assert asked == [(second, 'first', 'prompt-1'), (2 * second, 'recorded', 'prompt-2'),
-                     (3 * second, 'scheduled', 'prompt-3'), (9 * second, 'late', 'prompt-4')]
+    records, _, _ = narrate([
+        AskedPrompt(0, 'first'), frame(second), AskedPrompt(2 * second, 'second'),
+        frame(4 * second), AskedPrompt(9 * second, 'late')], 10.0, Talker(max_words=1))
+    # Heard with the first frame, or as soon as a token is said; asked at their own times.
+    asked = [(record['bag_time_ns'], record['first_bag_time_ns'], record['text'],
+              record['prompt_id']) for record in of_type(records, 'prompt')]
+    assert asked == [(second, 0, 'first', 'prompt-1'),
+                     (2 * second, 2 * second, 'second', 'prompt-2'),
+                     (9 * second, 9 * second, 'late', 'prompt-3')]
+
+
+def test_a_question_is_heard_with_its_frame():
+    items = [frame(100), AskedPrompt(300, 'What?'), frame(300), frame(900)]
+    items[2].frame = EncodedFrame(torch.zeros(1, 1), 250)  # one of before
+    records, _, talker = narrate(items, 0, Talker(max_words=1))
+    assert talker.shown == [[100], [250], [900]]
+    prompt, = of_type(records, 'prompt')
+    assert prompt['bag_time_ns'] == 300
+    assert [record['bag_time_ns'] for record in of_type(records, 'token')] == [100, 300, 900]
+    assert [record['stamp_ns'] for record in of_type(records, 'token')] == [100, 250, 900]
+
+
+class Shy(Talker):
+    """Says nothing by itself, and takes in one frame a step."""
+
+    def step(self):
+        events = [self._event(PromptEvent, prompt_id=prompt.prompt_id, text=prompt.text)
+                  if prompt.text != 'too long' else
+                  self._event(ErrorEvent, message='refused', prompt_id=prompt.prompt_id)
+                  for prompt in self._prompts]
+        self._prompts = []
+        for taken in self._frames[:1]:
+            self.shown.append([taken.stamp_ns])
+            self.newest_stamp_ns = taken.stamp_ns
+        del self._frames[:1]
+        return events
+
+    @property
+    def has_work(self):
+        return bool(self._frames) or bool(self._prompts and self.newest_stamp_ns is not None)
+
+
+@pytest.mark.parametrize('max_context_frames', [2, 3, 9, 155])
+def test_no_frame_is_lost_where_the_session_takes_them_one_by_one(max_context_frames):
+    items = [frame(1000) for _ in range(60)]
+    for index, item in enumerate(items):
+        item.frame = EncodedFrame(torch.zeros(1, 1), index)
+    shy = Shy(max_context_frames=max_context_frames)
+    narrate([*items, StreamRestart(1000, 'stamps went back'), *items], 4.0, shy)
+    assert [stamp for stamps in shy.shown for stamp in stamps] == 2 * list(range(60))
+
+
+def test_a_question_that_waits_for_the_first_frame_survives_a_new_beginning():
+    records, _, _ = narrate([
+        AskedPrompt(0, 'What?'), StreamRestart(50, 'stamps went back'), frame(100),
+        AskedPrompt(200, 'too long'), AskedPrompt(300, 'And now?')], 0, Shy())
+    assert [(record['type'], record['prompt_id'], record['first_bag_time_ns'])
+            for record in of_type(records, 'prompt')] == [
+        ('prompt', 'prompt-1', 0), ('prompt', 'prompt-3', 300)]
+    assert [record['prompt_id'] for record in of_type(records, 'error')] == [None, 'prompt-2']
+
+
+def test_a_thumbnail_is_of_what_the_model_had_seen():
+    class Late(Shy):
+        def step(self):
+            events = super().step()
+            return [*events, self._event(
+                TokenEvent, text='word', token_id=1, narration_id=len(self.shown))]
+
+        def end(self):
+            return []
+
+    _, thumbnails, late = narrate([frame(100), frame(101), frame(102)], 1.0, Late())
+    assert late.shown == [[100], [101], [102]]
+    assert {key: value[0, 0, 0] for key, value in thumbnails.items()} == {
+        1: 100, 2: 101, 3: 102}
 
 
 def test_a_camera_that_begins_anew_begins_a_new_stream():

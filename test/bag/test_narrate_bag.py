@@ -2,16 +2,7 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
 from pathlib import Path
-import random
-import resource
-import signal
-import subprocess
-import sys
-import threading
-import time
 
 from bag_making import (
     COMPRESSED, IMAGE_TOPIC, make_scene_bag, scene_messages, START_NS, with_prompts, write_bag,
@@ -24,32 +15,10 @@ from moss_ros.bag.vtt import write_vtt
 from moss_ros.training.scoring import match_narration, split_sentences, TOLERANCE_FRAMES
 import pytest
 from rosbags.highlevel import AnyReader
+from runs import hashes, OPTIONS, OUTPUTS, records_of
 import webvtt
 
-OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'report.html', 'run.json']
-OPTIONS = NarrateOptions(prompt_topic='prompt', seed=7, sampling='random', with_images=True)
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope='module')
-def narrated(scene_bag, tmp_path_factory):
-    """Return the folder of a run over scene_bag that nothing interrupted."""
-    output = tmp_path_factory.mktemp('outputs') / 'whole'
-    narrate_bag(scene_bag.path, output, OPTIONS)
-    return output
-
-
-def hashes(folder):
-    """Return the hash of every file in a folder; there is to be nothing else in it."""
-    assert all(path.is_file() for path in folder.iterdir())
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.iterdir())}
-
-
-def records_of(output, *kinds):
-    lines = (output / 'narration.jsonl').read_text(encoding='utf-8').splitlines()
-    records = [json.loads(line) for line in lines]
-    return [record for record in records if not kinds or record['type'] in kinds]
 
 
 def test_what_happens_is_told_in_time(tmp_path):
@@ -77,13 +46,19 @@ def test_a_record_has_all_that_is_to_be_known(narrated):
     assert times_ns == sorted(times_ns)
     prompt, = records_of(narrated, 'prompt')
     assert prompt['text'] == 'What do you see?' and prompt['prompt_id'] == 'prompt-1'
-    assert 0 <= prompt['bag_time_ns'] - (START_NS + 12 * 10**9) < 10**8
+    assert prompt['first_bag_time_ns'] == START_NS + 12 * 10**9
+    assert 0 <= prompt['bag_time_ns'] - prompt['first_bag_time_ns'] < 10**8
+    # What the camera had sent then is seen with it.
+    assert START_NS + 11.9e9 in {record['stamp_ns'] for record in records}
     answer, = (record for record in records_of(narrated, 'narration') if record['prompt_id'])
     assert answer['prompt_id'] == 'prompt-1' and answer['text']
     for record in records_of(narrated, 'narration'):
+        is_asked = record['seq'] > prompt['seq']
+        assert record['standing_prompt_id'] == ('prompt-1' if is_asked else None)
         assert record['first_bag_time_ns'] <= record['bag_time_ns']
         assert record['first_stamp_ns'] <= record['first_bag_time_ns']
-        assert record['reason'] in ('silence', 'interrupted', 'limit', 'stopped')
+        assert record['reason'] in (
+            'silence', 'interrupted', 'limit', 'stopped', 'unanswered')
     tokens = [record['text'] for record in records_of(narrated, 'token')]
     narrations = [record['text'] for record in records_of(narrated, 'narration')]
     assert ''.join(tokens) == ''.join(narrations)
@@ -92,7 +67,8 @@ def test_a_record_has_all_that_is_to_be_known(narrated):
 def test_run_json_counts_what_was_done(narrated):
     run = json.loads((narrated / 'run.json').read_text())
     assert run['is_complete'] and run['error'] is None and run['unusable'] == {}
-    assert run['counts']['frames_read'] == 400 and run['counts']['frames_used'] == 80
+    # One of them is shown out of turn, at the question.
+    assert run['counts']['frames_read'] == 400 and run['counts']['frames_used'] == 81
     assert run['counts']['narrations'] == len(records_of(narrated, 'narration'))
     assert NarrateOptions(**run['options']) == OPTIONS
     model = REPOSITORY / 'moss_ros/checkpoints/demo/model.safetensors'
@@ -163,95 +139,6 @@ def test_the_same_run_twice_gives_the_same_files(narrated, scene_bag, tmp_path):
     assert list(hashes(narrated)) == OUTPUTS
 
 
-def run_until_killed(source, output, kill_after, delay_s):
-    """Narrate in this process, which dies delay_s after so many reports of progress."""
-    num_reports = 0
-
-    def on_progress(done_s, total_s):
-        nonlocal num_reports
-        num_reports += 1
-        if num_reports == kill_after:
-            threading.Timer(
-                delay_s, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
-
-    narrate_bag(source, output, OPTIONS, on_progress, resume=True, save_every_s=3.0)
-
-
-def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
-        narrated, scene_bag, tmp_path):
-    generator = random.Random(20)
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['moss_ros.bag.narrate'])
-    output = tmp_path / 'out'
-    num_killed = 0
-    # Before the first save, early, in the middle, and while the outputs are written.
-    for kill_after in (1, 2, 3, 2, 6, None):
-        process = context.Process(target=run_until_killed, args=(
-            scene_bag.path, output, kill_after, generator.uniform(0.0, 0.15)))
-        process.start()
-        process.join()
-        if kill_after is None:
-            assert process.exitcode == 0
-        elif process.exitcode == -signal.SIGKILL:
-            num_killed += 1
-            final = {path.name for path in output.iterdir() if path.is_file()}
-            assert 'run.json' not in final or final == set(OUTPUTS)
-    assert num_killed >= 3
-    assert hashes(output) == hashes(narrated)
-
-
-def test_an_interrupted_run_is_resumed(narrated, scene_bag, tmp_path):
-    output = tmp_path / 'out'
-    polls = iter([False, False, False, True])
-    with pytest.raises(BagError, match='--resume goes on') as caught:
-        narrate_bag(scene_bag.path, output, OPTIONS, should_stop=lambda: next(polls))
-    assert caught.value.exit_code is ExitCode.INTERRUPTED
-    assert not [path for path in output.iterdir() if path.is_file()]
-    reports = []
-    narrate_bag(scene_bag.path, output, OPTIONS, lambda done_s, _: reports.append(done_s),
-                resume=True)
-    assert reports[0] > 15.0
-    assert hashes(output) == hashes(narrated)
-    # Once more: it has ended, so nothing is to be done.
-    narrate_bag(scene_bag.path, output, OPTIONS, pytest.fail, resume=True)
-    assert hashes(output) == hashes(narrated)
-
-
-def stopped_run(source, output, options=OPTIONS):
-    polls = iter([False, True])
-    with pytest.raises(BagError, match='interrupted'):
-        narrate_bag(source, output, options, should_stop=lambda: next(polls))
-
-
-def test_another_run_is_not_resumed(scene_bag, tmp_path):
-    output = tmp_path / 'out'
-    stopped_run(scene_bag.path, output)
-    with pytest.raises(BagError, match='seed was 7 and is now 8') as caught:
-        narrate_bag(scene_bag.path, output, NarrateOptions(
-            **{**OPTIONS.to_json(), 'seed': 8}), resume=True)
-    assert caught.value.exit_code is ExitCode.RESUME
-    other = make_scene_bag(tmp_path / 'other', 5, 3.0, is_compressed=True)
-    with pytest.raises(BagError, match='source: end_ns was'):
-        narrate_bag(other.path, output, NarrateOptions(
-            **{**OPTIONS.to_json(), 'prompt_topic': ''}), resume=True)
-    with pytest.raises(BagError, match='holds a run already.*--overwrite'):
-        narrate_bag(scene_bag.path, output, OPTIONS)
-    narrate_bag(other.path, output, NarrateOptions(), overwrite=True)
-    assert json.loads((output / 'run.json').read_text())['source']['name'] == 'other'
-    with pytest.raises(BagError, match='holds a run already'):
-        narrate_bag(other.path, output, NarrateOptions())
-
-
-def test_a_damaged_snapshot_is_told(scene_bag, tmp_path):
-    output = tmp_path / 'out'
-    stopped_run(scene_bag.path, output)
-    snapshot = next(output.rglob('snapshot.safetensors'))
-    snapshot.write_bytes(snapshot.read_bytes()[:1000])
-    with pytest.raises(BagError, match='start over with --overwrite') as caught:
-        narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
-    assert caught.value.exit_code is ExitCode.RESUME
-
-
 def with_bad_images(messages, first, last):
     """Cut the JPEG data of some messages off."""
     for index, (topic, kind, time_ns, content) in enumerate(messages):
@@ -304,44 +191,6 @@ def test_a_camera_that_began_anew_is_narrated_anew(tmp_path):
     assert 'went back by 3.9 s' in error['text']
 
 
-def limit_file_size(num_bytes):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
-
-
-def run_command(*arguments, **options):
-    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
-    return subprocess.Popen(
-        [sys.executable, '-m', 'moss_ros.bag', *map(str, arguments)], env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
-def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_later(narrated, scene_bag, tmp_path):
-    output = tmp_path / 'out'
-    arguments = (scene_bag.path, '--output', output, '--prompt-topic', 'prompt', '--seed', '7',
-                 '--sampling', 'random', '--with-images', '--quiet')
-    process = run_command(*arguments, preexec_fn=lambda: limit_file_size(30_000))
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == ExitCode.OUTPUT
-    assert len(errors.splitlines()) == 1 and str(output) in errors and '--resume' in errors
-    assert not [path for path in output.iterdir() if path.is_file()]
-    narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
-    assert hashes(output) == hashes(narrated)
-
-
-def test_control_c_stops_the_command_cleanly(scene_bag, tmp_path):
-    output = tmp_path / 'out'
-    process = run_command(scene_bag.path, '--output', output)
-    end_s = time.monotonic() + 120
-    while not list(output.rglob('records.jsonl')):
-        assert time.monotonic() < end_s and process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == ExitCode.INTERRUPTED, errors
-    assert '--resume goes on' in errors and 'Traceback' not in errors
-    assert list(output.rglob('snapshot.safetensors'))
-
-
 @pytest.mark.parametrize(('arguments', 'exit_code', 'hint'), [
     (['{bag}', '--output', '{file}/out'], ExitCode.OUTPUT, 'cannot be written'),
     (['{missing}', '--output', '{out}'], ExitCode.SOURCE, 'missing: does not exist'),
@@ -353,6 +202,10 @@ def test_control_c_stops_the_command_cleanly(scene_bag, tmp_path):
      'tokens_per_second is 1, but each of 2 frames'),
     (['{bag}', '--output', '{out}', '--prompt-at', 'soon', 'Why?'], ExitCode.USAGE, "'soon'"),
     (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed must be'),
+    (['{bag}', '--output', '{out}', '--answer-within', '0'], ExitCode.USAGE,
+     'answer_within_s must be above 0, not 0.0'),
+    (['{bag}', '--output', '{out}', '--answer-within', '-2'], ExitCode.USAGE,
+     'answer_within_s must be a number'),
     (['{bag}', '--output', '{out}', '--prompt', 'caf\udce9'], ExitCode.USAGE, 'prompt must be'),
     (['{bag}'], ExitCode.USAGE, '--output'),
 ])
@@ -392,10 +245,13 @@ def test_each_of_several_bags_has_its_folder():
 
 def test_prompts_of_the_command_line_are_asked(short_bag, tmp_path):
     main([str(short_bag.path), '--quiet', '--output', str(tmp_path), '--prompt', 'What is there?',
-          '--prompt-at', '1.2', 'Is anything moving?'])
+          '--prompt-at', '1.2', 'Is anything moving?', '--answer-within', '12.5'])
     asked = [(record['text'], round((record['bag_time_ns'] - START_NS) / 1e9, 1))
              for record in records_of(tmp_path, 'prompt')]
     assert asked == [('What is there?', 0.0), ('Is anything moving?', 1.2)]
+    run = json.loads((tmp_path / 'run.json').read_text())
+    assert run['options']['answer_within_s'] == run['stream']['answer_within_s'] == 12.5
+    assert 'open for 12.5 s' in (tmp_path / 'report.html').read_text(encoding='utf-8')
 
 
 def test_prompts_keep_their_order_with_recorded_ones(tmp_path):

@@ -7,9 +7,10 @@ import re
 from browser import Browser, find_program
 from moss_ros.bag.index_page import index_page, IndexEntry
 from moss_ros.bag.report import clock_text
-from moss_ros.bag.timeline import Timeline
+from moss_ros.bag.timeline import Timeline, timeline_of
 from pages import (
-    Elements, EVIL, narration, NARRATIONS, page_text, START_NS, TIMELINE, write_thumbnails,
+    Elements, EVIL, narration, NARRATIONS, page_text, START_NS, TIMELINE, unanswered,
+    write_thumbnails,
 )
 import pytest
 
@@ -21,8 +22,12 @@ def test_every_narration_is_there_with_its_time_picture_and_prompt(tmp_path):
     elements = Elements(page_text(folder=tmp_path))
     rows = [row for row in elements.of('li') if row['class'].startswith('narration')]
     assert [row['id'] for row in rows] == [f'n{said.narration_id}' for said in NARRATIONS]
-    assert [float(row['data-begin-s']) for row in rows] == [2, 5.5, 20, 31, 45, 46, 200.25]
-    assert [row.get('data-prompt') for row in rows] == [None, None, '0', '1', '2', '0', None]
+    assert [float(row['data-begin-s']) for row in rows] == [
+        2, 5.5, 20, 31, 45, 46, 130.5, 200.25]
+    assert [row.get('data-prompt') for row in rows] == [
+        None, None, '0', '1', '2', '0', '2', None]
+    assert [row.get('data-asked-s') for row in rows] == [
+        None, None, '18.800', '31.000', '44.100', '45.000', '100.000', None]
     pictures = [base64.b64decode(image['src'].removeprefix('data:image/jpeg;base64,'))
                 for image in elements.of('img')]
     assert pictures == [path.read_bytes() for path in thumbnails]
@@ -31,11 +36,68 @@ def test_every_narration_is_there_with_its_time_picture_and_prompt(tmp_path):
         assert said.text in texts or said.text == ''
         assert clock_text(said.begin_ns - START_NS) in texts
     assert 'cut off by the next prompt' in texts and 'cut off by the end of the bag' in texts
-    assert 'silent for 2 min 33 s' in texts
+    # Between a question and its answer the time is told by the answer.
+    assert [text for text in texts if text.startswith('silent for')] == [
+        'silent for 53 s', 'silent for 1 min 9 s']
     assert '11:06:42' in texts  # 2 s after the start, UTC
     options = [text.strip() for tag, text in elements.texts if tag == 'option' and text.strip()]
-    assert options[:4] == [
-        'Everything', 'Said unasked (3)', 'All answers (4)', 'What do you see? (2)']
+    assert options[:5] == [
+        'Everything', 'Said unasked (3)', 'All answers (3)', 'Not answered (2)',
+        'What do you see? (2)']
+
+
+def test_an_answer_stands_below_its_question_with_the_waiting_time():
+    page = page_text()
+    rows = [Elements(row).texts for row in re.split('<li class="narration', page)[1:]]
+    texts = [[text.strip() for tag, text in row if text.strip()
+              and tag not in ('time', 'script', 'footer')] for row in rows]
+    no_picture = 'no picture'
+    assert texts[2][1:] == [
+        '0:18', 'Asked:', 'What do you see?', '0:20', no_picture, 'A red ball and a green box.',
+        'after 1.2 s']
+    assert texts[3][-1] == 'at once, ended at the limit of its length'
+    assert texts[4][1:] == [
+        '0:44', 'Asked:', 'Is anything moving?', '0:45', no_picture,
+        'not answered: the next prompt came after 0.9 s']
+    assert texts[5][-2:] == ['after 1.0 s', 'silent for 53 s']
+    assert texts[6][1:] == [
+        '1:40', 'Asked:', 'Is anything moving?', '2:10', no_picture,
+        'not answered within 30.5 s', 'silent for 1 min 9 s']
+
+
+@pytest.mark.parametrize(('reason', 'waited_s', 'text'), [
+    ('stopped', 3.44, 'not answered: the stream ended after 3.4 s'),
+    ('interrupted', 0, 'not answered: the next prompt came after 0.0 s'),
+    ('unanswered', 90.5, 'not answered within 1 min 30 s'),
+    ('silence', 1.0, 'no words')])
+def test_a_question_without_an_answer_says_so(reason, waited_s, text):
+    question = unanswered(1, 10.0, 10.0 + waited_s, 'What?', reason)
+    page = page_text(Timeline((question,), (question.asked_ns,)))
+    assert f'<p class="said empty">{text}</p>' in page and 'class="note"' not in page
+    # It is no time in which something was said.
+    assert Elements(page).of('path', class_='fine')[0]['d'] == ''
+    options = [text.strip() for tag, text in Elements(page).texts if tag == 'option']
+    assert 'All answers (0)' in options and 'Not answered (1)' in options
+
+
+def test_the_timeline_of_records_knows_when_a_question_was_asked():
+    def record(kind, time_s, **values):
+        return {'type': kind, 'bag_time_ns': round(time_s * 1e9), 'reason': None, **values}
+
+    def said(narration_id, first_s, end_s, text, prompt_id, reason):
+        return record('narration', end_s, narration_id=narration_id, text=text, reason=reason,
+                      first_bag_time_ns=round(first_s * 1e9), prompt_id=prompt_id)
+
+    timeline = timeline_of([
+        record('prompt', 1.0, prompt_id='a', text='What?', first_bag_time_ns=500_000_000),
+        said(1, 3.0, 4.0, 'A ball.', 'a', 'silence'),
+        said(2, 5.0, 6.1, 'It stops.', None, 'interrupted'),
+        record('prompt', 6.1, prompt_id='b', text='Where?', first_bag_time_ns=6_000_000_000),
+        said(3, 6.1, 36.5, '', 'b', 'unanswered')])
+    assert [(narration.prompt, narration.asked_ns) for narration in timeline.narrations] == [
+        ('What?', 500_000_000), (None, None), ('Where?', 6_000_000_000)]
+    assert timeline.prompt_times_ns == (500_000_000, 6_000_000_000)
+    assert timeline.num_answers == 1 and timeline.num_questions == 2
 
 
 def test_what_is_said_stays_text():
@@ -91,8 +153,9 @@ def test_the_index_links_counts_and_tells_failures():
     assert [link['href'] for link in elements.of('a')] == [
         './first/report.html', './a%3Ab%20%232/report.html', './cut/report.html']
     texts = [text.strip() for _, text in elements.texts]
-    assert {'3 of 4', '5:09', '7', '4', 'broken', f'broken.mcap: {EVIL}', EVIL,
+    assert {'3 of 4', '5:09', '8', '3 of 5', 'broken', f'broken.mcap: {EVIL}', EVIL,
             'cut.mcap: breaks off'} <= set(texts)
+    assert texts.count('3 of 5') == 2  # of that bag, and of all
     assert not elements.of('img')
 
 
@@ -129,17 +192,17 @@ def hits(browser):
 
 def test_typing_finds_and_counts(browser, report):
     browser.open(report)
-    assert hits(browser) == '7 narrations' and len(shown(browser)) == 7
+    assert hits(browser) == '8 narrations' and len(shown(browser)) == 8
     browser.press('/')  # goes to the search field
     browser.write('RED ball')
-    assert shown(browser) == ['n1', 'n3', 'n6'] and hits(browser) == '3 of 7'
+    assert shown(browser) == ['n1', 'n3', 'n6'] and hits(browser) == '3 of 8'
     assert browser.evaluate("CSS.highlights.get('hit').size") == 6
     assert not browser.evaluate("document.querySelector('.rest').checkVisibility()")
     browser.write('zebra [')
-    assert shown(browser) == [] and hits(browser) == '0 of 7'
+    assert shown(browser) == [] and hits(browser) == '0 of 8'
     assert browser.evaluate("document.getElementById('no-hits').checkVisibility()")
     browser.press('Escape')
-    assert len(shown(browser)) == 7 and hits(browser) == '7 narrations'
+    assert len(shown(browser)) == 8 and hits(browser) == '8 narrations'
     assert browser.messages == []
 
 
@@ -149,30 +212,66 @@ def test_a_prompt_filters_and_the_address_keeps_it(browser, report):
     choose = ("(() => {{ const field = document.getElementById('prompt'); field.value = "
               "'{}'; field.dispatchEvent(new Event('input')); }})()")
     for value, expected in (('unasked', ['n1']), ('answers', ['n3', 'n6']), ('2', []),
-                            ('', ['n1', 'n3', 'n6'])):
+                            ('unanswered', []), ('', ['n1', 'n3', 'n6'])):
         browser.evaluate(choose.format(value))
         assert shown(browser) == expected
     browser.until("location.hash === '#q=red'")
+    browser.open(report, '#q=moving&prompt=unanswered')
+    assert shown(browser) == ['n5', 'n7'] and hits(browser) == '2 of 8'
+    browser.evaluate(choose.format('2'))
+    assert shown(browser) == ['n5', 'n7']
+    browser.press('Escape')
+    browser.evaluate(choose.format('answers'))
+    assert shown(browser) == ['n3', 'n4', 'n6']
+
+
+@pytest.mark.parametrize(('width_px', 'scheme'), [(1200, 'light'), (1200, 'dark'), (390, 'dark')])
+def test_a_question_stands_above_its_answer(browser, report, width_px, scheme):
+    browser.open(report, width_px=width_px, scheme=scheme)
+    place = ("(({{left, right, top, bottom}}) => [left, right, top, bottom])(document"
+             ".querySelector('{}').getBoundingClientRect())")
+    for row in ('#n3', '#n4', '#n5', '#n7'):
+        browser.evaluate(f"document.querySelector('{row}').scrollIntoView({{block: 'center'}})")
+        card, asked_at, question, time, said, picture = (
+            browser.evaluate(place.format(f'{row} {name}'.strip())) for name in (
+                '', '.asked-at', '.question', '.time', '.said', '.picture'))
+        # Left to right: when it was asked, and what. Below: the answer, not over the picture.
+        assert asked_at[1] <= question[0] and asked_at[2] < question[3]
+        assert question[3] <= min(said[2], time[2], picture[2])
+        assert picture[1] <= said[0] and said[1] <= card[1] and question[1] <= card[1]
+    assert browser.evaluate("document.querySelector('#n3 .note').textContent") == 'after 1.2 s'
+    assert browser.messages == []
 
 
 def test_the_timeline_leads_to_what_was_said(browser, report):
     browser.open(report, height_px=500)
     current = "document.querySelector('.narration.current')"
     browser.click('#strip', 0.83)
-    assert browser.evaluate(f'{current}.id') == 'n7'
+    assert browser.evaluate(f'{current}.id') == 'n8'
     browser.until(f'{current}.getBoundingClientRect().bottom <= innerHeight')
     bar_px = "document.getElementById('bar').getBoundingClientRect().bottom"
     assert browser.evaluate(f'{current}.getBoundingClientRect().top >= {bar_px}')
     browser.evaluate("document.getElementById('strip').focus()")
     browser.press('ArrowLeft')
-    assert browser.evaluate(f'{current}.id') == 'n6'
+    assert browser.evaluate(f'{current}.id') == 'n7'
+    # Nothing was said there: the cursor stands where it was asked, and no speech is drawn.
+    strip = "document.getElementById('strip')"
+    assert browser.evaluate(f"{strip}.getAttribute('aria-valuenow')") == '100.0'
+    assert browser.evaluate(f"{strip}.getAttribute('aria-valuetext')") == (
+        '1:40: Is anything moving?\nnot answered within 30.5 s')
+    browser.click('#strip', 0.46)  # 1:50, while it waited
+    assert browser.evaluate(f'{current}.id') == 'n7'
+    browser.click('#strip', 0.079)  # 0:19, between a question and its answer
+    assert browser.evaluate(f'{current}.id') == 'n3'
+    stretches = browser.evaluate("document.getElementById('wide-stretches').getAttribute('d')")
+    assert stretches.count('M') == 6 and 'M130' not in stretches and 'M45.0' not in stretches
     browser.press('Home')
     assert browser.evaluate(f'{current}.id') == 'n1'
     browser.press('End')
     browser.press('/')
     browser.write('cone')
     browser.press('Escape')  # what was read stays in sight
-    assert browser.evaluate(f'{current}.id') == 'n7'
+    assert browser.evaluate(f'{current}.id') == 'n8'
     assert browser.evaluate(f'{current}.getBoundingClientRect().bottom <= innerHeight')
     browser.evaluate("document.getElementById('strip').focus()")
     browser.press('Home')
@@ -210,7 +309,8 @@ def test_texts_stand_out(browser, report, scheme):
     # Computed colours of each kind of text, and of what lies behind it.
     pairs = browser.evaluate("""
         ['h1', '.lead', 'dt', 'dd', '.said', '.said.empty', '.question', '.note', '.time b',
-         'time', '.rest', '.legend span', '.tick', 'footer', 'output', 'input'].map((name) => {
+         '.asked-at b', '.asked-at time', 'time', '.rest', '.legend span', '.tick', 'footer',
+         'output', 'input'].map((name) => {
           const element = document.querySelector(name);
           let behind = element;
           const paint = (some) => getComputedStyle(some).backgroundColor;

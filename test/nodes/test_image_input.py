@@ -45,6 +45,11 @@ def picture(stamp_ns, encoding='rgb8', num_padding=0):
                          data=array('B', data)), stamp_ns)
 
 
+def tenths(frame):
+    """Return how many tenths of a second after the first picture a frame was taken."""
+    return (frame.stamp_ns - START_NS) * 10 // NS_PER_S
+
+
 class Rig:
     """An ImageInput on a node of its own, a camera's node, and what the input logs."""
 
@@ -116,6 +121,51 @@ def test_frames_are_chosen_by_stamp_and_others_not_converted(rig):
     assert rig.input.picture_kind == f'{WIDTH_PX}x{HEIGHT_PX} rgb8'
     assert 0 <= rig.input.last_image_age_s < 60
     assert rig.input.input_fps > 2
+
+
+def test_the_newest_picture_is_shown_at_once_and_the_grid_goes_on_from_it(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    rig.input.show_newest()
+    for number in range(16):
+        if number == 4:
+            rig.input.show_newest()
+            assert [tenths(frame) for frame in rig.frames] == [0, 3]
+            rig.input.show_newest()
+            assert len(rig.frames) == 2
+        if number == 9:
+            rig.input.show_newest()  # the newest one was shown already
+        rig.show(publisher, picture(START_NS + number * NS_PER_S // 10))
+    assert [tenths(frame) for frame in rig.frames] == [0, 3, 8, 13]
+    assert rig.input.num_used == rig.converter.num_converted == 4
+
+
+def test_no_picture_of_before_a_restart_or_of_long_ago_is_shown_at_once(rig):
+    rig = rig(stale_after_s=0.1)
+    publisher = rig.publisher()
+    rig.show(publisher, picture(START_NS))
+    rig.show(publisher, picture(START_NS + NS_PER_S // 10))
+    rig.input.forget_stamps()
+    rig.input.show_newest()
+    assert len(rig.frames) == 1
+    rig.show(publisher, picture(START_NS))
+    rig.show(publisher, picture(START_NS + NS_PER_S // 10))
+    rig.wait_state(InputState.NOTHING_ARRIVES)
+    rig.input.show_newest()
+    assert len(rig.frames) == 2
+
+
+def test_a_picture_that_cannot_be_shown_at_once_is_counted(rig):
+    rig = rig(image_transport='compressed')
+    publisher = rig.publisher('image/compressed', CompressedImage)
+    good = cv2.imencode('.png', ENCODED['rgb8'][1])[1].tobytes()
+    damaged = good[:60] + bytes(8) + good[68:]
+    for number, data in enumerate((good, damaged)):
+        message = CompressedImage(format='png', data=array('B', data))
+        rig.show(publisher, stamped(message, START_NS + number * NS_PER_S // 10))
+    rig.input.show_newest()
+    assert len(rig.frames) == 1
+    assert rig.input.num_bad_by_kind == {'not_convertible': 1}
 
 
 def test_what_is_shown_may_change_from_frame_to_frame(rig):

@@ -18,11 +18,12 @@ def test_by_default_all_options_are_the_checkpoints(babbling_checkpoint):
 def test_what_is_given_overrides_the_checkpoint(babbling_checkpoint):
     settings = NarratorSettings(
         frame_rate=4.0, system_prompt='Watch.', seed=9, max_tokens_between_frames=7,
-        sampling='random', temperature=0.5, top_k=3, top_p=0.9, repetition_penalty=1.2)
+        answer_within_s=9.0, sampling='random', temperature=0.5, top_k=3, top_p=0.9,
+        repetition_penalty=1.2)
     own = StreamOptions.from_checkpoint(babbling_checkpoint)
     assert stream_options(babbling_checkpoint, settings) == replace(
         own, frame_rate_fps=4.0, system_prompt='Watch.', seed=9, max_tokens_between_frames=7,
-        sampling=SamplingOptions(True, 0.5, 3, 0.9, 1.2))
+        answer_within_s=9.0, sampling=SamplingOptions(True, 0.5, 3, 0.9, 1.2))
 
 
 def test_greedy_overrides_only_the_choice(babbling_checkpoint):

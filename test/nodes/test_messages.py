@@ -12,7 +12,7 @@ import pytest
 SEEN = {'stamp_ns': 5_000_000_000, 'received_ns': 1_000_000}
 KEYS = {
     'schema', 'seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
-    'state', 'reason', 'num_tokens', 'latency_ms'}
+    'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms'}
 EVENTS = [
     (TokenEvent(**SEEN, text=' rød', token_id=7, narration_id=2, prompt_id='p'),
      {'type': 'token', 'text': ' rød', 'narration_id': 2, 'prompt_id': 'p'}),
@@ -21,9 +21,9 @@ EVENTS = [
     (PromptEvent(**SEEN, prompt_id='p', text='What?'),
      {'type': 'prompt', 'prompt_id': 'p', 'text': 'What?'}),
     (NarrationEvent(**SEEN, narration_id=2, text='Red.', first_stamp_ns=4, num_tokens=3,
-                    reason=EndReason.INTERRUPTED),
+                    standing_prompt_id='p', reason=EndReason.INTERRUPTED),
      {'type': 'narration', 'text': 'Red.', 'first_stamp_ns': 4, 'reason': 'interrupted',
-      'narration_id': 2, 'num_tokens': 3}),
+      'narration_id': 2, 'num_tokens': 3, 'standing_prompt_id': 'p'}),
     (ErrorEvent(**SEEN, message='out of memory', traceback='...'),
      {'type': 'error', 'text': 'out of memory'}),
 ]

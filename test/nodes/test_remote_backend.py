@@ -158,6 +158,22 @@ def test_frames_are_narrated_and_a_prompt_is_answered(host, listener, camera, ma
     assert listener.of_type('narration')[1]['prompt_id'] == prompt['prompt_id']
 
 
+def test_sampling_of_the_node_reaches_the_code(host, listener, camera, make_narrator):
+    make_narrator('telling_its_keywords', sampling='greedy', temperature=0.5)
+    camera.show()
+    host.until(lambda: listener.tokens == [repr({'do_sample': False, 'temperature': 0.5})],
+               what='its keywords')
+
+
+def test_what_the_code_is_called_with_is_not_changed_while_it_runs(host, make_narrator):
+    narrator = make_narrator('polite')
+    host.until(lambda: narrator.lifecycle_state == 'active', what='active')
+    for name, value in (('answer_within_s', 5.0), ('temperature', 0.5),
+                        ('max_tokens_between_frames', 9)):
+        result, = narrator.set_parameters([Parameter(name, value=value)])
+        assert not result.successful and 'clean up, change them' in result.reason
+
+
 def test_the_process_lives_from_configure_to_cleanup(host, listener, camera, make_narrator):
     make_narrator('polite', 'A ball.', autostart=False)
     client = listener.create_client(ChangeState, 'narrator/change_state')

@@ -32,8 +32,9 @@ def stream(checkpoint):
     num_descriptors = len(os.listdir('/proc/self/fd'))
     streams = []
 
-    def start(behaviour, said=(), **options):
-        streams.append(Stream(checkpoint(behaviour, said=list(said)), **options))
+    def start(behaviour, said=(), signature='any', **options):
+        streams.append(Stream(
+            checkpoint(behaviour, said=list(said), signature=signature), **options))
         streams[-1].worker.start()
         return streams[-1]
 

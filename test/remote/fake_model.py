@@ -42,6 +42,30 @@ class FakeModel:
             if self._next_image() is not None:
                 self._tokens.put(next(said, '<|silence|>'))
 
+    def trained(self):
+        # Decides as in the public training samples: at each frame, and at once about a question
+        # that cuts a sentence. One that comes in silence is followed by silence and a frame.
+        said = iter(self._said)
+        is_silent = True
+        while not self._is_stopped:
+            is_asked = not self._prompts.empty()
+            if is_asked:
+                self._prompts.get()
+                self._tokens.put('<|round_start|>')
+            if is_asked and is_silent:
+                self._tokens.put('<|silence|>')
+            elif is_asked or self._next_image() is not None:
+                piece = next(said, '<|silence|>')
+                self._tokens.put(piece)
+                is_silent = piece.endswith('<|silence|>')
+
+    def exiting_in_a_round(self):
+        self._prompts.get()
+        self._tokens.put('<|round_start|>')
+        self._tokens.put('<|silence|>')
+        self._next_image(None)
+        os._exit(3)
+
     def busy_waiting(self):
         said = iter(self._said)
         while not self._is_stopped:
@@ -67,6 +91,12 @@ class FakeModel:
                 self._tokens.put(json.dumps([
                     type(image).__module__, image.mode, image.size, image.getpixel((1, 0)),
                     seconds, self._kwargs]))
+
+    def telling_its_keywords(self):
+        while not self._is_stopped:
+            if self._next_image() is not None:
+                self._tokens.put(repr({name: value for name, value in sorted(
+                    self._kwargs.items()) if value is not None}))
 
     def flooding(self):
         self._next_image(None)
@@ -159,6 +189,36 @@ class FakeModel:
             self._tokens.put('<|silence|>')
 
 
+class ModelWithoutKeywords(FakeModel):
+    """Takes the queues, and nothing else."""
+
+    def real_time_generate(self, image_queue, prompt_queue, token_queue, processor):
+        super().real_time_generate(image_queue, prompt_queue, token_queue, processor)
+
+
+class ModelWithDoSample(FakeModel):
+    """Takes one setting of sampling."""
+
+    def real_time_generate(self, image_queue, prompt_queue, token_queue, processor,
+                           do_sample=None):
+        super().real_time_generate(
+            image_queue, prompt_queue, token_queue, processor, do_sample=do_sample)
+
+
+class ModelWithoutSignature(FakeModel):
+    """Takes anything, and does not say so."""
+
+    def real_time_generate(self, *arguments, **kwargs):
+        super().real_time_generate(*arguments, **kwargs)
+
+    real_time_generate.__signature__ = 'hidden'
+
+
+_MODEL_BY_SIGNATURE = {
+    'any': FakeModel, 'none': ModelWithoutKeywords, 'do_sample': ModelWithDoSample,
+    'hidden': ModelWithoutSignature}
+
+
 def load(folder):
     """Return the model and its processor."""
     config = json.loads((Path(folder) / 'config.json').read_text())
@@ -168,4 +228,4 @@ def load(folder):
     if config['behaviour'] == 'loading_without_end':
         while True:
             pass
-    return FakeModel(config), None
+    return _MODEL_BY_SIGNATURE[config.get('signature', 'any')](config), None

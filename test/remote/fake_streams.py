@@ -34,11 +34,13 @@ class Stream:
         return self.session._process._popen.pid
 
     def show(self, image=None):
-        """Submit a frame, a second after the one before."""
+        """Submit a frame, a second after the one before; return its stamp_ns."""
         if image is None:
             image = np.zeros((12, 16, 3), np.uint8)
         self._num_frames += 1
-        self.mailbox.submit_frame(Frame(image, self._num_frames * PERIOD_NS, time.monotonic_ns()))
+        stamp_ns = self._num_frames * PERIOD_NS
+        self.mailbox.submit_frame(Frame(image, stamp_ns, time.monotonic_ns()))
+        return stamp_ns
 
     def ask(self, text, prompt_id='p1'):
         self.mailbox.submit_prompt(Prompt(text, prompt_id))

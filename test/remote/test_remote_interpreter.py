@@ -18,6 +18,7 @@ class Listener:
         (folder / 'config.json').write_text('{}')
         self.interpreter = StringInterpreter(
             RemoteOptions(folder, trust_remote_code=True, **options))
+        self.opening = self.interpreter.open()
         self.now_s = 100.0
         self._numbers = count(1)
 
@@ -44,8 +45,12 @@ def kinds(events):
     return [type(event) for event in events]
 
 
+def narrations(events):
+    return [event for event in events if isinstance(event, NarrationEvent)]
+
+
 def test_it_opens_silent(listener):
-    event, = listener().interpreter.open()
+    event, = listener().opening
     assert event == StateEvent(state=SessionState.SILENT, stamp_ns=None, received_ns=None)
 
 
@@ -58,13 +63,13 @@ def test_a_narration_from_its_first_word_to_silence(listener):
     assert token == TokenEvent(
         text='A red', token_id=None, narration_id=1, stamp_ns=7, received_ns=70)
     listener.interpreter.take_frame(8, 80)
-    token, end, state, silence = listener.hear(' ball.<|silence|>')
+    token, end, silence, state = listener.hear(' ball.<|silence|>')
     assert token.text == ' ball.'
     assert end == NarrationEvent(
         narration_id=1, text='A red ball.', first_stamp_ns=7, stamp_ns=8, received_ns=80,
         reason=EndReason.SILENCE, num_tokens=2)
-    assert (kinds([end, state, silence]), state.state) == (
-        [NarrationEvent, StateEvent, SilenceEvent], SessionState.SILENT)
+    assert (kinds([end, silence, state]), state.state) == (
+        [NarrationEvent, SilenceEvent, StateEvent], SessionState.SILENT)
 
 
 def test_a_prompt_interrupts_and_is_answered(listener):
@@ -72,8 +77,9 @@ def test_a_prompt_interrupts_and_is_answered(listener):
     listener.hear('The red ball')
     prompt_id = listener.ask('Is it red?')
     assert listener.interpreter.has_prompts
-    end, asked, token, answer, state, silence = listener.hear(
+    end, asked, token, answer, silence, state = listener.hear(
         '<|round_start|>', 'Yes.', '<|silence|>')
+    assert (type(silence), state.state) == (SilenceEvent, SessionState.SILENT)
     assert (end.text, end.reason) == ('The red ball', EndReason.INTERRUPTED)
     assert (asked.prompt_id, asked.text) == (prompt_id, 'Is it red?')
     assert (token.narration_id, token.prompt_id) == (2, prompt_id)
@@ -86,8 +92,7 @@ def test_each_of_two_prompts_gets_its_narration(listener):
     listener = listener()
     first, second = listener.ask(), listener.ask()
     events = listener.hear('<|round_start|>', '<|round_start|>', 'There.', '<|round_end|>')
-    ends = [event for event in events if isinstance(event, NarrationEvent)]
-    assert [(end.prompt_id, end.text, end.reason) for end in ends] == [
+    assert [(end.prompt_id, end.text, end.reason) for end in narrations(events)] == [
         (first, '', EndReason.INTERRUPTED), (second, 'There.', EndReason.SILENCE)]
 
 
@@ -95,15 +100,15 @@ def test_a_round_without_a_prompt_is_no_answer(listener):
     listener = listener()
     events = listener.hear('One', '<|round_start|>', 'Two', '<|silence|>')
     assert PromptEvent not in kinds(events)
-    assert [event.text for event in events if isinstance(event, NarrationEvent)] == ['One', 'Two']
+    assert [(end.text, end.reason) for end in narrations(events)] == [
+        ('One', EndReason.INTERRUPTED), ('Two', EndReason.SILENCE)]
     assert listener.interpreter.state is SessionState.SILENT
 
 
 def test_an_error_ends_the_round_and_the_stream_goes_on(listener):
     listener = listener()
     events = listener.hear('The ', '[ERROR] no memory for 3 frames', 'A ball.', '[DONE]')
-    ends = [event for event in events if isinstance(event, NarrationEvent)]
-    assert [(end.text, end.reason) for end in ends] == [
+    assert [(end.text, end.reason) for end in narrations(events)] == [
         ('The ', EndReason.STOPPED), ('A ball.', EndReason.SILENCE)]
     error, = [event for event in events if isinstance(event, ErrorEvent)]
     assert 'no memory for 3 frames' in error.message
@@ -124,6 +129,9 @@ def test_a_limit_counts_from_the_newest_frame(listener):
     listener.interpreter.take_frame(1, 1)
     assert NarrationEvent not in kinds(listener.hear('c', 'd'))
     assert NarrationEvent in kinds(listener.hear('e'))
+    # A narration counts for itself, also where no frame came before it.
+    assert NarrationEvent not in kinds(listener.hear('<|silence|>', 'f', 'g'))
+    assert NarrationEvent in kinds(listener.hear('h'))
 
 
 def test_talk_that_goes_on_beyond_its_limit_is_a_failure(listener):
@@ -147,13 +155,80 @@ def test_a_narration_that_falls_silent_without_saying_so_ends(listener):
     assert listener.interpreter.deadline_s == float('inf')
 
 
-def test_an_answer_may_take_longer_to_begin(listener):
-    listener = listener(silence_timeout_s=5.0, answer_timeout_s=30.0)
+def test_an_answer_may_come_after_silences_ends_of_rounds_and_frames(listener):
+    listener = listener()
+    prompt_id = listener.ask()
+    events = listener.hear('<|round_start|>', '<|silence|>', '<|round_end|>', '[DONE]')
+    assert kinds(events) == [PromptEvent, SilenceEvent]
+    for second in range(1, 30):
+        listener.interpreter.take_frame(second * 10 ** 9, 1)
+        assert kinds(listener.hear('<|silence|>')) == [SilenceEvent]
+    answer, = narrations(listener.hear('Yes.', '<|silence|>'))
+    assert (answer.prompt_id, answer.text, answer.first_stamp_ns) == (
+        prompt_id, 'Yes.', 29 * 10 ** 9)
+    update, = narrations(listener.hear('No.', '<|silence|>'))
+    assert (update.prompt_id, update.standing_prompt_id) == (None, prompt_id)
+
+
+def test_a_question_is_unanswered_by_the_time_of_the_stream_alone(listener):
+    listener = listener(answer_within_s=2.0)
+    prompt_id = listener.ask()
+    listener.hear('<|round_start|>', '<|silence|>')
+    assert listener.interpreter.deadline_s == float('inf')
+    assert not listener.pass_time(10 ** 6)
+    for second in (1, 3):
+        listener.interpreter.take_frame(second * 10 ** 9, 1)
+        assert not listener.interpreter.take_events()
+    listener.interpreter.take_frame(3 * 10 ** 9 + 1, 1)
+    end, = listener.interpreter.take_events()
+    assert (end.prompt_id, end.text, end.reason) == (prompt_id, '', EndReason.UNANSWERED)
+    late, = narrations(listener.hear('Yes.', '<|silence|>'))
+    assert (late.prompt_id, late.standing_prompt_id) == (None, prompt_id)
+
+
+@pytest.mark.parametrize(('string', 'expected'), [
+    ('<|silence|>', [SilenceEvent, StateEvent]), ('<|round_end|>', [StateEvent]),
+    ('[ERROR]', [StateEvent, ErrorEvent])])
+def test_a_question_that_cuts_a_sentence_may_get_silence_at_first(listener, string, expected):
+    listener = listener()
+    listener.hear('A red')
     prompt_id = listener.ask()
     listener.hear('<|round_start|>')
-    assert not listener.pass_time(29.0)
-    end, = listener.pass_time(1.0)
-    assert (end.prompt_id, end.text, end.reason) == (prompt_id, '', EndReason.LIMIT)
+    assert listener.interpreter.state is SessionState.SPEAKING
+    assert kinds(listener.hear(string)) == expected
+    assert listener.interpreter.state is SessionState.SILENT
+    answer, = narrations(listener.hear('Yes.<|silence|>'))
+    assert answer.prompt_id == prompt_id
+
+
+def test_a_question_that_cuts_a_sentence_may_get_nothing_at_first(listener):
+    listener = listener(silence_timeout_s=5.0)
+    listener.hear('A red')
+    prompt_id = listener.ask()
+    listener.hear('<|round_start|>')
+    assert kinds(listener.pass_time(5.0)) == [StateEvent]
+    assert listener.interpreter.state is SessionState.SILENT
+    answer, = narrations(listener.hear('Yes.<|silence|>'))
+    assert answer.prompt_id == prompt_id
+
+
+def test_a_stop_leaves_a_question_open_and_the_end_does_not(listener):
+    listener = listener()
+    prompt_id = listener.ask()
+    listener.hear('<|round_start|>', '<|silence|>')
+    assert listener.interpreter.stop(listener.now_s) == []
+    assert narrations(listener.hear('Yes.<|silence|>'))[0].prompt_id == prompt_id
+    prompt_id = listener.ask()
+    listener.hear('<|round_start|>', '<|silence|>')
+    end, = listener.interpreter.end()
+    assert (end.prompt_id, end.text, end.reason) == (prompt_id, '', EndReason.STOPPED)
+    assert listener.interpreter.end() == []
+
+
+def test_the_end_of_what_never_began_is_nothing(tmp_path):
+    (tmp_path / 'config.json').write_text('{}')
+    interpreter = StringInterpreter(RemoteOptions(tmp_path, trust_remote_code=True))
+    assert interpreter.end() == []
 
 
 def test_a_prompt_that_is_never_taken_in_is_reported(listener):

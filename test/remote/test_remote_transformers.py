@@ -42,4 +42,5 @@ def test_auto_map_leads_to_the_queue_calls(tmp_path, monkeypatch):
         stream.session.close()
     assert json.loads(token.text) == {
         'weight': 0.5, 'dtype': 'torch.float32', 'is_training': False, 'num_threads': 1,
-        'frame_extract_num_threads': 1, 'size': [16, 12], 'kwargs': {'temperature': 0.5}}
+        'frame_extract_num_threads': 1, 'size': [16, 12],
+        'kwargs': {'do_sample': True, 'temperature': 0.5}}

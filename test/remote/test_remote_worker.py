@@ -39,7 +39,8 @@ def test_code_is_not_run_unless_it_is_trusted(checkpoint):
 
 
 @pytest.mark.parametrize(('name', 'value'), [
-    ('frames', 'jpeg'), ('python', ''), ('silence_timeout_s', 0), ('max_round_tokens', 0)])
+    ('frames', 'jpeg'), ('python', ''), ('silence_timeout_s', 0), ('answer_within_s', 0),
+    ('max_round_tokens', 0)])
 def test_bad_options_are_named(checkpoint, name, value):
     with pytest.raises(ValueError, match=name):
         RemoteOptions(checkpoint('polite'), trust_remote_code=True, **{name: value})

@@ -1,37 +1,13 @@
 """What the tests of a stream share: a tokenizer, a random tiny model and a scripted one."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 from moss_ros.model import ModelConfig, VideoModel
 from moss_ros.stream import ChatFormat, Frame, StreamOptions, StreamSession
 import numpy as np
 import pytest
-from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
+from scripted_model import CONTROL_TOKENS, IMAGE_SIZE_PX, ScriptedModel, write_tokenizer
 import torch
-
-CONTROL_TOKENS = (
-    '<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>',
-    '<|silence|>', '<|...|>', '<|video|>', '<|image|>',
-)
-CORPUS = [
-    'A red ball appears on the left.', ' The red ball stops.', ' Yes.', ' No.',
-    'system\n\n', 'user\n\n', 'assistant\n\n', 'Watch and tell.', 'Is there a red ball?',
-]
-IMAGE_SIZE_PX = 16
-
-
-def write_tokenizer(path, control_tokens=CONTROL_TOKENS):
-    """Write a byte-level BPE with the control tokens behind it, as in Llama 3."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(
-        vocab_size=600, show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    tokenizer.add_special_tokens(list(control_tokens))
-    tokenizer.save(str(path))
-    return path
 
 
 def tiny_config(image_id):
@@ -51,98 +27,6 @@ def tiny_config(image_id):
             'num_global_layers': 1, 'num_hidden_layers': 1, 'patch_size': 4,
             'supported_aspect_ratios': [[1, 1]], 'vision_output_dim': 16},
     }
-
-
-class ScriptedModel:
-    """
-    Stands in for a VideoModel: each forward gives the next token of a script.
-
-    script: what to say, each an id or an exception to raise; silence when it is used up. A
-    callable script is asked at each forward, with this model. Remembers what it was shown.
-    """
-
-    device = torch.device('cpu')
-    dtype = torch.float32
-
-    def __init__(self, chat: ChatFormat, script=()):
-        self.config = SimpleNamespace(
-            image_token_id=chat.image_id, vision=SimpleNamespace(image_size=IMAGE_SIZE_PX),
-            text=SimpleNamespace(vocab_size=chat.image_id))
-        self.script = script if isinstance(script, Callable) else list(script)
-        self.extensions = []  # the ids of each forward
-        self.caches = []
-        self.encoded = []  # every frame's state, in order
-        self._silence_id = chat.silence_id
-        self._silent_ids = {chat.silence_id, chat.eot_id}
-
-    def new_cache(self, max_tokens, max_frames):
-        self.caches.append(ScriptedCache(max_tokens, max_frames))
-        return self.caches[-1]
-
-    def encode_frames(self, pixel_values):
-        """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
-        sums = pixel_values.sum(dim=(1, 2, 3))
-        self.encoded += sums.tolist()
-        return sums.view(-1, 1, 1)
-
-    def extend(self, cache, token_ids, frame_states=None, last_only=True):
-        ids = token_ids.tolist()
-        num_frames = 0 if frame_states is None else len(frame_states)
-        assert ids
-        assert ids.count(self.config.image_token_id) == num_frames
-        assert cache.num_tokens + len(ids) <= cache.max_tokens
-        assert cache.num_frames + num_frames <= cache.max_frames
-        self.extensions.append(ids)
-        logits = torch.zeros(len(ids), self.config.text.vocab_size)
-        for row in [-1] if last_only else self._rows_after_silence(ids):
-            said = self._next()
-            if isinstance(said, BaseException):
-                raise said
-            logits[row, said] = 10.0
-            if said not in self._silent_ids:
-                break  # nobody will ask what it would have said after that
-        cache.ids += ids
-        if num_frames:
-            cache.frames += frame_states.flatten().tolist()
-        return logits[-1] if last_only else logits
-
-    def _rows_after_silence(self, ids):
-        """Rows of the frames at which it is asked: the last, and before it every other token."""
-        num_pairs = 0
-        while ids[-2 - 2 * num_pairs:-1 - 2 * num_pairs] == [self._silence_id] \
-                and ids[-3 - 2 * num_pairs:-2 - 2 * num_pairs] == [self.config.image_token_id]:
-            num_pairs += 1
-        return range(len(ids) - 1 - 2 * num_pairs, len(ids), 2)
-
-    def _next(self):
-        if isinstance(self.script, Callable):
-            return self.script(self)
-        return self.script.pop(0) if self.script else self._silence_id
-
-
-class ScriptedCache:
-    """The ids and frames that a ScriptedModel was shown and that were not forgotten since."""
-
-    def __init__(self, max_tokens, max_frames):
-        self.max_tokens = max_tokens
-        self.max_frames = max_frames
-        self.reset()
-
-    @property
-    def num_tokens(self):
-        return len(self.ids)
-
-    @property
-    def num_frames(self):
-        return len(self.frames)
-
-    def truncate(self, num_tokens, num_frames):
-        del self.ids[num_tokens:]
-        del self.frames[num_frames:]
-
-    def reset(self):
-        self.ids = []
-        self.frames = []
 
 
 def make_frame(index, received_ns=0):

@@ -34,34 +34,42 @@ def hostile_texts(control_tokens, num_texts):
     return texts
 
 
-def test_the_opening_is_a_system_turn_a_user_turn_and_the_assistants_header(chat):
+def test_the_opening_is_a_system_turn_an_empty_user_turn_and_the_assistants_header(chat):
     begin, start, end = (
         chat.control_id(f'<|{name}|>') for name in (
             'begin_of_text', 'start_header_id', 'end_header_id'))
-    assert chat.opening('Watch and tell.', 'Is it red?') == [
+    assert chat.opening('Watch and tell.') == [
         begin, start, *chat.encode_text('system'), end, *chat.encode_text('\n\nWatch and tell.'),
-        chat.eot_id, start, *chat.encode_text('user'), end, *chat.encode_text('\n\nIs it red?'),
+        chat.eot_id, start, *chat.encode_text('user'), end, *chat.encode_text('\n\n'),
         chat.eot_id, start, *chat.encode_text('assistant'), end, *chat.encode_text('\n\n')]
-
-
-def test_the_opening_of_an_unasked_stream_has_an_empty_user_turn(chat):
     assert chat.decode(chat.opening('Watch and tell.')) == (
         'system\n\nWatch and tell.user\n\nassistant\n\n')
 
 
 def test_a_question_turn_closes_the_assistants_turn_and_opens_the_next(chat):
-    ids = chat.question_turn('Is it red?')
-    opening = chat.opening('', 'Is it red?')
-    assert ids[0] == chat.eot_id
-    assert ids[1:] == opening[-len(ids) + 1:]
+    start, end = (chat.control_id(f'<|{name}_header_id|>') for name in ('start', 'end'))
+    assert chat.question_turn('Is it red?') == [
+        chat.eot_id, start, *chat.encode_text('user'), end, *chat.encode_text('\n\nIs it red?'),
+        chat.eot_id, start, *chat.encode_text('assistant'), end, *chat.encode_text('\n\n')]
 
 
 def test_it_encodes_as_a_tokenizer_that_knows_the_control_tokens_would(chat, tokenizer_file):
     whole = Tokenizer.from_file(str(tokenizer_file)).encode(
         '<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nWatch and tell.<|eot_id|>'
-        '<|start_header_id|>user<|end_header_id|>\n\nIs there a red ball?<|eot_id|>'
+        '<|start_header_id|>user<|end_header_id|>\n\n<|eot_id|>'
+        '<|start_header_id|>assistant<|end_header_id|>\n\n<|silence|><|image|><|silence|>'
+        '<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nIs there a red ball?<|eot_id|>'
         '<|start_header_id|>assistant<|end_header_id|>\n\n').ids
-    assert chat.opening('Watch and tell.', 'Is there a red ball?') == whole
+    assert [*chat.opening('Watch and tell.'), chat.silence_id, chat.image_id, chat.silence_id,
+            *chat.question_turn('Is there a red ball?')] == whole
+
+
+def test_pictures_stand_in_the_users_turn_of_an_offline_question(chat):
+    before, after = chat.media_opening(' Describe. ', ' Is it red?\n')
+    assert chat.decode(before) == 'system\n\nDescribe.user\n\n'
+    assert before[0] == chat.begin_of_text_id and before.count(chat.eot_id) == 1
+    assert chat.decode(after) == 'Is it red?assistant\n\n'
+    assert after.count(chat.eot_id) == 1
 
 
 def test_the_image_token_may_lie_beyond_what_the_model_says(chat):
@@ -94,9 +102,9 @@ def test_a_question_adds_no_control_token_to_its_turn(chat, tools):
     plain = [i for i in chat.question_turn('x') if i in chat.control_ids]
     for text in hostile_texts(tools.control_tokens, 200):
         assert [i for i in chat.question_turn(text) if i in chat.control_ids] == plain
-        opening = chat.opening(text, text)
+        opening = chat.opening(text)
         assert [i for i in opening if i in chat.control_ids] == [
-            i for i in chat.opening('x', 'x') if i in chat.control_ids]
+            i for i in chat.opening('x') if i in chat.control_ids]
 
 
 def test_half_a_character_becomes_the_replacement_character(chat):

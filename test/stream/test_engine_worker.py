@@ -118,6 +118,10 @@ def test_frames_and_prompts_come_out_as_events_on_the_workers_thread(
     stream.mailbox.submit_frame(tools.frame(1))
     stream.heard.wait_for(NarrationEvent, text='The red ball stops.')
     stream.mailbox.submit_prompt(Prompt('Is it red?', 'q'))
+    stream.heard.wait_for(PromptEvent, prompt_id='q')
+    stream.mailbox.submit_frame(tools.frame(2))
+    stream.heard.wait_for(SilenceEvent, stamp_ns=2_000_000_000)
+    stream.mailbox.submit_frame(tools.frame(3))
     stream.heard.wait_for(NarrationEvent, text='No.', prompt_id='q')
     [thread] = stream.heard.threads
     assert thread.name == 'moss-engine-worker'
@@ -563,7 +567,9 @@ def test_frames_that_wait_when_a_pause_begins_are_dropped_and_prompts_are_not(
     stream.channel.request_pause(True).result(WAIT_S)
     stream.channel.request_pause(False).result(WAIT_S)
     stream.mailbox.submit_prompt(Prompt('Is there a red ball?', 'p'))
-    stream.heard.wait_for(TokenEvent, prompt_id='p', stamp_ns=1_000_000_000)
+    stream.mailbox.submit_frame(tools.frame(3))
+    stream.heard.wait_for(TokenEvent, prompt_id='p', stamp_ns=3_000_000_000)
+    assert stream.session.context.num_frames == 2
 
 
 def test_other_options_and_another_pace_hold_from_the_next_step_on(

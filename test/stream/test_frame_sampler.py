@@ -72,6 +72,27 @@ def test_after_a_reset_any_stamp_is_kept():
     assert sampler.select(500_000_000)
 
 
+@pytest.mark.parametrize('was_asked_about', [True, False])
+def test_after_a_frame_out_of_turn_the_next_is_due_an_interval_later(was_asked_about):
+    stamps_ns = camera(10, 4)
+    sampler = FrameSampler(2.0)
+    assert kept(sampler, stamps_ns[:13]) == [0, 5, 10]
+    if was_asked_about:
+        assert not sampler.select(stamps_ns[13])
+    sampler.restart_from(stamps_ns[13])
+    assert not sampler.select(stamps_ns[13])  # it is not shown twice
+    assert [14 + index for index in kept(sampler, stamps_ns[14:])] == [18, 23, 28, 33, 38]
+
+
+def test_a_sampler_can_begin_with_a_frame_out_of_turn():
+    stamps_ns = camera(10, 2)
+    sampler, other = FrameSampler(2.0), FrameSampler(2.0)
+    sampler.restart_from(stamps_ns[0])
+    assert other.select(stamps_ns[0])
+    assert sampler.snapshot() == other.snapshot()
+    assert kept(sampler, stamps_ns) == [5, 10, 15]
+
+
 @pytest.mark.parametrize('rate_fps', [0, -1, float('nan'), float('inf'), '2', None, True])
 def test_an_impossible_rate_is_refused(rate_fps):
     with pytest.raises(ValueError) as error:

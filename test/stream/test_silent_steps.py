@@ -57,6 +57,7 @@ def test_it_is_one_step_in_speech_without_a_frame_and_with_a_prompt(tools, chat)
     frames = encoded(model, tools, range(4))
     assert len(session.step_while_silent(frames[1:])) == 1 and not model.extensions
     session.add_prompt(Prompt('Is it red?', 'q'))
+    # The prompt waits for the first frame.
     assert session.step_while_silent(frames[1:]) == [[]] and not model.extensions
     session.add_frame(frames[0])
     assert len(session.step_while_silent(frames[1:])) == 1
@@ -64,6 +65,47 @@ def test_it_is_one_step_in_speech_without_a_frame_and_with_a_prompt(tools, chat)
     session.add_frame(frames[1])
     assert len(session.step_while_silent(frames[2:])) == 1
     assert session.context.num_frames == 2
+
+
+def test_no_more_is_shown_at_once_than_the_context_holds(tools, chat):
+    session, model = tools.scripted_session(
+        *[chat.silence_id] * 10, ' Yes.', max_context_frames=4, keep_context_frames=2)
+    frames = encoded(model, tools, range(11))
+    shown_ns, index = [], 0
+    while index < len(frames):
+        session.add_frame(frames[index])
+        steps = session.step_while_silent(frames[index + 1:])
+        assert 1 <= len(steps) <= 4
+        index += len(steps)
+        shown_ns += [events[-1].stamp_ns for events in steps]
+    assert shown_ns == [frame.stamp_ns for frame in frames]
+    assert session.state is SessionState.SPEAKING
+    assert session.num_waiting_frames == 0
+
+
+@pytest.mark.parametrize('do_sample, silence_logit_bias', [(False, 0.5), (True, 5.5)])
+def test_frames_that_wait_together_give_the_events_of_one_after_the_other(
+        tiny_model, chat, tools, do_sample, silence_logit_bias):
+    """Also across a rollover, and with questions before some of the frames."""
+    options = tools.options(
+        silence_logit_bias=silence_logit_bias, max_context_frames=12, keep_context_frames=5,
+        seed=3, sampling=SamplingOptions(do_sample=do_sample, repetition_penalty=1.3),
+        max_tokens_between_frames=1)  # no frame comes into a sentence
+    frames = encoded(tiny_model, tools, range(NUM_FRAMES))
+    sessions = [StreamSession(tiny_model, chat, options) for _ in range(2)]
+    said = [[], []]
+    for index in range(0, NUM_FRAMES, 6):
+        for number, session in enumerate(sessions):
+            if index % 4 == 0:
+                session.add_prompt(Prompt('Is there a red ball?', f'q{index}'))
+            for frame in frames[index:index + 6]:
+                session.add_frame(frame)
+                said[number] += session.step() if number else []
+            said[number] += run(session)
+    assert said[0] == said[1]
+    assert any(isinstance(event, TokenEvent) for event in said[0])
+    assert sessions[0].context.token_ids == sessions[1].context.token_ids
+    assert sessions[0].context.num_rollovers == sessions[1].context.num_rollovers > 1
 
 
 @pytest.mark.parametrize('do_sample, silence_logit_bias', [(False, 1.5), (True, 5.5)])

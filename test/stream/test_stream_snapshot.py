@@ -3,9 +3,11 @@
 import json
 import random
 
+from dialogue_rule import assert_decides, assert_layout
 from moss_ros.model import SamplingOptions
 from moss_ros.stream import (
-    encode_frames, FrameSampler, Prompt, SessionState, StreamSession, StreamSnapshot,
+    encode_frames, EndReason, FrameSampler, NarrationEvent, Prompt, SessionState, StreamSession,
+    StreamSnapshot,
 )
 import pytest
 import torch
@@ -55,12 +57,63 @@ def test_a_restored_session_goes_on_with_the_same_events(tiny_model, chat, tools
     assert was_speaking or not do_sample  # by chance, half of the time
 
 
+def act(session, model, tools, index):
+    """Do what a seeded choice of number index says; return the events."""
+    generator = random.Random(index)
+    for _ in range(generator.choice((0, 0, 1, 1, 2, 5))):
+        session.add_frame(encode_frames(model, [tools.frame(index)])[0])
+    for number in range(generator.choice((0, 0, 0, 0, 1, 1, 3))):
+        text = f'{index} ' + 'why ' * generator.choice((0, 5, 80))
+        session.add_prompt(Prompt(text, f'{index}.{number}'))
+    return session.stop() if generator.random() < 0.05 else session.step()
+
+
+@pytest.mark.parametrize('max_context_tokens', [150, 2000])
+def test_at_any_moment_between_two_steps_a_restored_session_goes_on_the_same(
+        tools, chat, max_context_tokens):
+    """Prompts in silence and speech, refused ones, frames that wait, limits, rollovers."""
+    words = chat.encode_text(' The red ball stops. 你Yes')
+
+    def script(model):
+        # Depends on nothing but what is seen, and says little that is left out.
+        assert_decides(chat, model.seen_ids)
+        generator = random.Random(str(model.seen_ids))
+        return generator.choice(words) if generator.random() < 0.75 else chat.silence_id
+
+    options = tools.options(
+        max_context_frames=12, keep_context_frames=6, max_context_tokens=max_context_tokens,
+        keep_context_tokens=80, max_tokens_between_frames=2, answer_within_s=4.0)
+    whole = StreamSession(tools.scripted_model(chat, script), chat, options)
+    restored = StreamSession(tools.scripted_model(chat, script), chat, options)
+    model = tools.scripted_model(chat)
+    reasons = set()
+    for index in range(250):
+        # From here on a session of its own, which has forgotten what the last one did.
+        restored.restore(through_json(whole.snapshot()))
+        assert restored.has_work == whole.has_work
+        assert restored.state is whole.state
+        assert restored.num_waiting_frames == whole.num_waiting_frames
+        events = act(whole, model, tools, index)
+        assert act(restored, model, tools, index) == events
+        assert restored.context.token_ids == whole.context.token_ids
+        assert restored.context.last is whole.context.last
+        assert restored.context.num_rollovers == whole.context.num_rollovers
+        if whole.context.is_open:
+            assert_layout(chat, whole.context.token_ids)
+        reasons.update(
+            event.reason for event in events if isinstance(event, NarrationEvent))
+    assert restored.end() == whole.end()
+    assert reasons == set(EndReason)
+    assert whole.context.num_rollovers > 1
+
+
 def test_what_waits_is_kept_in_a_snapshot(tiny_model, chat, tools):
     sessions = [StreamSession(tiny_model, chat, tools.options()) for _ in range(2)]
     sessions[0].add_prompt(Prompt('What is there?', 'prompt-1'))
     for frame in encode_frames(tiny_model, [tools.frame(1), tools.frame(2)]):
         sessions[0].add_frame(frame)
     sessions[1].restore(through_json(sessions[0].snapshot()))
+    assert sessions[1].num_waiting_frames == 2
     events = [session.step() + session.step() for session in sessions]
     assert events[0] == events[1]
     assert sessions[1].newest_stamp_ns == 2_000_000_000

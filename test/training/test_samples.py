@@ -2,6 +2,7 @@
 
 import random
 
+from dialogue_rule import assert_decides, assert_layout
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.samples import IGNORED, SampleMaker
 from moss_ros.training.scenes import answer_question, EventKind, question_by_text
@@ -114,8 +115,8 @@ def test_sentences_say_what_has_become_observable(chat, samples):
 
 
 def test_samples_hold_all_that_a_live_stream_does_to_a_session(chat, samples):
-    """Prompts, prompts in mid-sentence, frames in mid-sentence and skipped frames all occur."""
-    seen = dict.fromkeys(('prompt', 'cut', 'frame in sentence', 'two frames'), 0)
+    """Prompts, prompts in mid-sentence and frames in mid-sentence all occur."""
+    seen = dict.fromkeys(('prompt', 'cut', 'frame in sentence'), 0)
     for _, sample in samples:
         ids = sample.token_ids
         for index in range(1, len(ids) - 1):
@@ -127,9 +128,21 @@ def test_samples_hold_all_that_a_live_stream_does_to_a_session(chat, samples):
                 seen['cut'] += 1
             elif ids[index] == chat.image_id and is_text_before and was_spoken:
                 seen['frame in sentence'] += 1
-            elif ids[index] == ids[index - 1] == chat.image_id:
-                seen['two frames'] += 1
     assert all(count >= 5 for count in seen.values()), seen
+
+
+def test_live_samples_have_the_layout_of_a_stream_that_runs(chat, samples):
+    """The rule of the layout holds, and every target is at a place where a session asks."""
+    live = [sample for _, sample in samples if not is_offline(sample, chat)]
+    assert live
+    for sample in live:
+        assert_layout(chat, sample.token_ids)
+        asked = [index for index, target in enumerate(sample.targets) if target != IGNORED]
+        for index in (*asked[:3], *asked[-3:]):
+            assert_decides(chat, sample.token_ids[:index + 1])
+        # It decides at each frame, but for what was said, or not, in a part that was forgotten.
+        assert {frame.position for frame in sample.frames[1:]}.issubset(
+            {*asked, len(sample.targets) - 1})
 
 
 def test_same_seed_same_samples(chat):

@@ -13,12 +13,18 @@
   const rows = Array.from(list.querySelectorAll('.narration'), (element) => {
     const texts = Array.from(
       element.querySelectorAll('.question, .said:not(.empty)'), (p) => p.lastChild);
+    const beginS = Number(element.dataset.beginS);
+    const askedS = Number(element.dataset.askedS ?? beginS);
+    const isSaid = !element.querySelector('.said.empty');
     return {
       element,
       texts,
       text: texts.map((node) => node.data).join('\n'),
       prompt: element.dataset.prompt ?? '',
-      beginS: Number(element.dataset.beginS),
+      isSaid,
+      fromS: askedS, // where it stands among others
+      atS: isSaid ? beginS : askedS, // where the cursor stands for it
+      beginS,
       endS: Number(element.dataset.endS),
     };
   });
@@ -39,7 +45,8 @@
   function isChosen(row) {
     if (prompt.value === '') return true;
     if (prompt.value === 'unasked') return row.prompt === '';
-    if (prompt.value === 'answers') return row.prompt !== '';
+    if (prompt.value === 'answers') return row.prompt !== '' && row.isSaid;
+    if (prompt.value === 'unanswered') return row.prompt !== '' && !row.isSaid;
     return row.prompt === prompt.value;
   }
 
@@ -50,7 +57,10 @@
 
   function filter() {
     const words = patterns();
-    const top = isScrolled() ? topRow() : null; // what is being read stays where it is
+    // What is being read stays where it is.
+    const top = isScrolled() ? topRow() : null;
+    const chosen = !top && current && isInSight(current) ? current : null;
+    const chosenTop = chosen?.element.getBoundingClientRect().top;
     shown = rows.filter((row) => {
       const isHit = isChosen(row) && words.every((word) => row.text.search(word) >= 0);
       row.element.hidden = !isHit;
@@ -64,6 +74,9 @@
     drawStretches();
     if (top && !top.element.hidden) {
       top.element.scrollIntoView({block: 'start', behavior: 'instant'});
+    } else if (chosen && !chosen.element.hidden) {
+      const movedPx = chosen.element.getBoundingClientRect().top - chosenTop;
+      window.scrollBy({top: movedPx, behavior: 'instant'});
     }
     followScroll();
   }
@@ -75,7 +88,7 @@
 
   function stretches(some) {
     const leastS = 1.5 * durationS / strip.clientWidth; // wide enough to be seen
-    return some.map(({beginS, endS}) => {
+    return some.filter(({isSaid}) => isSaid).map(({beginS, endS}) => {
       const widthS = Math.max(endS - beginS, leastS);
       return `M${beginS.toFixed(3)} 0h${widthS.toFixed(3)}v1h${(-widthS).toFixed(3)}z`;
     }).join('');
@@ -124,14 +137,14 @@
   function nearest(seconds) {
     let low = 0;
     let high = shown.length;
-    while (low < high) { // the first that begins later
+    while (low < high) { // the first that comes later
       const middle = (low + high) >> 1;
-      if (shown[middle].beginS <= seconds) low = middle + 1; else high = middle;
+      if (shown[middle].fromS <= seconds) low = middle + 1; else high = middle;
     }
     const before = shown[low - 1];
     const after = shown[low];
     if (!before || !after) return before ?? after;
-    return seconds - before.endS <= after.beginS - seconds ? before : after;
+    return seconds - before.endS <= after.fromS - seconds ? before : after;
   }
 
   function go(row) {
@@ -149,13 +162,18 @@
 
   function point(row) {
     cursor.hidden = false;
-    cursor.style.left = `${100 * row.beginS / durationS}%`;
-    strip.setAttribute('aria-valuenow', row.beginS.toFixed(1));
-    strip.setAttribute('aria-valuetext', `${clock(row.beginS)}: ${row.text}`);
-    const x = strip.clientWidth * row.beginS / durationS;
+    cursor.style.left = `${100 * row.atS / durationS}%`;
+    strip.setAttribute('aria-valuenow', row.atS.toFixed(1));
+    strip.setAttribute('aria-valuetext', `${clock(row.atS)}: ${spoken(row)}`);
+    const x = strip.clientWidth * row.atS / durationS;
     if (x < viewport.scrollLeft || x > viewport.scrollLeft + viewport.clientWidth) {
       viewport.scrollLeft = x - viewport.clientWidth / 2;
     }
+  }
+
+  function spoken(row) {
+    const silence = row.element.querySelector('.said.empty');
+    return silence ? [row.text, silence.textContent].filter(Boolean).join('\n') : row.text;
   }
 
   function isScrolled() {

@@ -1,0 +1,114 @@
+"""
+Brings what waits in a mailbox to a session, and takes no longer over it than it may.
+
+A mailbox and a session in, the session's events out, a step at a time. Frames are encoded in
+parts, so that a slow model does not keep prompts and requests waiting. Used by the worker's
+channels and by the queue API's live runs, on the thread that steps the session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from statistics import median
+import time
+
+from moss_ros.stream.events import Event
+from moss_ros.stream.frame import Frame, Prompt
+from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.session import StreamSession
+import torch
+
+_NUM_COSTS = 5
+
+
+class SessionFeed:
+    """
+    Steps a session with what comes into its mailbox.
+
+    Of the frames that wait so many are taken as are likely to be encoded within
+    options.max_step_s, the newest, at least one; the mailbox drops and counts those before them.
+    Until the cost of a frame is known they come one by one. One thread at a time calls; step()
+    blocks for a part of encoding, at most max_step_s and one block of the vision encoder, and for
+    one step of the session.
+    """
+
+    def __init__(self, session: StreamSession, mailbox: Mailbox):
+        self._session = session
+        self._mailbox = mailbox
+        self._costs_s: deque[float] = deque(maxlen=_NUM_COSTS)
+        self._encoding: Generator | None = None
+        self._num_encoding = 0
+        self._spent_s = 0.0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether step() would do something."""
+        return self._encoding is not None or self._session.has_work \
+            or self._mailbox.has_prompts or self._mailbox.has_frames
+
+    @property
+    def encode_s_per_frame(self) -> float | None:
+        """Seconds to encode a frame, of the newest few; None before the first. Any thread."""
+        costs_s = list(self._costs_s)
+        return median(costs_s) if costs_s else None
+
+    def step(self, should_yield: Callable[[], bool] = lambda: False) -> list[Event]:
+        """
+        Take in what waits, encode a part of it, and step the session; return its events.
+
+        should_yield is asked between the blocks of the vision encoder: where it says so, the rest
+        is left to the next call.
+        """
+        prompts, _ = self._mailbox.drain(max_frames=0)
+        self.add_prompts(prompts)
+        self._begin_encoding()
+        self._go_on_encoding(should_yield)
+        return self._session.step()
+
+    def add_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Hand prompts to the session, for its next step."""
+        for prompt in prompts:
+            self._session.add_prompt(prompt)
+
+    def drop_frames(self) -> None:
+        """Forget frames that are being encoded."""
+        self._encoding = None
+
+    def _begin_encoding(self):
+        if self._encoding is not None or self._session.num_waiting_frames:
+            return
+        frames = self._take_frames()
+        if frames:
+            self._encoding = self._session.encode_in_blocks(frames)
+            self._num_encoding, self._spent_s = len(frames), 0.0
+
+    def _take_frames(self) -> list[Frame]:
+        cost_s = self.encode_s_per_frame
+        if cost_s is None:
+            return self._mailbox.drain(max_frames=1)[1]
+        return self._mailbox.take_newest(
+            max(1, int(self._session.options.max_step_s / max(cost_s, 1e-9))))
+
+    def _go_on_encoding(self, should_yield):
+        begin_s = time.monotonic()
+        while self._encoding is not None:
+            try:
+                next(self._encoding)
+            except StopIteration as end:
+                self._encoding = None
+                self._take_over(end.value, begin_s)
+                return
+            now_s = time.monotonic()
+            if now_s - begin_s >= self._session.options.max_step_s \
+                    or self._mailbox.has_prompts or should_yield():
+                self._spent_s += now_s - begin_s
+                return
+
+    def _take_over(self, frames, begin_s):
+        if frames[0].states.is_cuda:
+            torch.cuda.current_stream(frames[0].states.device).synchronize()
+        self._spent_s += time.monotonic() - begin_s
+        self._costs_s.append(self._spent_s / self._num_encoding)
+        for frame in frames:
+            self._session.add_frame(frame)

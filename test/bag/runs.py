@@ -1,0 +1,22 @@
+"""What the tests of whole runs share: their options, and what is in an output folder."""
+
+import hashlib
+import json
+
+from moss_ros.bag import NarrateOptions
+
+OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'report.html', 'run.json']
+OPTIONS = NarrateOptions(prompt_topic='prompt', seed=7, sampling='random', with_images=True)
+
+
+def hashes(folder):
+    """Return the hash of every file in a folder; there is to be nothing else in it."""
+    assert all(path.is_file() for path in folder.iterdir())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.iterdir())}
+
+
+def records_of(output, *kinds):
+    lines = (output / 'narration.jsonl').read_text(encoding='utf-8').splitlines()
+    records = [json.loads(line) for line in lines]
+    return [record for record in records if not kinds or record['type'] in kinds]

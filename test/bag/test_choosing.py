@@ -1,0 +1,239 @@
+"""Which frames are shown: those of the sampler, and what was to be seen at a question."""
+
+import json
+
+import av
+from bag_making import (
+    IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
+)
+from moss_ros.bag import choosing
+from moss_ros.bag.choosing import (
+    AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
+)
+from moss_ros.bag.reading import BagSource, open_source
+from moss_ros.stream import EncodedFrame
+import numpy as np
+import pytest
+import torch
+
+# An image is recorded so long after its stamp.
+DELAY_MS = 5
+
+
+@pytest.fixture(autouse=True, params=[1, 2])
+def no_model(monkeypatch, request):
+    """Let frames be encoded without a model, and few frames make a group."""
+    monkeypatch.setattr(choosing, 'encode_frames', lambda model, frames: [
+        EncodedFrame(torch.tensor([[frame.image[0, 0, 0]]]), frame.stamp_ns) for frame in frames])
+    monkeypatch.setattr(choosing, 'FRAMES_PER_GROUP', request.param)
+
+
+def image(stamp_ms, recorded_ms=None, is_cut=False):
+    """Return the message of an image, whose pixels tell its stamp."""
+    stamp_ns = START_NS + stamp_ms * 10**6
+    recorded_ms = stamp_ms + DELAY_MS if recorded_ms is None else recorded_ms
+    picture = np.full((8, 8, 3), stamp_ms // 100, np.uint8)
+    content = bytes(image_message(picture, stamp_ns))
+    return (IMAGE_TOPIC, IMAGE, START_NS + recorded_ms * 10**6,
+            content[:-20] if is_cut else content)
+
+
+def camera(num=20, start_ms=0):
+    """Return the messages of a camera of 10 Hz."""
+    return [image(start_ms + index * 100) for index in range(num)]
+
+
+def recorded(time_ms, text):
+    return PROMPT_TOPIC, STRING, START_NS + time_ms * 10**6, string_message(text)
+
+
+def in_order(messages):
+    return sorted(messages, key=lambda message: message[2])
+
+
+def told(items):
+    """Return items in words: times are in ms since START_NS."""
+    for item in items:
+        time_ms = (item.bag_time_ns - START_NS) // 10**6
+        if isinstance(item, ChosenFrame):
+            stamp_ms = (item.frame.stamp_ns - START_NS) // 10**6
+            assert item.thumbnail[0, 0, 0] == item.frame.states[0, 0] == stamp_ms // 100
+            yield 'frame', time_ms, stamp_ms
+        elif isinstance(item, AskedPrompt):
+            yield 'prompt', time_ms, item.text
+        elif isinstance(item, UnusableMessage):
+            yield 'unusable', time_ms, item.kind
+        else:
+            assert isinstance(item, StreamRestart)
+            yield 'restart', time_ms, None
+
+
+def choose(path, prompts=(), prompt_topic=''):
+    """
+    Return all items in words, and the counts, of a bag looked at twice a second.
+
+    prompts: (ms since START_NS, text). What every group leaves behind goes through JSON, and what
+    a new chooser makes of it must be the same.
+    """
+    prompts = [(START_NS + time_ms * 10**6, text) for time_ms, text in prompts]
+    with open_source(path, '', prompt_topic) as source:
+        groups = list(FrameChooser(source, None, 2.0, prompts).groups())
+        items = [list(told(group.items)) for group in groups]
+        for index, group in enumerate(groups):
+            chooser = FrameChooser(source, None, 2.0, prompts)
+            chooser.restore(json.loads(json.dumps(group.chooser_state)))
+            rest = list(chooser.groups())
+            if index + 1 < len(groups):
+                assert [list(told(later.items)) for later in rest] == items[index + 1:]
+            assert rest[-1].chooser_state == groups[-1].chooser_state
+    state = groups[-1].chooser_state
+    counts = [state['num_read'], state['num_used'], state['num_unusable_by_kind']]
+    return [item for group_items in items for item in group_items], counts
+
+
+def test_without_a_question_the_sampler_chooses(tmp_path):
+    items, counts = choose(write_bag(tmp_path / 'bag', camera()))
+    assert items == [('frame', stamp + DELAY_MS, stamp) for stamp in (0, 500, 1000, 1500)]
+    assert counts == [20, 4, {}]
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('is_recorded', [True, False])
+def test_a_question_is_followed_by_the_last_image_before_it(tmp_path, is_recorded, storage):
+    asked = [(750, 'What?'), (1204, 'Where?')]
+    messages = [*camera(), *(recorded(*pair) for pair in asked if is_recorded)]
+    items, counts = choose(write_bag(tmp_path / 'bag', in_order(messages), storage),
+                           *(([], PROMPT_TOPIC) if is_recorded else (reversed(asked),)))
+    assert items == [
+        ('frame', 5, 0), ('frame', 505, 500),
+        ('prompt', 750, 'What?'), ('frame', 750, 700),
+        # That of 1200 is recorded a millisecond too late, but is due as well.
+        ('prompt', 1204, 'Where?'), ('frame', 1204, 1100),
+        ('frame', 1605, 1600)]
+    assert counts == [20, 5, {}]
+
+
+def test_an_image_that_was_shown_is_not_shown_again(tmp_path):
+    items, counts = choose(write_bag(tmp_path / 'bag', camera(12)), [
+        (550, 'What?'), (560, 'Where?'), (730, 'Who?'), (740, 'Why?')])
+    assert items == [
+        ('frame', 5, 0), ('frame', 505, 500),
+        ('prompt', 550, 'What?'), ('prompt', 560, 'Where?'),
+        ('prompt', 730, 'Who?'), ('frame', 730, 700), ('prompt', 740, 'Why?')]
+    assert counts == [12, 3, {}]
+
+
+@pytest.mark.parametrize('is_first', [True, False])
+def test_an_image_of_the_very_time_of_a_question_is_shown_behind_it(tmp_path, is_first):
+    messages = camera(14)
+    messages.insert(12 if is_first else 13, recorded(1205, 'Recorded?'))
+    items, _ = choose(write_bag(tmp_path / 'bag', messages), [
+        (305, 'Left out?'), (805, 'Chosen?')], PROMPT_TOPIC)
+    assert items == [
+        ('frame', 5, 0), ('prompt', 305, 'Left out?'), ('frame', 305, 300),
+        ('prompt', 805, 'Chosen?'), ('frame', 805, 800),
+        ('prompt', 1205, 'Recorded?'), ('frame', 1205, 1200)]
+
+
+def test_questions_at_the_start_stand_before_the_first_frame(tmp_path):
+    begun = [recorded(0, 'Recorded?'), *camera(7)]
+    items, _ = choose(write_bag(tmp_path / 'bag', begun), [(0, 'First?'), (0, 'Second?')],
+                      PROMPT_TOPIC)
+    assert items == [
+        ('prompt', 0, 'First?'), ('prompt', 0, 'Second?'), ('prompt', 0, 'Recorded?'),
+        ('frame', 5, 0), ('frame', 505, 500)]
+    items, _ = choose(write_bag(tmp_path / 'other', camera(7)), [(DELAY_MS, 'First?')])
+    assert items == [('prompt', 5, 'First?'), ('frame', 5, 0), ('frame', 505, 500)]
+
+
+@pytest.mark.parametrize(('num', 'shown'), [(8, [('frame', 900, 700)]), (6, [])])
+def test_a_question_behind_the_last_image_is_followed_by_it(tmp_path, num, shown):
+    items, _ = choose(write_bag(tmp_path / 'bag', camera(num)), [
+        (900, 'What?'), (950, 'And now?')])
+    assert items == [('frame', 5, 0), ('frame', 505, 500), ('prompt', 900, 'What?'),
+                     *shown, ('prompt', 950, 'And now?')]
+
+
+def test_an_image_that_cannot_be_decoded_is_counted_once(tmp_path):
+    messages = camera(13)
+    messages[7] = image(700, is_cut=True)
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), [
+        (750, 'What?'), (760, 'Where?')])
+    assert items == [
+        ('frame', 5, 0), ('frame', 505, 500), ('prompt', 750, 'What?'),
+        ('unusable', 750, 'bad_message'), ('prompt', 760, 'Where?'), ('frame', 1005, 1000)]
+    assert counts == [13, 3, {'bad_message': 1}]
+
+
+def test_an_image_that_nobody_needs_is_not_decoded(tmp_path, monkeypatch):
+    decoded = []
+    picture = BagSource.picture
+    monkeypatch.setattr(BagSource, 'picture', lambda source, message: decoded.append(
+        message.bag_time_ns) or picture(source, message))
+    path = write_bag(tmp_path / 'bag', camera(10))
+    with open_source(path) as source:
+        list(FrameChooser(source, None, 2.0, [(START_NS + 750 * 10**6, 'What?')]).groups())
+    assert [(time_ns - START_NS) // 10**6 for time_ns in decoded] == [5, 505, 705]
+
+
+def test_after_a_new_beginning_no_image_of_before_is_shown(tmp_path):
+    late = [image(stamp, 10_000 + stamp) for stamp in (0, 100, 200)]
+    items, _ = choose(write_bag(tmp_path / 'bag', in_order([*camera(58), *late])), [
+        (5790, 'Old?'), (9000, 'Still old?'), (10_050, 'New?'), (10_150, 'Newer?')])
+    assert items[-9:] == [
+        ('frame', 5505, 5500), ('prompt', 5790, 'Old?'), ('frame', 5790, 5700),
+        ('prompt', 9000, 'Still old?'), ('restart', 10_000, None), ('frame', 10_000, 0),
+        ('prompt', 10_050, 'New?'), ('prompt', 10_150, 'Newer?'), ('frame', 10_150, 100)]
+
+
+def test_a_new_beginning_forgets_what_was_left_out(tmp_path):
+    """Also where the first image after it cannot be decoded."""
+    late = [image(0, 10_000, is_cut=True), image(100, 10_100)]
+    items, counts = choose(write_bag(tmp_path / 'bag', in_order([*camera(58), *late])), [
+        (10_050, 'New?')])
+    assert items[-4:] == [
+        ('restart', 10_000, None), ('unusable', 10_000, 'bad_message'),
+        ('prompt', 10_050, 'New?'), ('frame', 10_100, 100)]
+    assert counts[2] == {'bad_message': 1}
+
+
+def test_where_many_were_recorded_at_once_the_sampler_chooses(tmp_path):
+    messages = [image(index * 100, 0) for index in range(20)]
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(0, 'What?')])
+    assert items == [('prompt', 0, 'What?'), *(
+        ('frame', 0, stamp) for stamp in (0, 500, 1000, 1500))]
+    assert counts[:2] == [20, 4]
+
+
+def test_a_held_image_is_found_again_in_a_split_bag(tmp_path):
+    messages = camera(24)
+    first = write_bag(tmp_path / 'first', messages[:14])
+    second = write_bag(tmp_path / 'second', messages[14:])
+    split = first.rename(tmp_path / 'split')
+    (second / 'second.mcap').rename(split / 'second.mcap')
+    metadata = split / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace(
+        '  - first.mcap\n', '  - first.mcap\n  - second.mcap\n', 1))
+    items, _ = choose(split, [(450, 'What?'), (1350, 'Where?'), (1840, 'Who?')])
+    assert [item for item in items if item[0] == 'frame'] == [
+        ('frame', 5, 0), ('frame', 450, 400), ('frame', 905, 900), ('frame', 1350, 1300),
+        ('frame', 1805, 1800), ('frame', 2305, 2300)]
+
+
+def test_of_a_video_nothing_is_left_out(tmp_path):
+    path = tmp_path / 'clip.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        for _ in range(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(
+                np.zeros((48, 64, 3), np.uint8), format='rgb24')))
+        container.mux(stream.encode())
+    prompts = [(0, 'First?'), (10**9, 'At a frame?'), (1_700_000_000, 'Between?')]
+    with open_source(path, frame_rate_fps=2.0) as source:
+        groups = list(FrameChooser(source, None, 2.0, prompts).groups())
+    assert {group.chooser_state['held'] for group in groups} == {None}
+    assert [(item.bag_time_ns / 1e9, getattr(item, 'text', ''))
+            for group in groups for item in group.items] == [
+        (0, 'First?'), (0, ''), (0.5, ''), (1, 'At a frame?'), (1, ''), (1.5, ''),
+        (1.7, 'Between?'), (2, ''), (2.5, '')]

@@ -1,0 +1,179 @@
+"""Runs that are killed, interrupted or out of disk go on, and give the same files."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from bag_making import make_scene_bag
+from moss_ros.bag import BagError, choosing, ExitCode, narrate_bag, NarrateOptions
+import pytest
+from runs import hashes, OPTIONS, OUTPUTS
+from safetensors import safe_open
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run_until_killed(source, output, kill_after, delay_s):
+    """Narrate in this process, which dies delay_s after so many reports of progress."""
+    num_reports = 0
+
+    def on_progress(done_s, total_s):
+        nonlocal num_reports
+        num_reports += 1
+        if num_reports == kill_after:
+            threading.Timer(
+                delay_s, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+
+    narrate_bag(source, output, OPTIONS, on_progress, resume=True, save_every_s=3.0)
+
+
+def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
+        narrated, scene_bag, tmp_path):
+    generator = random.Random(20)
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['moss_ros.bag.narrate'])
+    output = tmp_path / 'out'
+    num_killed = 0
+    # Before the first save, early, in the middle, and while the outputs are written.
+    for kill_after in (1, 2, 3, 2, 6, None):
+        process = context.Process(target=run_until_killed, args=(
+            scene_bag.path, output, kill_after, generator.uniform(0.0, 0.15)))
+        process.start()
+        process.join()
+        if kill_after is None:
+            assert process.exitcode == 0
+        elif process.exitcode == -signal.SIGKILL:
+            num_killed += 1
+            final = {path.name for path in output.iterdir() if path.is_file()}
+            assert 'run.json' not in final or final == set(OUTPUTS)
+    assert num_killed >= 3
+    assert hashes(output) == hashes(narrated)
+
+
+def test_an_interrupted_run_is_resumed(narrated, scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    polls = iter([False, False, False, True])
+    with pytest.raises(BagError, match='--resume goes on') as caught:
+        narrate_bag(scene_bag.path, output, OPTIONS, should_stop=lambda: next(polls))
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert not [path for path in output.iterdir() if path.is_file()]
+    reports = []
+    narrate_bag(scene_bag.path, output, OPTIONS, lambda done_s, _: reports.append(done_s),
+                resume=True)
+    assert reports[0] > 15.0
+    assert hashes(output) == hashes(narrated)
+    # Once more: it has ended, so nothing is to be done.
+    narrate_bag(scene_bag.path, output, OPTIONS, pytest.fail, resume=True)
+    assert hashes(output) == hashes(narrated)
+
+
+@pytest.mark.parametrize('frames_per_group', [1, 8])
+def test_a_run_that_is_resumed_at_every_save_gives_the_same_files(
+        tmp_path, monkeypatch, frames_per_group):
+    """Also where an image that was left out is shown to a question after the save."""
+    monkeypatch.setattr(choosing, 'FRAMES_PER_GROUP', frames_per_group)
+    bag = make_scene_bag(tmp_path / 'bag', 71, 9.0, *(
+        (time_s, 'What do you see?') for time_s in (1.23, 3.3, 3.41, 3.58, 7.46)))
+    options = NarrateOptions(
+        prompt_topic='prompt', seed=7, sampling='random', prompt='Is anything moving?',
+        prompts_at=((3.48, 'What do you see?'), (8.0, 'How many objects are there?')),
+        answer_within_s=1.0)
+    narrate_bag(bag.path, tmp_path / 'whole', options)
+    num_saves = num_held = 0
+    for num_saves in range(100):
+        try:
+            narrate_bag(bag.path, tmp_path / 'out', options, resume=True,
+                        should_stop=lambda: True)
+        except BagError as error:
+            assert error.exit_code is ExitCode.INTERRUPTED
+            with safe_open(next(tmp_path.rglob('snapshot.safetensors')), 'pt') as file:
+                saved = json.loads(file.metadata()['state'])
+            num_held += saved['state']['chooser']['held'] is not None
+            is_done = saved['state']['chooser']['num_read'] == 90
+        if is_done:
+            break
+    narrate_bag(bag.path, tmp_path / 'out', options, resume=True)
+    assert num_saves >= (20 if frames_per_group == 1 else 2)
+    assert num_held >= (4 if frames_per_group == 1 else 1)
+    assert hashes(tmp_path / 'out') == hashes(tmp_path / 'whole')
+
+
+def stopped_run(source, output, options=OPTIONS):
+    polls = iter([False, True])
+    with pytest.raises(BagError, match='interrupted'):
+        narrate_bag(source, output, options, should_stop=lambda: next(polls))
+
+
+def test_another_run_is_not_resumed(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    stopped_run(scene_bag.path, output)
+    with pytest.raises(BagError, match='seed was 7 and is now 8') as caught:
+        narrate_bag(scene_bag.path, output, NarrateOptions(
+            **{**OPTIONS.to_json(), 'seed': 8}), resume=True)
+    assert caught.value.exit_code is ExitCode.RESUME
+    other = make_scene_bag(tmp_path / 'other', 5, 3.0, is_compressed=True)
+    with pytest.raises(BagError, match='source: end_ns was'):
+        narrate_bag(other.path, output, NarrateOptions(
+            **{**OPTIONS.to_json(), 'prompt_topic': ''}), resume=True)
+    with pytest.raises(BagError, match='holds a run already.*--overwrite'):
+        narrate_bag(scene_bag.path, output, OPTIONS)
+    narrate_bag(other.path, output, NarrateOptions(), overwrite=True)
+    assert json.loads((output / 'run.json').read_text())['source']['name'] == 'other'
+    with pytest.raises(BagError, match='holds a run already'):
+        narrate_bag(other.path, output, NarrateOptions())
+
+
+def test_a_damaged_snapshot_is_told(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    stopped_run(scene_bag.path, output)
+    snapshot = next(output.rglob('snapshot.safetensors'))
+    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    with pytest.raises(BagError, match='start over with --overwrite') as caught:
+        narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
+    assert caught.value.exit_code is ExitCode.RESUME
+
+
+def limit_file_size(num_bytes):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+
+
+def run_command(*arguments, **options):
+    environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
+    return subprocess.Popen(
+        [sys.executable, '-m', 'moss_ros.bag', *map(str, arguments)], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_later(narrated, scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    arguments = (scene_bag.path, '--output', output, '--prompt-topic', 'prompt', '--seed', '7',
+                 '--sampling', 'random', '--with-images', '--quiet')
+    process = run_command(*arguments, preexec_fn=lambda: limit_file_size(30_000))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.OUTPUT
+    assert len(errors.splitlines()) == 1 and str(output) in errors and '--resume' in errors
+    assert not [path for path in output.iterdir() if path.is_file()]
+    narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
+    assert hashes(output) == hashes(narrated)
+
+
+def test_control_c_stops_the_command_cleanly(scene_bag, tmp_path):
+    output = tmp_path / 'out'
+    process = run_command(scene_bag.path, '--output', output)
+    end_s = time.monotonic() + 120
+    while not list(output.rglob('records.jsonl')):
+        assert time.monotonic() < end_s and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, errors
+    assert '--resume goes on' in errors and 'Traceback' not in errors
+    assert list(output.rglob('snapshot.safetensors'))

@@ -1,0 +1,151 @@
+"""
+A model that says what a script says, and the tokenizer that it goes with.
+
+Shared by the tests of streams and of bags. Knows nothing of sessions or events.
+"""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from moss_ros.stream import ChatFormat
+from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
+import torch
+
+CONTROL_TOKENS = (
+    '<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>',
+    '<|silence|>', '<|...|>', '<|video|>', '<|image|>',
+)
+CORPUS = [
+    'A red ball appears on the left.', ' The red ball stops.', ' Yes.', ' No.',
+    'system\n\n', 'user\n\n', 'assistant\n\n', 'Watch and tell.', 'Is there a red ball?',
+]
+IMAGE_SIZE_PX = 16
+
+
+def write_tokenizer(path, control_tokens=CONTROL_TOKENS):
+    """Write a byte-level BPE with the control tokens behind it, as in Llama 3."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(
+        vocab_size=600, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.add_special_tokens(list(control_tokens))
+    tokenizer.save(str(path))
+    return path
+
+
+class ScriptedModel:
+    """
+    Stands in for a VideoModel: each forward gives the next token of a script.
+
+    script: what to say, each an id or an exception to raise; silence when it is used up. A
+    callable script is asked with this model whenever it decides; seen_ids are then all the ids
+    that it decides after. Remembers what it was shown.
+    """
+
+    device = torch.device('cpu')
+    dtype = torch.float32
+
+    def __init__(self, chat: ChatFormat, script=()):
+        self.config = SimpleNamespace(
+            image_token_id=chat.image_id, vision=SimpleNamespace(image_size=IMAGE_SIZE_PX),
+            text=SimpleNamespace(vocab_size=chat.image_id))
+        self.script = script if isinstance(script, Callable) else list(script)
+        self.extensions = []  # the ids of each forward
+        self.caches = []
+        self.encoded = []  # every frame's state, in order
+        self.seen_ids = []
+        self._silence_id = chat.silence_id
+        self._silent_ids = {chat.silence_id, chat.eot_id}
+
+    def new_cache(self, max_tokens, max_frames):
+        self.caches.append(ScriptedCache(max_tokens, max_frames))
+        return self.caches[-1]
+
+    def encode_frames(self, pixel_values):
+        """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
+        sums = pixel_values.sum(dim=(1, 2, 3))
+        self.encoded += sums.tolist()
+        return sums.view(-1, 1, 1)
+
+    def encode_frames_in_blocks(self, pixel_values):
+        yield
+        return self.encode_frames(pixel_values)
+
+    def extend(self, cache, token_ids, frame_states=None, last_only=True):
+        ids = token_ids.tolist()
+        frames = [] if frame_states is None else frame_states.flatten().tolist()
+        assert ids
+        assert ids.count(self.config.image_token_id) == len(frames)
+        assert cache.num_tokens + len(ids) <= cache.max_tokens
+        assert cache.num_frames + len(frames) <= cache.max_frames
+        self.extensions.append(ids)
+        logits = torch.zeros(len(ids), self.config.text.vocab_size)
+        num_new = len(frames) - cache.num_shown_before(frames)
+        for row in [-1] if last_only else self._rows_after_silence(ids, num_new):
+            said = self._next(cache.ids + ids[:len(ids) if row == -1 else row + 1])
+            if isinstance(said, BaseException):
+                raise said
+            logits[row, said] = 10.0
+            if said not in self._silent_ids:
+                break  # nobody will ask what it would have said after that
+        cache.append(ids, frames)
+        return logits[-1] if last_only else logits
+
+    def _rows_after_silence(self, ids, num_new):
+        """Rows of the new frames, where it is asked: the last, and before it every other token."""
+        num_pairs = 0
+        while num_pairs + 1 < num_new and ids[-3 - 2 * num_pairs:-1 - 2 * num_pairs] == [
+                self.config.image_token_id, self._silence_id]:
+            num_pairs += 1
+        return range(len(ids) - 1 - 2 * num_pairs, len(ids), 2)
+
+    def _next(self, seen_ids):
+        self.seen_ids = seen_ids
+        if isinstance(self.script, Callable):
+            return self.script(self)
+        return self.script.pop(0) if self.script else self._silence_id
+
+
+class ScriptedCache:
+    """The ids and frames that a ScriptedModel was shown and that were not forgotten since."""
+
+    def __init__(self, max_tokens, max_frames):
+        self.max_tokens = max_tokens
+        self.max_frames = max_frames
+        self.reset()
+
+    @property
+    def num_tokens(self):
+        return len(self.ids)
+
+    @property
+    def num_frames(self):
+        return len(self.frames)
+
+    def append(self, ids, frames):
+        self.ids += ids
+        self.frames += frames
+        self._forgotten = []
+
+    def num_shown_before(self, frames):
+        """How many of frames, from the first on, were in it before it was reset."""
+        return max(num for num in range(len(frames) + 1)
+                   if not num or self._forgotten[-num:] == frames[:num])
+
+    def truncate(self, num_tokens, num_frames):
+        del self.ids[num_tokens:]
+        del self.frames[num_frames:]
+
+    def export(self):
+        return torch.tensor(self.ids), torch.tensor(self.frames)
+
+    def restore(self, ids, frames):
+        self.ids, self.frames = ids.tolist(), frames.tolist()
+        self._forgotten = []
+
+    def reset(self):
+        self._forgotten = getattr(self, 'frames', [])
+        self.ids = []
+        self.frames = []

@@ -1,0 +1,34 @@
+"""What tests of a session do with one, and how they look at its events."""
+
+from moss_ros.stream import NarrationEvent, SessionState, StateEvent
+
+SILENT, SPEAKING = SessionState.SILENT, SessionState.SPEAKING
+
+
+def run(session, max_steps=500):
+    """Step until there is no work; return all events."""
+    events = []
+    for _ in range(max_steps):
+        if not session.has_work:
+            return events
+        events += session.step()
+    raise AssertionError(f'the session still has work after {max_steps} steps')
+
+
+def of_class(events, event_class):
+    return [event for event in events if isinstance(event, event_class)]
+
+
+def narrations(events):
+    return [(event.text, event.reason, event.prompt_id)
+            for event in of_class(events, NarrationEvent)]
+
+
+def states(events):
+    return [event.state for event in of_class(events, StateEvent)]
+
+
+def text_ids(chat, text):
+    ids = chat.encode_text(text)
+    assert len(ids) > 1
+    return ids
