@@ -62,7 +62,7 @@ class LiveCall:
 
     @staticmethod
     def output_queues(positional: Sequence, keywords: Mapping) -> list:
-        """Return what was passed for a token queue, by whatever name; more than one if wrong."""
+        """Return what was passed for a token queue, by either name; several if that is wrong."""
         return _passed(2, _LIVE_ARGUMENTS, positional, keywords)
 
 

@@ -20,6 +20,7 @@ from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.stream import (
     Frame, Mailbox, NarrationEvent, Prompt, PromptEvent, SessionState, StreamSession,
 )
+from moss_ros.stream.feed import SessionFeed
 import torch
 
 # How often a thread that sleeps on a queue looks whether it is to end, in seconds. What comes
@@ -115,9 +116,10 @@ class LiveRun:
         self._has_ended.set()
 
     def _generate(self, session, mailbox):
+        feed = SessionFeed(session, mailbox)
+
         def has_something():
-            return self._is_stopped or self._feed_error is not None or mailbox.has_prompts \
-                or mailbox.has_frames or session.has_work
+            return self._is_stopped or self._feed_error is not None or feed.has_work
 
         def must_not_wait():
             return self._is_stopped or self._feed_error is not None or mailbox.has_prompts
@@ -132,14 +134,9 @@ class LiveRun:
                 raise self._feed_error
             if self._is_stopped:
                 break
-            prompts, frames = mailbox.drain()
-            for prompt in prompts:
-                session.add_prompt(prompt)
-            for frame in frames:
-                session.add_frame(frame)
             begin_s = time.monotonic()
             with self._model_lock:
-                events = session.step()
+                events = feed.step(should_yield=lambda: self._is_stopped)
                 events += self._stop_at_limit(session, events)
             is_speaking = session.state is SessionState.SPEAKING
             pause_until_s = begin_s + self._token_interval_s if is_speaking else 0.0
@@ -147,8 +144,9 @@ class LiveRun:
                 for string in self._strings.of(event):
                     self._put(string)
         if mailbox.num_dropped_frames:
-            _LOGGER.warning('%d images came faster than the model could see them and were dropped',
-                            mailbox.num_dropped_frames)
+            _LOGGER.warning(
+                '%d images came faster than the model could see them and were dropped: it takes '
+                '%.2f s for each', mailbox.num_dropped_frames, feed.encode_s_per_frame)
 
     def _stop_at_limit(self, session, events):
         """Count what was said; return the events of ending it where it is as long as it may be."""

@@ -42,28 +42,28 @@ class _Fields:
         if not isinstance(values, dict):
             raise ValueError(f'{where or "config"} is {values!r}, not a JSON object')
         self._values = values
-        self._prefix = f'{where}.' if where else ''
+        self.prefix = f'{where}.' if where else ''
 
     def raw(self, name, default=None):
         value = self._values.get(name)
         return default if value is None else value
 
     def fail(self, name, expected):
-        raise ValueError(f'{self._prefix}{name} is {self._values.get(name)!r}; {expected}')
+        raise ValueError(f'{self.prefix}{name} is {self._values.get(name)!r}; {expected}')
 
     def one_of(self, name, other, other_name):
         """Return the fields and the name that give a value with two names; they must agree."""
         value, other_value = self.raw(name), other.raw(other_name)
         if value is not None and other_value is not None and value != other_value:
             raise ValueError(
-                f'{self._prefix}{name} is {value!r}, but {other._prefix}{other_name} is '
+                f'{self.prefix}{name} is {value!r}, but {other.prefix}{other_name} is '
                 f'{other_value!r}; they mean the same: make them equal, or take one out')
         return (other, other_name) if value is None and other_value is not None else (self, name)
 
     def value(self, name, default):
         value = self.raw(name, default)
         if value is _MISSING:
-            raise ValueError(f'{self._prefix}{name} is missing; it has no default')
+            raise ValueError(f'{self.prefix}{name} is missing; it has no default')
         return value
 
     def integer(self, name, default=_MISSING, minimum=1):

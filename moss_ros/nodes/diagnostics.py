@@ -13,7 +13,9 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from moss_ros.nodes.image_input import ImageInput, InputState
 from moss_ros.nodes.supervision import Supervisor
-from moss_ros.stream import ErrorEvent, Event, Mailbox, StreamStatistics, WorkerState
+from moss_ros.stream import (
+    Channel, ErrorEvent, Event, Mailbox, Session, SessionFigures, StreamStatistics, WorkerState,
+)
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 import torch
@@ -23,6 +25,7 @@ PERIOD_S = 1.0
 NUM_PERIODS_TOLD = 10
 # No step takes as long, but the first ones of a large model.
 HANG_S = 10.0
+_NO_FIGURES = SessionFigures(device=None, context=None)
 _OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
 
 
@@ -49,7 +52,8 @@ class Diagnostics:
         # On steady time: with use_sim_time, the node's own clock may stand still.
         node.create_timer(PERIOD_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def begin(self, session, channel, mailbox: Mailbox, supervisor: Supervisor) -> None:
+    def begin(self, session: Session, channel: Channel, mailbox: Mailbox,
+              supervisor: Supervisor) -> None:
         """Look at these from now on: the node is active."""
         self._session, self._channel = session, channel
         self._mailbox, self._supervisor = mailbox, supervisor
@@ -94,7 +98,7 @@ class Diagnostics:
         return self._num_dropped_before + now
 
     def _hardware_id(self):
-        device = getattr(self._session, 'device', None)
+        device = self._figures().device
         if device is not None and device.type == 'cuda':
             return f'{device}: {torch.cuda.get_device_name(device)}'
         return str(device or 'none')
@@ -177,6 +181,9 @@ class Diagnostics:
             text += f'; it is started again in {restart_in_s:.0f} s'
         return text
 
+    def _figures(self):
+        return _NO_FIGURES if self._session is None else self._session.figures()
+
     def _quiet_s(self):
         last_event_ns = self._statistics.speed().last_event_ns
         if last_event_ns is None:
@@ -203,16 +210,15 @@ class Diagnostics:
             'latency frame to text p95 (ms)': speed.latency_p95_ms,
             'last error': self._last_error,
         }
-        context = getattr(self._session, 'context', None)
+        figures = self._figures()
+        context = figures.context
         if context is not None:
-            options = self._session.options
-            values['context tokens'] = f'{context.num_tokens} of {options.max_context_tokens}'
-            values['context frames'] = f'{context.num_frames} of {options.max_context_frames}'
+            values['context tokens'] = f'{context.num_tokens} of {context.max_tokens}'
+            values['context frames'] = f'{context.num_frames} of {context.max_frames}'
             values['context fill (%)'] = 100 * max(
-                context.num_tokens / options.max_context_tokens,
-                context.num_frames / options.max_context_frames)
+                context.num_tokens / context.max_tokens, context.num_frames / context.max_frames)
         values['memory of the process (MB)'] = _resident_bytes() / 1e6
-        device = getattr(self._session, 'device', None)
+        device = figures.device
         if device is not None and device.type == 'cuda':
             values |= _device_memory(device)
         return values

@@ -5,25 +5,24 @@ Settings in, a warm session and the worker for it out. Knows nothing of topics o
 Called by the narrator when it is configured; blocks while weights are read.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import load_model, resolve_checkpoint, VideoModel
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
-from moss_ros.stream import ChatFormat, EngineWorker, Frame, StreamOptions, StreamSession
+from moss_ros.stream import (
+    ChatFormat, EngineWorker, Frame, Session, StreamChange, StreamOptions, StreamSession, Worker,
+)
 import numpy as np
 import torch
 
 
-def make_engine(settings: NarratorSettings) -> tuple[
-        StreamSession | RemoteSession, EngineWorker | RemoteWorker]:
+def make_engine(settings: NarratorSettings) -> tuple[Session, Worker]:
     """
     Load the model by the backend that the settings name; return a session and its worker.
 
-    Both backends have what the narrator uses. Raises CheckpointError, RemoteError or ValueError
-    that say what is wrong and the way out.
+    Raises CheckpointError, RemoteError or ValueError that say what is wrong and the way out.
     """
     if settings.backend == 'own':
         return make_session(settings), EngineWorker(settings.num_threads)
@@ -31,26 +30,15 @@ def make_engine(settings: NarratorSettings) -> tuple[
     return session, RemoteWorker(session)
 
 
-def live_options(session: StreamSession | RemoteSession,
-                 settings: NarratorSettings) -> StreamOptions | None:
-    """
-    Return the options of a session with other settings; None where nothing is to be set.
-
-    Raises ValueError, with the reason, for what the session can't take while it is loaded, and
-    CheckpointError where the checkpoint is gone.
-    """
-    if isinstance(session, StreamSession):
-        options = stream_options(checkpoint_folder(settings), settings)
-        session.require_options(options)
-        return options
-    made_with = session.options
-    if dict(made_with.generate_kwargs) != given_sampling(settings) or any(
-            getattr(made_with, name) != getattr(settings, name)
-            for name in ('max_tokens_between_frames', 'answer_within_s')):
-        raise ValueError(
-            "the backend 'remote_code' takes sampling, max_tokens_between_frames and "
-            'answer_within_s when it is configured: clean up, change them, and configure again')
-    return None
+def stream_change(settings: NarratorSettings) -> StreamChange:
+    """Return what the settings ask of a stream that is loaded."""
+    return StreamChange(
+        frame_rate_fps=settings.frame_rate,
+        sampling=given_sampling(settings),
+        max_tokens_between_frames=settings.max_tokens_between_frames,
+        answer_within_s=settings.answer_within_s,
+        max_step_s=settings.max_step_s,
+        max_tokens_per_s=settings.max_tokens_per_second)
 
 
 def checkpoint_folder(settings: NarratorSettings) -> Path:
@@ -58,23 +46,14 @@ def checkpoint_folder(settings: NarratorSettings) -> Path:
     return resolve_checkpoint(settings.checkpoint) if settings.checkpoint else DEMO_CHECKPOINT
 
 
-def stream_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
+def own_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
     """
-    Return the options of the checkpoint in folder, changed by what the settings give.
+    Return the options of the checkpoint in folder with what can't be changed later.
 
     Raises ValueError that names the checkpoint and the value at fault.
     """
-    options = StreamOptions.from_checkpoint(folder, seed=settings.seed)
-    given = {
-        'frame_rate_fps': settings.frame_rate,
-        'system_prompt': settings.system_prompt,
-        'max_tokens_between_frames': settings.max_tokens_between_frames,
-        'answer_within_s': settings.answer_within_s,
-        'max_step_s': settings.max_step_s,
-    }
-    return replace(
-        options, sampling=replace(options.sampling, **given_sampling(settings)),
-        **{name: value for name, value in given.items() if value})
+    given = {'system_prompt': settings.system_prompt} if settings.system_prompt else {}
+    return StreamOptions.from_checkpoint(folder, seed=settings.seed, **given)
 
 
 def given_sampling(settings: NarratorSettings) -> dict[str, float | int | bool]:
@@ -116,8 +95,10 @@ def make_model(settings: NarratorSettings) -> VideoModel:
 def session_of(model: VideoModel, settings: NarratorSettings) -> StreamSession:
     """Allocate the memory of a stream of a loaded model; raise as make_session does."""
     folder = checkpoint_folder(settings)
-    return StreamSession(
-        model, ChatFormat(folder / 'tokenizer.json'), stream_options(folder, settings))
+    session = StreamSession(
+        model, ChatFormat(folder / 'tokenizer.json'), own_options(folder, settings))
+    session.apply(stream_change(settings))
+    return session
 
 
 def warm_up(session: StreamSession) -> None:

@@ -7,7 +7,8 @@ nothing of images or models. Run by multi_camera.launch.py.
 
 from typing import NoReturn
 
-from moss_ros.nodes.narrator import Narrator, STOP_TIMEOUT_S
+from moss_ros.nodes.activation import STOP_TIMEOUT_S
+from moss_ros.nodes.narrator import Narrator
 from moss_ros.nodes.parameters import (
     declare_settings, MultiCameraSettings, read_settings,
 )

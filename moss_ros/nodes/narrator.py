@@ -8,43 +8,27 @@ weights. Run by `make demo` and the launch files; drives everything in moss_ros/
 
 from collections import Counter
 from dataclasses import replace
-import gc
 import itertools
-import logging
 import time
 from typing import NoReturn
 
+from moss_ros.nodes.activation import Activation, free_memory, STOP_TIMEOUT_S
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
-from moss_ros.nodes.image_input import ImageInput, RESTART_NS
-from moss_ros.nodes.loading import live_options, make_engine
-from moss_ros.nodes.messages import event_json
-from moss_ros.nodes.overlay_publisher import OverlayPublisher
+from moss_ros.nodes.image_input import ImageInput
+from moss_ros.nodes.loading import make_engine, stream_change
+from moss_ros.nodes.outputs import Outputs
 from moss_ros.nodes.parameters import (
     declare_settings, NarratorSettings, read_settings, rows,
 )
 from moss_ros.nodes.prompting import Prompter
-from moss_ros.nodes.ros_log import RosLogHandler
 from moss_ros.nodes.running import run_node
 from moss_ros.nodes.services import StreamServices
-from moss_ros.nodes.supervision import Supervisor
-from moss_ros.remote import RemoteSession
-from moss_ros.stream import Mailbox, NarrationEvent, SessionState, StateEvent, TokenEvent
+from moss_ros.stream import Channel, Session, Worker
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold
-from rclpy.duration import Duration
-from rclpy.exceptions import InvalidHandle
-from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Bool, String
-import torch
-
-SUPERVISION_PERIOD_S = 0.2
-STOP_TIMEOUT_S = 2.0
-OVERLAY_TIMEOUT_S = 0.3
 
 
 class Narrator(LifecycleNode):
@@ -66,29 +50,26 @@ class Narrator(LifecycleNode):
         declare_settings(self, NarratorSettings)
         self.add_on_set_parameters_callback(self._refuse_change)
         self.add_post_set_parameters_callback(self._apply_change)
-        self._log_handler = RosLogHandler(self.get_logger())
-        # Timers on steady time: with use_sim_time, a node's own clock may stand still.
-        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._session = None
-        self._worker = None
-        self._channel = None
-        self._overlay = None
-        self._converter = None
-        self.image_input = ImageInput(self, self._on_frame, self._restart_after_stamps)
-        self._managed_publishers = []
-        self._prompt_subscription = None
+        self._session: Session | None = None
+        self._worker: Worker | None = None
+        self._converter: ImageConverter | None = None
+        self._outputs: Outputs | None = None
+        self._activation: Activation | None = None
+        self.image_input = ImageInput(
+            self, lambda frame, frame_id: self._activation.add_frame(frame, frame_id),
+            lambda reason: self._activation.begin_anew_after_stamps(reason))
         self._event_numbers = itertools.count()
-        self._were_stamps_first = False
         self._prompter = Prompter()
         self._diagnostics = Diagnostics(self, self.image_input)
         StreamServices(
-            self, interrupt=lambda: self._require_channel().request_interrupt(),
-            reset=self._begin_anew,
-            pause=lambda is_paused: self._require_channel().request_pause(is_paused))
+            self, interrupt=lambda: self._require_active().channel.request_interrupt(),
+            reset=lambda: self._require_active().begin_anew(),
+            pause=lambda is_paused: self._require_active().channel.request_pause(is_paused))
         self._autostart_timer = None
         if self.get_parameter('autostart').value:
+            # On steady time: with use_sim_time, a node's own clock may stand still.
             self._autostart_timer = self.create_timer(
-                0.0, self._start_by_itself, clock=self._steady_clock)
+                0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
     def num_bad_by_kind(self) -> Counter:
@@ -100,16 +81,28 @@ class Narrator(LifecycleNode):
         """Name of the state of the lifecycle, such as 'active'."""
         return self._state_machine.current_state[1]
 
+    @property
+    def session(self) -> Session | None:
+        """The session that is loaded, None while it is unconfigured; to look at, not to drive."""
+        return self._session
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker of that session; to look at, not to drive."""
+        return self._worker
+
+    @property
+    def channel(self) -> Channel | None:
+        """The stream as it is served, None while the node is not active."""
+        return None if self._activation is None else self._activation.channel
+
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
-        if isinstance(self._session, RemoteSession):
+        if self._session is not None:
             self._session.give_up()
-        if self._worker is not None:
-            self._worker.close(STOP_TIMEOUT_S)
-        if self._overlay is not None:
-            self._overlay.close(OVERLAY_TIMEOUT_S)
-        self._close_session()
-        logging.getLogger('moss_ros').removeHandler(self._log_handler)
+        self._deactivate()
+        if self._session is not None:
+            self._session.close()
 
     # Lifecycle
 
@@ -124,61 +117,40 @@ class Narrator(LifecycleNode):
                     'images are converted without cv_bridge, which cannot be used: '
                     f'{self._converter.without_cv_bridge}')
             self._session, self._worker = self._make_engine(settings)
-            self._create_publishers()
+            self._outputs = Outputs(self, self._event_numbers)
         # rclpy would turn any exception into a failure without a word.
         except Exception as error:
-            self._diagnostics.trouble = (
-                f'cannot be configured: {error}; mend it, and request configure again')
-            self.get_logger().error(self._diagnostics.trouble)
+            self._tell_trouble(f'cannot be configured: {error}; mend it, and request configure '
+                               'again')
             self._release()
             return TransitionCallbackReturn.FAILURE
         self._diagnostics.trouble = ''
         self.get_logger().info(
             f'{settings.checkpoint or "the embedded model"} loaded in '
             f'{time.monotonic() - start_s:.1f} s, '
-            f'{self._session.options.frame_rate_fps:g} frames/s')
+            f'{settings.frame_rate or self._session.frame_rate_fps:g} frames/s')
         return super().on_configure(state)
 
     def on_activate(self, state) -> TransitionCallbackReturn:
-        """Enable the outputs, start the worker and subscribe."""
-        settings = read_settings(self, NarratorSettings)
+        """Enable the outputs, start the worker and subscribe; FAILURE says why in the log."""
         super().on_activate(state)
-        logging.getLogger('moss_ros').addHandler(self._log_handler)
-        self._session.reset()
-        # What was changed while it was inactive counts from now on.
-        options = live_options(self._session, settings)
-        if options is not None:
-            self._session.set_options(options)
-        self._mailbox = Mailbox(settings.mailbox_size)
-        # As many may wait again while the model takes a full mailbox in.
-        self._overlay = OverlayPublisher(
-            self, self._overlay_publisher, self._compressed_overlay_publisher,
-            2 * settings.mailbox_size)
-        self._channel = self._worker.open_channel(
-            self._session, self._mailbox, self._publish_event, settings.max_tokens_per_second)
-        self._prompter.standing = settings.prompt
-        self._prompter.open(self._mailbox)
-        self._worker.start()
-        self._supervisor = Supervisor(
-            self._channel, self._prepare_restart, self.get_logger())
-        self._diagnostics.begin(self._session, self._channel, self._mailbox, self._supervisor)
-        self._supervision_timer = self.create_timer(
-            SUPERVISION_PERIOD_S, self._supervisor.look, clock=self._steady_clock)
-        self._jump_handle = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
-                          on_clock_change=True),
-            post_callback=self._restart_after_jump)
-        self.image_input.start(
-            settings, settings.frame_rate or self._session.options.frame_rate_fps,
-            self._converter)
-        self._prompt_subscription = self.create_subscription(
-            String, 'prompt', self._on_prompt, QoSProfile(depth=10))
+        try:
+            self._activation = Activation(
+                self, read_settings(self, NarratorSettings), self._session, self._worker,
+                self._converter, self._outputs, self.image_input, self._prompter,
+                self._diagnostics, self._on_prompt)
+        except Exception as error:  # as in on_configure
+            self._tell_trouble(f'cannot be activated: {error}; mend it, and request activate '
+                               'again')
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self._diagnostics.trouble = ''
         self.get_logger().info(f'active: watching {self.image_input.topic}')
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         """Unsubscribe and stop the worker; the weights stay."""
-        if not self._stop_watching():
+        if not self._deactivate():
             self.get_logger().error(
                 f'the worker is still in a step after {STOP_TIMEOUT_S} s; cleaning up')
             return TransitionCallbackReturn.ERROR
@@ -191,74 +163,43 @@ class Narrator(LifecycleNode):
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         """Stop and free everything, from any state."""
-        self._stop_watching()
+        self._deactivate()
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state) -> TransitionCallbackReturn:
         """Stop and free everything; SUCCESS: the node may be configured anew."""
-        self._stop_watching()
+        self._deactivate()
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def _start_by_itself(self):
         self._autostart_timer.cancel()
-        if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-        else:
+        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
             self.get_logger().warning(
                 'waits unconfigured: mend what was reported, then request the configure and '
                 'activate transitions, or start it again')
+        elif self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
+            self.get_logger().warning(
+                'waits inactive: mend what was reported, then request the activate transition')
 
-    def _create_publishers(self):
-        in_order = QoSProfile(depth=100)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._token_publisher = self.create_lifecycle_publisher(String, '~/tokens', in_order)
-        self._silence_publisher = self.create_lifecycle_publisher(Bool, '~/silence', latched)
-        self._narration_publisher = self.create_lifecycle_publisher(
-            String, '~/narration', in_order)
-        self._event_publisher = self.create_lifecycle_publisher(String, '~/events', in_order)
-        self._overlay_publisher = self.create_lifecycle_publisher(
-            Image, '~/overlay', qos_profile_sensor_data)
-        self._compressed_overlay_publisher = self.create_lifecycle_publisher(
-            CompressedImage, '~/overlay/compressed', qos_profile_sensor_data)
-        self._managed_publishers = [
-            self._token_publisher, self._silence_publisher, self._narration_publisher,
-            self._event_publisher, self._overlay_publisher, self._compressed_overlay_publisher]
+    def _tell_trouble(self, text):
+        self._diagnostics.trouble = text
+        self.get_logger().error(text)
 
-    def _stop_watching(self):
+    def _deactivate(self):
         """Undo on_activate; return whether the worker has ended."""
-        self.image_input.stop()
-        if self._prompt_subscription is not None:
-            self.destroy_subscription(self._prompt_subscription)
-            self._prompt_subscription = None
-        if self._channel is None:
-            return True
-        self.destroy_timer(self._supervision_timer)
-        self._jump_handle.unregister()
-        self._channel = None
-        self._prompter.close()
-        self._diagnostics.end()
-        has_ended = self._worker.close(STOP_TIMEOUT_S)
-        self._overlay.close(OVERLAY_TIMEOUT_S)
-        logging.getLogger('moss_ros').removeHandler(self._log_handler)
-        return has_ended
+        activation, self._activation = self._activation, None
+        return activation is None or activation.close()
 
     def _release(self):
         """Undo on_configure, as far as it came."""
-        for publisher in self._managed_publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self._managed_publishers = []
-        self._close_session()
-        self._session = self._worker = self._converter = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def _close_session(self):
-        # Of this package's own sessions, nothing is left but memory.
-        if isinstance(self._session, RemoteSession):
+        if self._outputs is not None:
+            self._outputs.destroy()
+        if self._session is not None:
             self._session.close()
+        self._session = self._worker = self._converter = self._outputs = None
+        free_memory()
 
     # Parameters
 
@@ -270,17 +211,10 @@ class Narrator(LifecycleNode):
             return SetParametersResult(successful=True)
         try:
             settings = replace(read_settings(self, NarratorSettings), **changes)
-            options = live_options(self._session, settings)
-            if options is None and self._channel is not None \
-                    and 'max_tokens_per_second' in changes:
-                raise ValueError("the backend 'remote_code' takes max_tokens_per_second when it "
-                                 'is activated: deactivate it first')
-            if options is not None and 'prompt' in changes:
-                num_too_many = self._session.context.num_tokens_too_many(settings.prompt)
-                if num_too_many:
-                    raise ValueError(
-                        f'prompt is {num_too_many} tokens too long for a context of '
-                        f'{options.max_context_tokens} tokens; ask it in fewer words')
+            # Active, the pace is bound as well.
+            (self.channel or self._session).require_change(stream_change(settings))
+            if 'prompt' in changes:
+                self._session.require_prompt(settings.prompt)
         except Exception as error:  # of whatever kind, it must refuse and not end the node
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -288,26 +222,10 @@ class Narrator(LifecycleNode):
     def _apply_change(self, parameters):
         """Have the running stream follow what was set; inactive, the next activation does."""
         names = {item.name for item in parameters}
-        if self._channel is None or names.isdisjoint(rows(NarratorSettings)):
-            return
-        settings = read_settings(self, NarratorSettings)
-        options = live_options(self._session, settings)
-        if options is not None:
-            self._channel.set_options(options, settings.max_tokens_per_second)
-        if 'frame_rate' in names:
-            self.image_input.set_frame_rate(
-                settings.frame_rate or (options or self._session.options).frame_rate_fps)
-        if 'prompt' in names:
-            self._prompter.standing = settings.prompt
-            self._ask_now(self._prompter.ask_standing)
+        if self._activation is not None and not names.isdisjoint(rows(NarratorSettings)):
+            self._activation.change(read_settings(self, NarratorSettings), names)
 
-    # Inputs
-
-    def _on_frame(self, frame, frame_id):
-        if self._channel.is_paused:
-            return
-        self._overlay.add_frame(frame, frame_id)
-        self._mailbox.submit_frame(frame)
+    # Prompts
 
     def _on_prompt(self, message):
         if not message.data.strip():
@@ -319,82 +237,13 @@ class Narrator(LifecycleNode):
             if self.set_parameters([standing])[0].successful:
                 return
         # One that is too long is refused by an event, with its id.
-        self._ask_now(lambda: self._prompter.ask(message.data))
+        self._activation.ask_now(lambda: self._prompter.ask(message.data))
 
-    def _ask_now(self, ask):
-        """Ask, and show the newest picture behind the question: what comes next answers it."""
-        ask()
-        self.image_input.show_newest()
-
-    # Beginning anew
-
-    def _require_channel(self):
-        if self._channel is None:
+    def _require_active(self):
+        if self._activation is None:
             raise RuntimeError(
                 f'the narrator is {self.lifecycle_state}: activate it first')
-        return self._channel
-
-    def _begin_anew(self):
-        """Forget the stream, ask the standing prompt again; return the future of the reset."""
-        future = self._require_channel().request_reset()
-        # Behind the reset, which comes first, and before any frame.
-        self._prompter.ask_standing()
-        return future
-
-    def _restart_after_jump(self, jump):
-        were_stamps_first, self._were_stamps_first = self._were_stamps_first, False
-        if jump.clock_change != ClockChange.ROS_TIME_NO_CHANGE:
-            self.image_input.forget_stamps()
-            self._restart_stream('use_sim_time was changed')
-            return
-        now_ns = self.get_clock().now().nanoseconds
-        newest_ns = self.image_input.newest_stamp_ns
-        if were_stamps_first and newest_ns is not None and newest_ns < now_ns + RESTART_NS:
-            return  # the images, set back with the clock, came before it
-        self.image_input.forget_stamps(now_ns)
-        self._restart_stream('the clock was set back')
-
-    def _restart_after_stamps(self, reason):
-        self._were_stamps_first = True
-        self._restart_stream(reason)
-
-    def _restart_stream(self, reason):
-        self.get_logger().warning(f'{reason}: the stream begins anew')
-        try:
-            self._begin_anew()
-        except RuntimeError:
-            pass  # it has failed, and begins anew when it is started again
-
-    def _prepare_restart(self):
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self._prompter.ask_standing()
-
-    # Outputs
-
-    def _publish_event(self, event):
-        """Publish on the worker's thread what the session reports."""
-        now_ns = time.monotonic_ns()
-        if isinstance(event, TokenEvent):
-            self._publish(self._token_publisher, String(data=event.text))
-        elif isinstance(event, StateEvent):
-            is_silent = event.state is SessionState.SILENT
-            self._publish(self._silence_publisher, Bool(data=is_silent))
-        elif isinstance(event, NarrationEvent) and event.text:
-            self._publish(self._narration_publisher, String(data=event.text.strip()))
-        self._publish(self._event_publisher, String(data=event_json(
-            event, next(self._event_numbers), now_ns)))
-        self._diagnostics.observe(event, now_ns)
-        self._overlay.follow(event)
-
-    def _publish(self, publisher, message):
-        try:
-            publisher.publish(message)
-        except (rclpy_implementation.RCLError, InvalidHandle):
-            # The process was told to end while the worker was in a step.
-            if self.context.ok():
-                raise
+        return self._activation
 
 
 def main(args=None) -> NoReturn:

@@ -5,6 +5,7 @@ Settings in, a session and a share of the worker out. Knows nothing of nodes. Ma
 that narrates several cameras; its make_engine() takes the place of loading's.
 """
 
+from collections.abc import Callable
 from concurrent.futures import CancelledError, TimeoutError as FutureTimeoutError
 import time
 from weakref import WeakValueDictionary
@@ -14,7 +15,10 @@ from moss_ros.nodes.loading import (
     checkpoint_folder, make_engine, make_model, session_of, warm_up,
 )
 from moss_ros.nodes.parameters import NarratorSettings
-from moss_ros.stream import Channel, EngineWorker, WorkerState
+from moss_ros.stream import (
+    Channel, EngineChannel, EngineWorker, Event, Mailbox, Session, StreamSession, Worker,
+    WorkerState,
+)
 
 
 class SharedEngine:
@@ -28,7 +32,7 @@ class SharedEngine:
         self._models: WeakValueDictionary[tuple, VideoModel] = WeakValueDictionary()
         self._worker: EngineWorker | None = None
 
-    def make_engine(self, settings: NarratorSettings):
+    def make_engine(self, settings: NarratorSettings) -> tuple[Session, Worker]:
         """Return a session and its worker; raise what loading's function of that name does."""
         if settings.backend != 'own':
             return make_engine(settings)  # a process of its own, which shares nothing
@@ -60,23 +64,29 @@ class WorkerShare:
 
     def __init__(self, worker: EngineWorker):
         self._worker = worker
-        self._channel: Channel | None = None
+        self._channel: EngineChannel | None = None
 
     @property
     def state(self) -> WorkerState:
         """That of the channel, STOPPED where there is none."""
         return WorkerState.STOPPED if self._channel is None else self._channel.state
 
-    def open_channel(self, *arguments) -> Channel:
-        """Open the one channel of this share, as an EngineWorker does."""
-        self._channel = self._worker.open_channel(*arguments)
+    def open_channel(self, session: StreamSession, mailbox: Mailbox,
+                     on_event: Callable[[Event], None],
+                     max_tokens_per_s: float = 0.0) -> Channel:
+        """Open the one channel of this share, as an EngineWorker does; ValueError for a second."""
+        if self._channel is not None:
+            raise ValueError('a share of a worker has one channel; close that one first')
+        self._channel = self._worker.open_channel(session, mailbox, on_event, max_tokens_per_s)
         return self._channel
 
     def start(self) -> None:
-        """Have the channel served; RuntimeError where an EngineWorker raises it."""
+        """Have the channel served; RuntimeError where there is none, or an EngineWorker has it."""
+        if self._channel is None:
+            raise RuntimeError('the worker has nothing to serve; open_channel() first')
         self._channel.restart()
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float = 2.0) -> bool:
         """
         Close the channel, after the step that runs; block until then, at most timeout_s.
 

@@ -64,6 +64,16 @@ class RemoteProcess:
             reader.start()
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._popen.pid
+
+    @property
+    def num_reports(self) -> int:
+        """Reports that were not taken out."""
+        return len(self._reports)
+
+    @property
     def has_reports(self) -> bool:
         """Whether a report waits."""
         return bool(self._reports)

@@ -19,7 +19,9 @@ from moss_ros.remote.frame_ring import FrameRing
 from moss_ros.remote.interpreter import StringInterpreter
 from moss_ros.remote.options import RemoteOptions
 from moss_ros.remote.process import RemoteProcess
-from moss_ros.stream import ErrorEvent, Event, Frame, Prompt, SessionState
+from moss_ros.stream import (
+    ErrorEvent, Event, Frame, Prompt, SessionFigures, SessionState, StreamChange,
+)
 
 # Frames that the model has not taken yet. The others wait where the oldest are dropped.
 _NUM_SLOTS = 4
@@ -66,6 +68,33 @@ class RemoteSession:
         return self._options
 
     @property
+    def frame_rate_fps(self) -> float:
+        """Frames a second that it was made for."""
+        return self._options.frame_rate_fps
+
+    def figures(self) -> SessionFigures:
+        """Return nothing that is known: its calls tell neither device nor context."""
+        return SessionFigures(device=None, context=None)
+
+    def require_change(self, change: StreamChange) -> None:
+        """Raise ValueError for all but the frame rate: the rest is taken when it is configured."""
+        options = self._options
+        if dict(change.sampling) != dict(options.generate_kwargs) \
+                or change.max_tokens_between_frames != options.max_tokens_between_frames \
+                or change.answer_within_s not in (0, options.answer_within_s):
+            raise ValueError(
+                "the backend 'remote_code' takes sampling, max_tokens_between_frames and "
+                'answer_within_s when it is configured: clean up, change them, and configure '
+                'again')
+
+    def apply(self, change: StreamChange) -> None:
+        """Nothing that it can take needs anything done; ValueError as above."""
+        self.require_change(change)
+
+    def require_prompt(self, text: str) -> None:
+        """Refuse nothing: what is too long for it is for the model to say."""
+
+    @property
     def state(self) -> SessionState:
         """Whether something is being said."""
         return self._interpreter.state
@@ -79,6 +108,16 @@ class RemoteSession:
     def newest_received_ns(self) -> int | None:
         """Monotonic time of arrival of that frame, None before the first."""
         return self._interpreter.newest_received_ns
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process with the model, None where there is none."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def num_waiting_reports(self) -> int:
+        """Reports of the process that were not taken out."""
+        return 0 if self._process is None else self._process.num_reports
 
     @property
     def num_free_slots(self) -> int:

@@ -18,8 +18,8 @@ import traceback
 from moss_ros.remote.errors import RemoteError
 from moss_ros.remote.session import RemoteSession
 from moss_ros.stream import (
-    ErrorEvent, Event, EventDelivery, Mailbox, require_pace, SessionState, WorkerState,
-    WorkerThread,
+    ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, require_pace, SessionState,
+    StreamChange, WorkerState, WorkerThread,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,11 +31,16 @@ _BURST_S = _MAX_BURST / 400
 
 
 class RemoteChannel:
-    """The stream that the worker serves: its mailbox, and who hears of its events."""
+    """
+    The stream that a RemoteWorker serves: a Channel, and what its worker asks of it.
 
-    def __init__(self, worker: RemoteWorker, session: RemoteSession, mailbox: Mailbox,
+    What the Channel protocol has may be called by any thread. The rest, from begin() on, is for
+    the worker, on its thread.
+    """
+
+    def __init__(self, host: ChannelHost, session: RemoteSession, mailbox: Mailbox,
                  on_event: Callable[[Event], None], max_tokens_per_s: float):
-        self._worker = worker
+        self._host = host
         self._session = session
         self._mailbox = mailbox
         self._delivery = EventDelivery(on_event)
@@ -53,7 +58,7 @@ class RemoteChannel:
     @property
     def state(self) -> WorkerState:
         """That of the worker, which has no other channel."""
-        return self._worker.state
+        return self._host.state
 
     @property
     def is_paused(self) -> bool:
@@ -73,7 +78,7 @@ class RemoteChannel:
         future is done once the events are out; it is cancelled where the worker stops first.
         RuntimeError where the worker doesn't run.
         """
-        return self._worker.call(lambda: self._delivery.deliver(self._session.interrupt()))
+        return self._host.call(lambda: self._delivery.deliver(self._session.interrupt()))
 
     def request_reset(self) -> Future:
         """
@@ -83,7 +88,7 @@ class RemoteChannel:
         call belongs to the new stream.
         """
         self._mailbox.drain()
-        return self._worker.call(self._reset)
+        return self._host.call(self._reset)
 
     def request_pause(self, is_paused: bool) -> Future:
         """
@@ -92,19 +97,30 @@ class RemoteChannel:
         Frames that wait are dropped when the pause begins, prompts wait until it goes on. Else as
         request_interrupt.
         """
-        return self._worker.call(lambda: self._pause(is_paused))
+        return self._host.call(lambda: self._pause(is_paused))
+
+    def require_change(self, change: StreamChange) -> None:
+        """Raise ValueError for another pace, and for what the session can't take."""
+        self._session.require_change(change)
+        if change.max_tokens_per_s != self._max_tokens_per_s:
+            raise ValueError("the backend 'remote_code' takes max_tokens_per_second when it is "
+                             'activated: deactivate it first')
+
+    def apply(self, change: StreamChange) -> None:
+        """Nothing that this stream can take needs anything done; ValueError as above."""
+        self.require_change(change)
 
     def restart(self) -> None:
         """Start a worker that failed again; as RemoteWorker.start()."""
-        self._worker.start()
+        self._host.start_thread()
 
     def close(self) -> None:
         """Deliver nothing any more. Any thread may call; does not block."""
-        self._worker._remove(self)
+        self._host.remove(self)
 
     def _reset(self):
-        self._delivery.deliver(self._session.end())
-        self._begin()
+        self.end_stream()
+        self.begin()
 
     def _pause(self, is_paused):
         if is_paused:
@@ -114,13 +130,15 @@ class RemoteChannel:
                 self._mailbox.submit_prompt(prompt)
         self._is_paused = is_paused
 
-    def _begin(self):
+    # For the worker
+
+    def begin(self) -> None:
         """Load the model where it is not, and begin a stream."""
-        if self._session.load(self._worker._is_ending):
+        if self._session.load(lambda: self._host.is_ending):
             self._next_token_s = 0.0
             self._delivery.deliver(self._session.open(self._max_tokens_per_s))
 
-    def _wait_s(self, now_s):
+    def wait_s(self, now_s: float) -> float:
         """Seconds until there is something to do, 0 if now; an upper bound."""
         if not self._is_paused and (self._mailbox.has_prompts or (
                 self._mailbox.has_frames and self._session.num_free_slots)):
@@ -136,7 +154,7 @@ class RemoteChannel:
             pause_s = max(pause_s, self._next_token_s - now_s)
         return max(0.0, pause_s)
 
-    def _serve(self):
+    def serve(self) -> None:
         """Hand over what waits, and hear what came."""
         # Other frames stay in the mailbox, which drops the oldest and counts them.
         if not self._is_paused:
@@ -157,8 +175,17 @@ class RemoteChannel:
             if is_string and self._max_tokens_per_s:
                 self._next_token_s = now_s + 1 / self._max_tokens_per_s
 
-    def _fail(self, message, details):
-        """Report that the model failed; what was being said has ended, and an open question."""
+    def end_stream(self) -> None:
+        """End the stream in the process, what is being said and what was asked."""
+        self._delivery.deliver(self._session.end())
+
+    def detach(self) -> None:
+        """Deliver nothing any more, and let go of the mailbox. Any thread."""
+        self._delivery.close()
+        self._mailbox.attach(threading.Condition())
+
+    def report_failure(self, message: str, details: str) -> None:
+        """Report that the model failed; what was being said or asked has ended."""
         session = self._session
         self._delivery.deliver([*session.end(), ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
@@ -213,7 +240,7 @@ class RemoteWorker(WorkerThread):
             if self._channel is None:
                 raise RuntimeError('the worker has nothing to serve; open_channel() first')
             self._served = self._channel
-        self._start_thread()
+        self.start_thread()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """
@@ -233,20 +260,17 @@ class RemoteWorker(WorkerThread):
             self._channel.close()
         return has_ended
 
-    def _is_ending(self):
-        return self._is_stop_wanted
-
-    def _remove(self, channel):
+    def remove(self, channel: RemoteChannel) -> None:
+        """Serve this channel no more."""
         with self._condition:
-            channel._delivery.close()
             if self._channel is channel:
                 self._channel = None
-        channel._mailbox.attach(threading.Condition())
+        channel.detach()
 
     def _run(self):
         channel = self._served
         try:
-            channel._begin()
+            channel.begin()
             while (call := self._next_call(channel)) is not None:
                 function, future = call
                 if future is None:
@@ -257,7 +281,7 @@ class RemoteWorker(WorkerThread):
                     except BaseException as error:
                         future.set_exception(error)
                         raise
-            channel._delivery.deliver(self._session.end())
+            channel.end_stream()
         except BaseException as error:  # a thread that dies of anything must say so
             self._end_failed(channel, error)
         else:
@@ -270,9 +294,9 @@ class RemoteWorker(WorkerThread):
             while not self._is_stop_wanted:
                 if self._calls:
                     return self._calls.popleft()
-                wait_s = channel._wait_s(time.monotonic())
+                wait_s = channel.wait_s(time.monotonic())
                 if wait_s <= 0:
-                    return channel._serve, None
+                    return channel.serve, None
                 self._condition.wait(wait_s)
         return None
 
@@ -284,7 +308,7 @@ class RemoteWorker(WorkerThread):
             _LOGGER.error('%s', '\n'.join(filter(None, (message, details))))
             # Whatever it was, a fresh process is the state that is known.
             self._session.kill()
-            channel._fail(message, details)
+            channel.report_failure(message, details)
             self._cancel_calls()
         finally:
             self._state = WorkerState.FAILED

@@ -1,7 +1,10 @@
 """One live stream: frames and prompts in, narration events out; no ROS."""
 
-from .channel import Channel, require_pace
+from .channel import EngineChannel, require_pace
 from .chat import ChatFormat
+from .contract import (
+    Channel, ChannelHost, ContextFill, Session, SessionFigures, StreamChange, Worker,
+)
 from .delivery import EventDelivery
 from .events import (
     EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
@@ -19,9 +22,10 @@ from .worker import EngineWorker
 from .worker_thread import WorkerState, WorkerThread
 
 __all__ = [
-    'Channel', 'ChatFormat', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineWorker',
-    'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
-    'Prompt', 'PromptEvent', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamOptions',
-    'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics', 'TokenEvent',
-    'WorkerState', 'WorkerThread', 'encode_frames', 'require_pace',
+    'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame',
+    'EndReason', 'EngineChannel', 'EngineWorker', 'ErrorEvent', 'Event', 'EventDelivery', 'Frame',
+    'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent', 'Session',
+    'SessionFigures', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange',
+    'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics',
+    'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames', 'require_pace',
 ]

@@ -11,35 +11,32 @@ from collections.abc import Callable
 from concurrent.futures import Future
 import logging
 import math
+import threading
 import time
-from typing import TYPE_CHECKING
 
+from moss_ros.stream.contract import ChannelHost, StreamChange
 from moss_ros.stream.delivery import EventDelivery
 from moss_ros.stream.events import ErrorEvent, Event, SessionState
 from moss_ros.stream.feed import SessionFeed
 from moss_ros.stream.mailbox import Mailbox
-from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.session import StreamSession
 from moss_ros.stream.worker_thread import WorkerState
-
-if TYPE_CHECKING:
-    from moss_ros.stream.worker import EngineWorker
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class Channel:
+class EngineChannel:
     """
-    One stream served by the worker.
+    One stream served by an EngineWorker: a Channel, and what its worker asks of it.
 
-    Made by EngineWorker.open_channel, which is let into its private parts; once opened, the
-    session belongs to the worker's thread.
-    All public methods may be called from any thread; none blocks but restart(), as start() does.
+    Once it is opened, the session belongs to the worker's thread. What the Channel protocol has
+    may be called by any thread. The rest, from wait_s() on, is for the worker: on its thread, or
+    while that doesn't run.
     """
 
-    def __init__(self, worker: EngineWorker, session: StreamSession, mailbox: Mailbox,
+    def __init__(self, host: ChannelHost, session: StreamSession, mailbox: Mailbox,
                  on_event: Callable[[Event], None], max_tokens_per_s: float):
-        self._worker = worker
+        self._host = host
         self._session = session
         self._mailbox = mailbox
         self._feed = SessionFeed(session, mailbox)
@@ -50,7 +47,7 @@ class Channel:
         self._is_paused = False
         self._has_failed = False
         self._is_restart_wanted = False
-        self._wanted_options: tuple[StreamOptions, float] | None = None
+        self._wanted_change: StreamChange | None = None
 
     @property
     def mailbox(self) -> Mailbox:
@@ -61,7 +58,7 @@ class Channel:
     def state(self) -> WorkerState:
         """FAILED after an exception of this stream or the whole worker; else the worker's."""
         is_failed = self._has_failed and not self._is_restart_wanted
-        return WorkerState.FAILED if is_failed else self._worker.state
+        return WorkerState.FAILED if is_failed else self._host.state
 
     @property
     def is_paused(self) -> bool:
@@ -100,24 +97,24 @@ class Channel:
         """
         return self._call(lambda: self._pause(is_paused))
 
-    def set_options(self, options: StreamOptions, max_tokens_per_s: float) -> None:
-        """
-        Go on with other options and another pace, from the next step on, in any state.
+    def require_change(self, change: StreamChange) -> None:
+        """Raise ValueError for what would need another session, and for a negative pace."""
+        self._session.require_change(change)
+        require_pace(change.max_tokens_per_s)
 
-        Raises ValueError for what would need another session, and for a negative pace.
-        """
-        self._session.require_options(options)
-        require_pace(max_tokens_per_s)
-        self._wanted_options = (options, max_tokens_per_s)
+    def apply(self, change: StreamChange) -> None:
+        """Go on with the change from the next step on, in any state; ValueError as above."""
+        self.require_change(change)
+        self._wanted_change = change
         try:
-            self._worker.call(self._apply_options)
+            self._host.call(self._apply_change)
         except RuntimeError:
-            pass  # it does not run: the first step after the start applies them
+            pass  # it does not run: the first step after the start applies it
 
     def restart(self) -> None:
         """Serve a failed stream again, from its beginning; as EngineWorker.start() otherwise."""
-        self._is_restart_wanted = self._has_failed
-        self._worker._start_thread()
+        self.want_restart()
+        self._host.start_thread()
 
     def request_close(self) -> Future:
         """
@@ -129,12 +126,12 @@ class Channel:
 
     def close(self) -> None:
         """Serve this channel no more. A step that is running is finished, without events."""
-        self._worker._remove(self)
+        self._host.remove(self)
 
     def _call(self, function):
         if self.state is WorkerState.FAILED:
             raise RuntimeError('the stream has failed; restart() it first')
-        return self._worker.call(function)
+        return self._host.call(function)
 
     def _interrupt(self):
         self._delivery.deliver(self._session.stop())
@@ -147,33 +144,43 @@ class Channel:
             self._feed.drop_frames()
         self._is_paused = is_paused
 
-    def _close_stream(self):
-        """End what is being said and what was asked; the session keeps what it has seen."""
-        self._delivery.deliver(self._session.end())
-
     def _end(self):
-        self._close_stream()
+        self.end_stream()
         self.close()
 
     def _begin_anew(self):
-        self._close_stream()
+        self.end_stream()
         self._feed.drop_frames()
         self._session.reset()
         self._next_token_s = 0.0
         self._is_new = True
         self._has_failed = self._is_restart_wanted = False
 
-    def _apply_options(self):
-        wanted, self._wanted_options = self._wanted_options, None
-        if wanted is not None:
-            options, max_tokens_per_s = wanted
-            self._session.set_options(options)
+    def _apply_change(self):
+        change, self._wanted_change = self._wanted_change, None
+        if change is not None:
+            self._session.apply(change)
             # From the token that was said last, so that a pace that was slow is not waited for.
             last_token_s = self._next_token_s - self._token_interval_s
-            self._token_interval_s = _interval_s(max_tokens_per_s)
+            self._token_interval_s = _interval_s(change.max_tokens_per_s)
             self._next_token_s = last_token_s + self._token_interval_s
 
-    def _wait_s(self, now_s):
+    # For the worker
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed since it was last begun."""
+        return self._has_failed
+
+    def is_of(self, session: StreamSession, mailbox: Mailbox) -> bool:
+        """Whether it has this session or this mailbox."""
+        return self._session is session or self._mailbox is mailbox
+
+    def want_restart(self) -> None:
+        """Begin anew at the next step, where it failed. Any thread."""
+        self._is_restart_wanted = self._has_failed
+
+    def wait_s(self, now_s: float) -> float:
         """Seconds until a step is due, 0 if now, infinity if something must come in first."""
         if self._has_failed:
             return 0.0 if self._is_restart_wanted else math.inf
@@ -185,21 +192,34 @@ class Channel:
             return max(0.0, self._next_token_s - now_s)
         return 0.0 if self._feed.has_work else math.inf
 
-    def _serve(self):
+    def serve(self) -> None:
         """Take in what waits, and step once."""
         if self._is_restart_wanted:
             self._begin_anew()
-        self._apply_options()
+        self._apply_change()
         if self._is_paused:
             return
         begin_s = time.monotonic()
-        events = self._feed.step(should_yield=lambda: self._worker.has_requests)
+        events = self._feed.step(should_yield=lambda: self._host.has_requests)
         self._is_new = False
         self._next_token_s = begin_s + self._token_interval_s
         self._delivery.deliver(events)
 
-    def _report_failure(self, message, details):
-        """Report that this stream failed; what was being said has ended."""
+    def end_stream(self) -> None:
+        """End what is being said and what was asked; the session keeps what it has seen."""
+        self._delivery.deliver(self._session.end())
+
+    def detach(self) -> None:
+        """Deliver nothing any more, and let go of the mailbox. Any thread."""
+        self._delivery.close()
+        self._mailbox.attach(threading.Condition())
+
+    def mark_failed(self) -> None:
+        """Leave it out until it is started again."""
+        self._has_failed, self._is_restart_wanted = True, False
+
+    def report_failure(self, message: str, details: str) -> None:
+        """Report that this stream failed; what was being said or asked has ended."""
         session = self._session
         try:
             events = session.end()

@@ -16,6 +16,7 @@ import math
 from moss_ros.model import sample_token, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.context import StreamContext
+from moss_ros.stream.contract import ContextFill, SessionFigures, StreamChange
 from moss_ros.stream.conversation import Conversation
 from moss_ros.stream.dialogue import Last
 from moss_ros.stream.events import EndReason, Event, SessionState
@@ -57,7 +58,7 @@ class StreamSession:
         chat.require_model(model.config.image_token_id, vocab_size)
         self._model = model
         self._chat = chat
-        self._options = options
+        self._own_options = self._options = options
         self._context = StreamContext(model, chat, options)
         self._conversation = Conversation(options.answer_within_s)
         self._pieces = TextPieces(chat.decode)
@@ -71,14 +72,19 @@ class StreamSession:
         self.reset()
 
     @property
+    def model(self) -> VideoModel:
+        """The model whose stream it is."""
+        return self._model
+
+    @property
     def options(self) -> StreamOptions:
         """Settings that the session runs with."""
         return self._options
 
     @property
-    def device(self) -> torch.device:
-        """Where the model runs."""
-        return self._model.device
+    def frame_rate_fps(self) -> float:
+        """Frames a second that it was made for."""
+        return self._own_options.frame_rate_fps
 
     @property
     def state(self) -> SessionState:
@@ -141,6 +147,34 @@ class StreamSession:
         self._options = options
         self._context.set_options(options)
         self._conversation.answer_within_s = options.answer_within_s
+
+    def require_change(self, change: StreamChange) -> None:
+        """Raise ValueError, with the reason, for a change that it could not take; any thread."""
+        self.require_options(change.applied_to(self._own_options))
+
+    def apply(self, change: StreamChange) -> None:
+        """Go on with a change of the options that it was made with; ValueError as above."""
+        self.set_options(change.applied_to(self._own_options))
+
+    def require_prompt(self, text: str) -> None:
+        """Raise ValueError where text is too long to be asked and answered; any thread."""
+        num_too_many = self._context.num_tokens_too_many(text)
+        if num_too_many:
+            raise ValueError(
+                f'prompt is {num_too_many} tokens too long for a context of '
+                f'{self._options.max_context_tokens} tokens; ask it in fewer words')
+
+    def figures(self) -> SessionFigures:
+        """Return where it runs and how full its context is; any thread."""
+        return SessionFigures(self._model.device, ContextFill(
+            self._context.num_tokens, self._options.max_context_tokens,
+            self._context.num_frames, self._options.max_context_frames))
+
+    def give_up(self) -> None:
+        """Do nothing: it ends without delay."""
+
+    def close(self) -> None:
+        """Do nothing: what it has is memory, which goes with the last reference to it."""
 
     def add_frame(self, frame: Frame | EncodedFrame) -> None:
         """

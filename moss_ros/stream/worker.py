@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 
-from moss_ros.stream.channel import Channel, require_pace
+from moss_ros.stream.channel import EngineChannel, require_pace
 from moss_ros.stream.events import Event
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.session import StreamSession
@@ -47,7 +47,8 @@ class EngineWorker(WorkerThread):
                 f'not {num_torch_threads!r}')
         super().__init__('moss-engine-worker')
         self._num_torch_threads = num_torch_threads
-        self._channels: list[Channel] = []  # guarded by the condition, which mailboxes notify
+        # Guarded by the condition, which mailboxes notify.
+        self._channels: list[EngineChannel] = []
 
     @property
     def num_channels(self) -> int:
@@ -56,7 +57,7 @@ class EngineWorker(WorkerThread):
 
     def open_channel(self, session: StreamSession, mailbox: Mailbox,
                      on_event: Callable[[Event], None],
-                     max_tokens_per_s: float = 0.0) -> Channel:
+                     max_tokens_per_s: float = 0.0) -> EngineChannel:
         """
         Serve session with what comes into mailbox, from now on if running.
 
@@ -66,10 +67,10 @@ class EngineWorker(WorkerThread):
         channel has, and for a negative pace.
         """
         require_pace(max_tokens_per_s)
-        channel = Channel(self, session, mailbox, on_event, max_tokens_per_s)
+        channel = EngineChannel(self, session, mailbox, on_event, max_tokens_per_s)
         with self._condition:
             for other in self._channels:
-                if other._session is session or other._mailbox is mailbox:
+                if other.is_of(session, mailbox):
                     raise ValueError(
                         'each channel needs a session and a mailbox of its own; close the '
                         'channel that has this one first')
@@ -85,8 +86,8 @@ class EngineWorker(WorkerThread):
         its last step, and where on_event calls it.
         """
         for channel in list(self._channels):
-            channel._is_restart_wanted = channel._has_failed
-        self._start_thread()
+            channel.want_restart()
+        self.start_thread()
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Stop, as stop() does, and close all channels."""
@@ -95,12 +96,12 @@ class EngineWorker(WorkerThread):
             channel.close()
         return has_ended
 
-    def _remove(self, channel):
+    def remove(self, channel: EngineChannel) -> None:
+        """Serve this channel no more."""
         with self._condition:
-            channel._delivery.close()
             if channel in self._channels:
                 self._channels.remove(channel)
-        channel._mailbox.attach(threading.Condition())
+        channel.detach()
 
     def _run(self):
         try:
@@ -118,7 +119,7 @@ class EngineWorker(WorkerThread):
                 elif future.set_running_or_notify_cancel():
                     _fulfil(future, function)
             for channel in list(self._channels):
-                channel._close_stream()
+                channel.end_stream()
         except BaseException as error:  # a thread that dies of anything must say so
             self._fail(list(self._channels), error)
         else:
@@ -128,7 +129,7 @@ class EngineWorker(WorkerThread):
     def _serve(self, channel):
         """Give a channel its step; return whether a channel is left that has not failed."""
         try:
-            channel._serve()
+            channel.serve()
         except BaseException as error:
             self._fail([channel], error)
         return self._state is not WorkerState.FAILED
@@ -146,7 +147,7 @@ class EngineWorker(WorkerThread):
                 now_s = time.monotonic()
                 shortest_s = math.inf
                 for index, channel in enumerate(self._channels):
-                    wait_s = channel._wait_s(now_s)
+                    wait_s = channel.wait_s(now_s)
                     if wait_s == 0:
                         # Served in turn: it goes behind the others.
                         self._channels.append(self._channels.pop(index))
@@ -161,14 +162,13 @@ class EngineWorker(WorkerThread):
         details = traceback.format_exc()
         _LOGGER.error('%s\n%s', message, details)
         for channel in channels:
-            channel._has_failed = True
-            channel._is_restart_wanted = False
+            channel.mark_failed()
         # Before anybody hears of it, who may look at once.
-        if all(channel._has_failed for channel in list(self._channels)):
+        if all(channel.has_failed for channel in list(self._channels)):
             self._state = WorkerState.FAILED
             self._cancel_calls()
         for channel in channels:
-            channel._report_failure(message, details)
+            channel.report_failure(message, details)
 
 
 def _fulfil(future, function):

@@ -51,6 +51,11 @@ class WorkerThread(ABC):
         """Whether a call waits for the step that runs to end, or stop()."""
         return self._is_stop_wanted or bool(self._calls)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether stop() was called and the thread has not ended."""
+        return self._is_stop_wanted
+
     def call(self, function: Callable[[], object]) -> Future:
         """
         Run function on the worker's thread, between two steps; the future gets what it returns.
@@ -95,7 +100,7 @@ class WorkerThread(ABC):
     def _run(self) -> None:
         """Do the work, on the thread, until _is_stop_wanted; raise nothing."""
 
-    def _start_thread(self):
+    def start_thread(self) -> None:
         """Start the thread where it doesn't run; RuntimeError where an earlier one still does."""
         thread = self._thread
         if thread is threading.current_thread():

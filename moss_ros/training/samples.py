@@ -79,24 +79,28 @@ class SampleMix:
 
 
 class SampleMaker:
-    """Turns windows of streams into samples; deterministic for a seeded generator."""
+    """
+    Turns windows of streams into samples; deterministic for a seeded generator.
+
+    chat, generator, mix: what it was made with.
+    """
 
     def __init__(self, chat: ChatFormat, generator: random.Random,
                  mix: SampleMix = SampleMix()):
-        self._chat = chat
-        self._random = generator
-        self._mix = mix
+        self.chat = chat
+        self.generator = generator
+        self.mix = mix
         self._ids_by_text: dict[str, list[int]] = {}
 
     def make(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
         """Return the sample of (at most) num_frames frames of stream from first_frame on."""
-        if self._random.random() < self._mix.p_offline:
+        if self.generator.random() < self.mix.p_offline:
             return self._offline(stream, first_frame, num_frames)
         return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
 
     def _offline(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
         """Return a sample that shows a clip (or one picture) and then asks about it."""
-        generator, writer = self._random, _SampleWriter(
+        generator, writer = self.generator, _SampleWriter(
             self, stream, first_frame, first_frame + num_frames)
         if generator.random() < P_OFFLINE_PICTURE:
             indices = [first_frame]
@@ -118,13 +122,13 @@ class SampleMaker:
 
     def question(self, objects: Sequence[ObjectState], of_one_frame: bool = False) -> Question:
         """Return a question about objects, drawn as the mix says."""
-        return random_question(self._random, objects, of_one_frame=of_one_frame,
-                               weights=self._mix.question_weights)
+        return random_question(self.generator, objects, of_one_frame=of_one_frame,
+                               weights=self.mix.question_weights)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of text, remembered: the scenes say few different sentences."""
         if text not in self._ids_by_text:
-            self._ids_by_text[text] = self._chat.encode_text(text)
+            self._ids_by_text[text] = self.chat.encode_text(text)
         return self._ids_by_text[text]
 
 
@@ -133,10 +137,10 @@ class _SampleWriter:
 
     def __init__(self, maker: SampleMaker, stream: Stream, first_frame: int, end_frame: int):
         self._maker = maker
-        self._chat = maker._chat
-        self._layout = DialogueLayout(maker._chat)
+        self._chat = maker.chat
+        self._layout = DialogueLayout(maker.chat)
         self._last = Last.SILENCE
-        self._random = maker._random
+        self._random = maker.generator
         self._stream = stream
         self._frame = first_frame
         self._end = end_frame
@@ -184,7 +188,7 @@ class _SampleWriter:
 
     def _frame_step(self) -> None:
         """Take in a frame, perhaps behind a question, and say what there is to say after it."""
-        if self._random.random() < self._maker._mix.p_prompt_at_frame:
+        if self._random.random() < self._maker.mix.p_prompt_at_frame:
             question = self._maker.question(self._stream.objects[self._frame])
             self._ask(question)
             self._take_frame()

@@ -236,8 +236,8 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream],
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             decay = min(0.996, (step + 1) / (step + 10))
-            torch._foreach_lerp_(average, [parameter.detach() for parameter in trained],
-                                 1 - decay)
+            for kept, parameter in zip(average, trained):
+                kept.lerp_(parameter.detach(), 1 - decay)
             if step % 50 == 0 or step == num_steps - 1:
                 report(step, figures)
             step += 1

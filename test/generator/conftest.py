@@ -18,9 +18,9 @@ from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 from PIL import Image
 import pytest
+from scripted_model import ScriptedModel as StreamModel
 import torch
 
-IMAGE_SIZE_PX = 16
 TIMEOUT_S = 30.0
 
 
@@ -32,22 +32,16 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-class ScriptedModel:
+class ScriptedModel(StreamModel):
     """
-    Stands in for a VideoModel: say(model) is the id that each forward makes most likely.
+    Stands in for a VideoModel: say(model) is the id that the model decides for after seen_ids.
 
     Remembers the ids of each forward, how many frames were encoded together, and their means.
     """
 
-    device = torch.device('cpu')
-    dtype = torch.float32
-
     def __init__(self, chat, say):
-        self.config = SimpleNamespace(
-            image_token_id=chat.image_id, vision=SimpleNamespace(image_size=IMAGE_SIZE_PX),
-            text=SimpleNamespace(vocab_size=chat.image_id, max_position_embeddings=512))
-        self.say = say
-        self.extensions = []
+        super().__init__(chat, say)
+        self.config.text.max_position_embeddings = 512
         self.num_encoded = []
         self.frame_means = []  # of what was 0 to 255
 
@@ -56,28 +50,14 @@ class ScriptedModel:
         """All ids that the model was shown, in order."""
         return [token_id for ids in self.extensions for token_id in ids]
 
-    def new_cache(self, max_tokens, max_frames):
-        return SimpleNamespace(
-            max_tokens=max_tokens, max_frames=max_frames, num_tokens=0, num_frames=0,
-            reset=lambda: None)
-
     def encode_frames(self, pixel_values):
         self.num_encoded.append(len(pixel_values))
         self.frame_means += [float(mean) * 0.2686 * 255 + 0.4815 * 255
                              for mean in pixel_values[:, 0].mean(dim=(1, 2))]
-        return torch.zeros(len(pixel_values), 1, 1)
+        return super().encode_frames(pixel_values)
 
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
-        ids = token_ids if isinstance(token_ids, list) else token_ids.tolist()
-        num_frames = 0 if frame_states is None else len(frame_states)
-        assert ids.count(self.config.image_token_id) == num_frames
-        cache.num_tokens += len(ids)
-        cache.num_frames += num_frames
-        assert cache.num_tokens <= cache.max_tokens and cache.num_frames <= cache.max_frames
-        self.extensions.append(ids)
-        logits = torch.zeros(self.config.text.vocab_size)
-        logits[self.say(self)] = 10.0
-        return logits
+        return super().extend(cache, torch.as_tensor(token_ids), frame_states, last_only)
 
 
 def saying(chat, text, then=None):
@@ -86,7 +66,7 @@ def saying(chat, text, then=None):
     state = {'next': 0}
 
     def say(model):
-        last = model.extensions[-1][-1]
+        last = model.seen_ids[-1]
         if last not in ids[:-1] or last != ids[state['next'] - 1]:
             state['next'] = 0
         token_id = ids[state['next']]

@@ -92,6 +92,75 @@ def test_a_frame_is_shown_until_the_next_one_comes(clips, frames_of, tmp_path):
     assert frames_of(path, [0.0, 1.0, 4.0, 4.9, 5.03, 9.0]) == [0, 2, 2, 2, 3, 4]
 
 
+@pytest.fixture
+def uneven_clip(tmp_path):
+    """Return a file whose frames, by their grey level, begin at uneven times in seconds."""
+    def write(begins_s, name='uneven.mp4', time_base=Fraction(1, 16000), **options):
+        path = tmp_path / name
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream('libx264', rate=10, **options)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+            stream.codec_context.time_base = time_base
+            for level, begin_s in begins_s.items():
+                picture = np.full((48, 64, 3), level, np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+                frame.pts, frame.time_base = round(begin_s / time_base), time_base
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+    return write
+
+
+UNEVEN = {10: 0, 30: 4, 50: 10, 70: 10.5, 90: 11, 110: 20}
+
+
+@pytest.mark.parametrize('options', [{}, {'options': {'bf': '0', 'g': '1'}}])
+@pytest.mark.parametrize('name, time_base', [
+    ('a.mp4', Fraction(1, 16000)), ('a.mkv', Fraction(1, 1000)), ('a.mp4', Fraction(1, 10))])
+def test_a_frame_counts_from_when_it_begins(uneven_clip, name, time_base, options):
+    """Whatever the average rate is, which here is a frame in three seconds."""
+    path = uneven_clip(UNEVEN, name, time_base, **options)
+    times_s = [0, 3, 3.9, 4, 9, 9.9, 10, 10.4, 10.5, 10.9, 11, 19.9, 20, 20.1, 50]
+    levels = [10, 10, 10, 30, 30, 30, 50, 50, 70, 70, 90, 90, 110, 110, 110]
+    with VideoFile(path) as video:
+        found = [float(picture.mean()) for picture in video.frames_at(times_s)]
+    assert found == pytest.approx(levels, abs=2)
+
+
+def test_all_frames_of_an_uneven_clip_and_the_last_one_of_a_long_one(uneven_clip):
+    path = uneven_clip(UNEVEN)
+    with VideoFile(path) as video:
+        assert [video.count_frames(most) for most in (1, 5, 6, 8)] == [1, 5, 6, 6]
+        # Uniformly from the first frame to when the last one begins.
+        assert video.sample_times_s(1.0, 1, 5) == pytest.approx([0, 5, 10, 15, 20])
+        assert [float(picture.mean()) for picture in video.every_frame()] == \
+            pytest.approx(list(UNEVEN), abs=2)
+
+
+@pytest.mark.parametrize('name, codec', [
+    ('a.mp4', 'libx264'), ('a.mkv', 'libx264'), ('a.avi', 'mpeg4'), ('a.h264', 'libx264'),
+    ('a.webm', 'libvpx')])
+@pytest.mark.parametrize('num_frames', [1, 2, 7])
+def test_frames_of_a_short_clip_are_counted(clips, tmp_path, name, codec, num_frames):
+    path = clips.write(tmp_path / name, clips.grey_pictures(num_frames), 25, codec)
+    with VideoFile(path) as video:
+        assert video.count_frames(8) == num_frames
+        assert [clips.index_of(picture) for picture in video.every_frame()] == \
+            list(range(num_frames))
+
+
+@pytest.mark.parametrize('name, fps', [
+    ('a.mkv', 30), ('a.mkv', 60), ('a.mp4', 30), ('a.webm', Fraction(30000, 1001))])
+def test_rounded_times_of_frames_are_not_held_against_them(clips, tmp_path, name, fps):
+    """Containers with milliseconds can't tell 1/30 s: at each frame's true time, that frame."""
+    codec = 'libvpx' if name.endswith('webm') else 'libx264'
+    path = clips.write(tmp_path / name, clips.grey_pictures(45), fps, codec)
+    with VideoFile(path) as video:
+        found = [clips.index_of(picture)
+                 for picture in video.frames_at([float(index / fps) for index in range(45)])]
+    assert found == list(range(45))
+
+
 @pytest.mark.parametrize('key_frame_interval', [10, 150, 10_000])
 def test_jumping_over_what_is_not_wanted_finds_the_same(
         clips, frames_of, tmp_path, key_frame_interval):

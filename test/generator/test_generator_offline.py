@@ -1,16 +1,14 @@
 """Offline questions by queues: layout, chunks, limits, several queries, what fails and how."""
 
 from dataclasses import replace
-import json
 import logging
 import queue
 import threading
-import time
 import tracemalloc
 
-from moss_ros.generator import MediaError, OfflineOptions, OfflineQuery
-from moss_ros.generator.turn_lock import TurnLock
+from moss_ros.generator import Generator, MediaError, OfflineOptions, OfflineQuery
 from moss_ros.model import SamplingOptions
+from moss_ros.stream import StreamOptions
 import numpy as np
 from PIL import Image
 import pytest
@@ -258,7 +256,6 @@ def test_several_queries_are_answered_in_their_order(make_generator, scripts, ch
     ({'generate_kwargs': {'top_k': -1}}, 'top_k is -1'),
     ({'system_prompt_type': 'audio'}, "system_prompt_type is 'audio'; the checkpoint knows "
                                       "'video', 'text_image'"),
-    ({'thinking_mode': 'deep_thinking'}, "thinking_mode 'deep_thinking' is not supported"),
     ({'thinking_mode': 'hard'}, "thinking_mode is 'hard'; known are no_thinking, deep_thinking"),
     ('What do you see?', "a query must be a dict with a prompt, not 'What do you see?'"),
     (None, 'a query must be a dict with a prompt, not None'),
@@ -297,11 +294,54 @@ def test_the_published_query_is_taken(make_generator, scripts, scene_clip):
     assert ''.join(strings) == 'Yes.<|round_end|>'
 
 
-@pytest.mark.parametrize('chunk_length', [0, -1, 2.0, True, None])
-def test_a_chunk_length_that_is_none_is_refused(make_generator, scripts, chunk_length):
-    generator = make_generator(scripts.saying('Yes.'))
-    with pytest.raises(ValueError, match='vision_chunked_length is'):
-        generator.offline_generate(None, queue.Queue(), queue.Queue(), chunk_length)
+def test_an_answer_is_greedy_unless_the_query_asks_otherwise(checkpoint, tmp_path, random_model,
+                                                             chat):
+    """Whatever the checkpoint samples live streams with."""
+    options = replace(StreamOptions.from_checkpoint(checkpoint),
+                      sampling=SamplingOptions(do_sample=True, temperature=5.0))
+    generator = Generator(random_model, chat, options, OfflineOptions.from_checkpoint(checkpoint))
+
+    def said(seed, **arguments):
+        asked = OfflineQuery.from_dict(
+            query(generate_kwargs={'max_new_tokens': 12, **arguments}), generator.sampling)
+        return ''.join(generator.answer(replace(asked, seed=seed)))
+    assert len({said(seed) for seed in range(3)} | {said(0, temperature=5.0)}) == 1
+    assert len({said(seed, do_sample=True) for seed in range(3)}) > 1
+
+
+def test_a_leading_newline_of_the_prompt_is_dropped(make_generator, scripts):
+    models = [scripts.saying('Yes.') for _ in range(2)]
+    for model, prompt in zip(models, ('What do you see?', '\nWhat do you see?')):
+        list(make_generator(model).answer(query(prompt=prompt)))
+    assert models[0].ids == models[1].ids
+
+
+def test_deep_thinking_chooses_its_system_prompt(make_generator, scripts, chat, caplog):
+    """Where a type has none, the type's own counts, which is told once."""
+    model = scripts.saying('Yes.')
+    generator = make_generator(model, OfflineOptions(system_prompts={
+        'video': {'no_thinking': 'Watch.', 'deep_thinking': 'Watch and think.'},
+        'text_image': 'Look.'}))
+    for kind, mode, expected in (
+            ('video', 'deep_thinking', 'Watch and think.'), ('video', 'no_thinking', 'Watch.'),
+            ('video', None, 'Watch.'), ('text_image', 'deep_thinking', 'Look.'),
+            ('text_image', 'deep_thinking', 'Look.')):
+        model.extensions.clear()
+        list(generator.answer(query(system_prompt_type=kind, thinking_mode=mode)))
+        before, _ = chat.media_opening(expected, '')
+        assert model.ids[:len(before)] == before
+    assert [record.getMessage().count('deep_thinking') for record in caplog.records] == [1]
+
+
+def test_each_frame_of_a_short_clip_is_seen_once(make_generator, scripts, clips, tmp_path):
+    model = scripts.saying('Yes.')
+    generator = make_generator(model)
+    path = clips.write(tmp_path / 'a.mp4', clips.grey_pictures(5), 10)
+    list(generator.answer(query(images=[], videos=[path])))
+    # 12 of 16 rows are picture; the grey levels are 3 apart.
+    assert model.frame_means == pytest.approx(
+        [(20 + 3 * index) * .75 for index in range(5)], abs=1)
+    assert model.ids.count(generator.processor.chat.image_id) == 5
 
 
 def test_answer_raises_what_the_queue_tells(make_generator, scripts):
@@ -345,48 +385,3 @@ def test_a_query_is_answered_while_a_stream_speaks(make_generator, scripts, live
     first, last = turns.index(True), len(turns) - turns[::-1].index(True)
     assert turns[first:last].count(False) >= 10
     assert stream.end()[-1] == '[DONE]'
-
-
-def test_turns_are_taken_in_the_order_of_asking():
-    lock, order = TurnLock(), []
-    barrier = threading.Barrier(2)
-
-    def work(name):
-        barrier.wait(TIMEOUT_S)
-        for _ in range(30):
-            with lock:
-                order.append(name)
-                time.sleep(0.002)  # a step of a model, in which the other one asks
-    threads = [threading.Thread(target=work, args=(name,)) for name in 'ab']
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT_S)
-    assert len(order) == 60
-    assert ''.join(order).count('ab') > 20
-
-
-@pytest.mark.parametrize('settings, message', [
-    ({'frame_rate_fps': 0}, 'frame_rate_fps is 0; a number above 0'),
-    ({'max_frames': 1.5}, 'max_frames is 1.5; a whole number'),
-    ({'system_prompts': {}}, 'system_prompts is {}'),
-    ({'system_prompts': {'video': 3}}, "system_prompts is {'video': 3}"),
-    ({'fps': 2}, "unknown key 'fps'"),
-    ([], 'offline_config in'),
-])
-def test_bad_options_of_a_checkpoint_name_its_file(tmp_path, settings, message):
-    path = tmp_path / 'config.json'
-    path.write_text(json.dumps({'offline_config': settings}))
-    if settings == []:
-        settings, message = 3, 'offline_config in'
-        path.write_text(json.dumps({'offline_config': 3}))
-    with pytest.raises(ValueError, match=message) as caught:
-        OfflineOptions.from_checkpoint(tmp_path)
-    assert str(path) in str(caught.value)
-
-
-def test_a_checkpoint_that_says_nothing_has_the_published_defaults(tmp_path):
-    (tmp_path / 'config.json').write_text('{}')
-    options = OfflineOptions.from_checkpoint(tmp_path)
-    assert (options.frame_rate_fps, options.max_frames) == (1.0, 256)
-    assert set(options.system_prompts) == {'video', 'text_image'}

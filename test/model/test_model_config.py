@@ -73,8 +73,37 @@ def test_llama3_rope_stretches_only_long_waves(toy_values):
     assert (scaled[between] > plain[between] / 8).all()
 
 
+def test_names_of_forks_mean_the_same(toy_values):
+    plain = ModelConfig.from_dict(toy_values)
+    stride = toy_values.pop('pool_stride')
+    toy_values.pop('pool_mode', None)
+    toy_values['model_type'] = 'video_mllama'
+    toy_values['vision_config'].update(merge_mode='average', merge_size=stride)
+    assert ModelConfig.from_dict(toy_values) == plain
+    toy_values['pool_stride'] = stride  # both, and they agree
+    assert ModelConfig.from_dict(toy_values) == plain
+
+
+@pytest.mark.parametrize('changes, vision_changes, message', [
+    ({'pool_stride': 2}, {'merge_size': 4}, 'pool_stride is 2, but vision_config.merge_size is 4'),
+    ({'pool_mode': 'average'}, {'merge_mode': 'max'},
+     "pool_mode is 'average', but vision_config.merge_mode is 'max'"),
+    ({'pool_stride': None}, {'merge_size': 0},
+     'vision_config.merge_size is 0; an integer of at least 1'),
+    ({'pool_stride': None}, {'merge_size': 5},
+     'vision_config.merge_size is 5; a frame has only 4'),
+    ({}, {'merge_mode': 'max'}, "vision_config.merge_mode is 'max'; supported: 'average'"),
+])
+def test_names_that_disagree_are_refused(toy_values, changes, vision_changes, message):
+    toy_values.pop('pool_mode', None)
+    toy_values.update(changes)
+    toy_values['vision_config'].update(vision_changes)
+    with pytest.raises(ValueError, match=message):
+        ModelConfig.from_dict(toy_values)
+
+
 @pytest.mark.parametrize('section, field, value, message', [
-    (None, 'model_type', 'llava', "model_type is 'llava'; supported: 'mllama'"),
+    (None, 'model_type', 'llava', "model_type is 'llava'; supported: 'mllama', 'video_mllama'"),
     (None, 'model_type', None, 'model_type is missing'),
     (None, 'pool_mode', 'max', "pool_mode is 'max'; supported: 'average'"),
     (None, 'pool_stride', 0, 'pool_stride is 0; an integer of at least 1'),

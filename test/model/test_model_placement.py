@@ -216,6 +216,24 @@ def test_types_by_name(toy_model, toy_values, write_checkpoint, dtype, expected)
     assert load_model(write_checkpoint(toy_model, toy_values), dtype=dtype).dtype == expected
 
 
+@pytest.mark.parametrize('dtype', ['auto', 'float32', 'bfloat16'])
+@pytest.mark.parametrize('ratio', [0.4, 3.41])
+def test_a_type_that_slows_a_cpu_down_is_warned_of(toy_model, toy_values, write_checkpoint, caplog,
+                                                   monkeypatch, dtype, ratio):
+    monkeypatch.setattr(placement, 'cpu_time_ratio', lambda dtype: ratio)
+    model = load_model(write_checkpoint(toy_model, toy_values), dtype=dtype)
+    if dtype == 'bfloat16' and ratio > 1:
+        assert 'dtype is bfloat16, which is 3.4 times slower than float32' in caplog.text
+    else:
+        assert not caplog.records
+    if dtype == 'auto':
+        assert model.dtype == torch.float32
+
+
+def test_how_much_slower_a_type_is_on_this_cpu_is_measured():
+    assert 0 < placement.cpu_time_ratio(torch.bfloat16) < 1000
+
+
 def test_a_gpu_computes_in_bfloat16_unless_told_otherwise():
     assert placement.choose_dtype('auto', torch.device('cuda')) == torch.bfloat16
 

@@ -175,7 +175,8 @@ def test_the_written_sampling_defaults(reference, tmp_path):
     assert read(do_sample=True, temperature=0.6, top_p=0.9, repetition_penalty=1.1) == \
         SamplingOptions(True, 0.6, 50, 0.9, 1.1)
     assert read(do_sample=True, top_k=20) == SamplingOptions(True, top_k=20)
-    assert not read().do_sample
+    assert not read(do_sample=False).do_sample
+    assert read() == SamplingOptions(True, top_k=50)  # as the published clients sample
 
 
 def test_the_written_image_processor_is_held_against_the_model(plain_folder, tmp_path):

@@ -137,8 +137,8 @@ def read_generation_config(folder, text):
     return SamplingOptions.from_folder(folder)
 
 
-def test_a_checkpoint_that_asks_for_nothing_is_greedy(tmp_path):
-    assert SamplingOptions.from_folder(tmp_path) == SamplingOptions()
+def test_a_checkpoint_that_asks_for_nothing_is_sampled(tmp_path):
+    assert SamplingOptions.from_folder(tmp_path) == SamplingOptions(True, top_k=50)
 
 
 @pytest.mark.parametrize('values, expected', [
@@ -149,10 +149,12 @@ def test_a_checkpoint_that_asks_for_nothing_is_greedy(tmp_path):
     ({'do_sample': True, 'top_k': 0}, SamplingOptions(True, top_k=0)),
     ({'do_sample': True, 'top_k': None, 'top_p': None, 'temperature': None},
      SamplingOptions(True)),
-    ({'temperature': 0.6}, SamplingOptions(False, 0.6, 50)),
+    ({'temperature': 0.6}, SamplingOptions(True, 0.6, 50)),
+    ({'do_sample': None}, SamplingOptions(True, top_k=50)),
+    ({'do_sample': False}, SamplingOptions(top_k=50)),
     ({'do_sample': False, 'temperature': 0.0}, SamplingOptions(top_k=50)),
     ({'temperature': 0}, SamplingOptions(top_k=50)),
-    ({}, SamplingOptions(top_k=50)),
+    ({}, SamplingOptions(True, top_k=50)),
 ])
 def test_a_checkpoints_sampling_is_read_as_transformers_reads_it(tmp_path, values, expected):
     assert read_generation_config(tmp_path, values) == expected

@@ -110,10 +110,10 @@ class Robot:
         self.narrator = host.add(Narrator(parameter_overrides=[
             Parameter(name, value=value)
             for name, value in {'checkpoint': str(checkpoint), **parameters}.items()]))
-        self._images = listener.create_publisher(Image, 'image', QoSProfile(depth=10))
+        self.images = listener.create_publisher(Image, 'image', QoSProfile(depth=10))
         self._change_state = listener.create_client(ChangeState, 'narrator/change_state')
         self._get_state = listener.create_client(GetState, 'narrator/get_state')
-        self._next_ns = START_NS
+        self.next_ns = START_NS
 
     @property
     def state(self):
@@ -127,7 +127,7 @@ class Robot:
     def wait_active(self):
         """Wait until it watches and the camera and the prompts would reach it."""
         self.host.until(
-            lambda: self._images.get_subscription_count()
+            lambda: self.images.get_subscription_count()
             and self.listener.prompts.get_subscription_count()
             and self.listener.count_publishers('narrator/events'), what='active')
         self.host.until(lambda: self.listener.silence, what='the first state')
@@ -135,15 +135,15 @@ class Robot:
     def show(self, stamp_ns=None, encoding='rgb8', data=bytes(48 * 64 * 3)):
         """Publish one picture, by default half a second after the one before."""
         if stamp_ns is None:
-            stamp_ns = self._next_ns
-            self._next_ns += PERIOD_NS
+            stamp_ns = self.next_ns
+            self.next_ns += PERIOD_NS
         message = Image(height=48, width=64, step=192, encoding=encoding, data=array('B', data))
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10 ** 9)
-        self._images.publish(message)
+        self.images.publish(message)
 
     def show_and_hear(self):
         """Publish one good picture, and wait until a narration that follows it has ended."""
-        stamp_ns = self._next_ns
+        stamp_ns = self.next_ns
         self.show()
         return self.host.until(
             lambda: [record for record in self.listener.of_type('narration')

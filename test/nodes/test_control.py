@@ -68,7 +68,7 @@ def test_an_interrupt_ends_the_sentence_and_it_goes_on_watching(operated):
     robot.host.until(lambda: robot.listener.of_type('token'), what='the first word')
     answer = operator.call('interrupt')
     assert answer.success, answer.message
-    assert robot.narrator._session.state.value == 'silent'
+    assert robot.narrator.session.state.value == 'silent'
     end = robot.host.until(lambda: robot.listener.of_type('narration'), what='its end')[0]
     assert end['reason'] == 'stopped'
     robot.show()
@@ -85,7 +85,7 @@ def test_a_reset_forgets_everything_and_asks_the_standing_prompt_again(operated)
     robot.host.until(lambda: len(prompts_of(robot)) == 2, what='the question')
     answer = operator.call('reset')
     assert answer.success, answer.message
-    assert robot.narrator._session.context.num_frames == 0
+    assert robot.narrator.session.context.num_frames == 0
     robot.show()
     robot.host.until(lambda: len(prompts_of(robot)) == 3, what='the standing prompt')
     assert prompts_of(robot)[-1] == 'Is anything moving?'
@@ -104,11 +104,11 @@ def test_a_pause_keeps_what_was_seen_and_prompts_wait(operated):
     robot.show()
     num_used = robot.narrator.image_input.num_used
     robot.host.until(lambda: robot.narrator.image_input.num_used > num_used - 1
-                     and robot.narrator._mailbox.has_prompts, what='picture and prompt')
+                     and robot.narrator.channel.mailbox.has_prompts, what='picture and prompt')
     assert len(robot.listener.events) == num_events
     assert operator.call('pause', data=False).success
     robot.host.until(lambda: prompts_of(robot) == ['What do you see?'], what='the prompt')
-    assert robot.narrator._session.context.num_frames == 1
+    assert robot.narrator.session.context.num_frames == 1
 
 
 def test_services_say_why_they_make_no_sense_now(operated, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_request_that_a_deactivation_overtakes_is_answered(operated, monkeypat
     robot.show()
     robot.host.until(is_entered.is_set, what='the step')
     future = operator.begin('interrupt')
-    robot.host.until(lambda: robot.narrator._worker._calls, what='the request')
+    robot.host.until(lambda: robot.narrator.worker.has_requests, what='the request')
     timer = threading.Timer(0.2, is_open.set)
     timer.start()
     assert robot.change(Transition.TRANSITION_DEACTIVATE)
@@ -196,12 +196,12 @@ def test_sampling_changes_while_it_runs_or_is_refused_with_the_reason(operated):
     assert robot.show_and_hear()['num_tokens'] > 3
     assert operator.set('max_tokens_between_frames', 3).successful
     assert robot.show_and_hear()['num_tokens'] == 3
-    options = robot.narrator._session.options
+    options = robot.narrator.session.options
     for name, value in (('sampling', 'random'), ('temperature', 0.5), ('top_k', 7),
                         ('top_p', 0.9), ('repetition_penalty', 1.5)):
         assert operator.set(name, value).successful
     robot.show_and_hear()
-    assert robot.narrator._session.options == replace(options, sampling=replace(
+    assert robot.narrator.session.options == replace(options, sampling=replace(
         options.sampling, do_sample=True, temperature=0.5, top_k=7, top_p=0.9,
         repetition_penalty=1.5))
     for name, value, reason in (
@@ -282,11 +282,11 @@ def test_a_clock_that_is_set_back_begins_the_stream_anew_once(robot):
     tell(START_NS - 100 * PERIOD_NS)
     robot.show()
     robot.wait_bad('late', 1)
-    robot._next_ns = START_NS - 100 * PERIOD_NS
+    robot.next_ns = START_NS - 100 * PERIOD_NS
     assert robot.show_and_hear()['narration_id'] == 1
     assert num_beginnings(robot) == 2
     # The images first.
-    robot._next_ns = START_NS - 200 * PERIOD_NS
+    robot.next_ns = START_NS - 200 * PERIOD_NS
     assert robot.show_and_hear()['narration_id'] == 1
     tell(START_NS - 200 * PERIOD_NS)
     assert robot.show_and_hear()['narration_id'] == 2
@@ -297,7 +297,7 @@ def test_a_gap_does_not_begin_the_stream_anew(robot):
     robot = robot()
     robot.wait_active()
     robot.show_and_hear()
-    robot._next_ns += 3600 * 10 ** 9
+    robot.next_ns += 3600 * 10 ** 9
     assert robot.show_and_hear()['narration_id'] == 2
     assert num_beginnings(robot) == 1
 
@@ -314,7 +314,7 @@ def test_time_set_back_while_the_stream_has_failed_is_no_trouble(robot, monkeypa
         patch.setattr(StreamSession, 'step', fail)
         robot.show()
         robot.host.until(lambda: robot.listener.of_type('error'), what='an error')
-    robot._next_ns = START_NS - 60 * PERIOD_NS
+    robot.next_ns = START_NS - 60 * PERIOD_NS
     robot.show()
     robot.host.until(lambda: num_beginnings(robot) == 2, what='a new beginning')
     robot.show()

@@ -114,7 +114,7 @@ def test_a_device_out_of_memory_is_an_error_until_it_works_again(robot, watch, m
                     'started again in')
         # It is tried again, later each time.
         robot.host.until(lambda: len(robot.listener.of_type('error')) == 2, what='a retry')
-    robot.host.until(lambda: robot.narrator._channel.state.value == 'running', what='a start')
+    robot.host.until(lambda: robot.narrator.channel.state.value == 'running', what='a start')
     robot.show_and_hear()
     values = watch.until('model', DiagnosticStatus.OK, 'narrating')
     assert 'OutOfMemoryError' in values['last error']

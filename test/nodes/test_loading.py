@@ -3,11 +3,16 @@
 from dataclasses import replace
 
 from moss_ros.model import CheckpointError, SamplingOptions
-from moss_ros.nodes.loading import make_session, stream_options
+from moss_ros.nodes.loading import make_session, own_options, stream_change
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.stream import StreamOptions
 import pytest
 import torch
+
+
+def stream_options(folder, settings):
+    """Return the options that a session of these settings runs with."""
+    return stream_change(settings).applied_to(own_options(folder, settings))
 
 
 def test_by_default_all_options_are_the_checkpoints(babbling_checkpoint):

@@ -155,9 +155,9 @@ def test_each_answer_belongs_to_its_camera(host, listener, start_process, traine
 
 def test_weights_and_worker_are_shared(pair):
     narrators, _ = pair
-    first, second = (narrator._session for narrator in narrators)
+    first, second = (narrator.session for narrator in narrators)
     assert first is not second
-    assert first._model is second._model
+    assert first.model is second.model
     names = [thread.name for thread in threading.enumerate()]
     assert names.count('moss-engine-worker') == 1
 
@@ -172,19 +172,19 @@ def test_a_stream_that_fails_and_images_that_are_bad_leave_the_other_alone(
         raise RuntimeError('broken')
 
     with monkeypatch.context() as patch:
-        patch.setattr(narrators[0]._session, 'step', fail)
+        patch.setattr(narrators[0].session, 'step', fail)
         ears[0].show()
         host.until(lambda: ears[0].of_type('error'), what='an error')
-        assert narrators[0]._channel.state is WorkerState.FAILED
+        assert narrators[0].channel.state is WorkerState.FAILED
         hear(host, ears[1])
     ears[0].images.publish(Image(height=3, width=5, encoding='rgb9'))
-    host.until(lambda: narrators[0]._channel.state is WorkerState.RUNNING, what='a new start')
+    host.until(lambda: narrators[0].channel.state is WorkerState.RUNNING, what='a new start')
     hear(host, ears[0])
     hear(host, ears[1])
     assert not ears[1].of_type('error')
     # The one went on with what it knew, the other began anew.
-    assert narrators[1]._session.context.num_frames == 3
-    assert narrators[0]._session.context.num_frames == 1
+    assert narrators[1].session.context.num_frames == 3
+    assert narrators[0].session.context.num_frames == 1
 
 
 def test_one_that_is_deactivated_leaves_the_other_alone(host, listener, pair):
@@ -197,7 +197,7 @@ def test_one_that_is_deactivated_leaves_the_other_alone(host, listener, pair):
     host.until(ears[0].images.get_subscription_count, what='its subscription')
     hear(host, ears[0])
     for narrator in narrators:
-        assert narrator._worker.close(2.0)
+        assert narrator.worker.close(2.0)
     assert 'moss-engine-worker' not in [thread.name for thread in threading.enumerate()]
 
 

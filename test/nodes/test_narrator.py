@@ -73,7 +73,7 @@ def test_every_transition_twice_leaves_nothing_behind(robot):
 def test_cleanup_frees_the_weights(robot):
     robot = robot(autostart=False)
     assert robot.change(Transition.TRANSITION_CONFIGURE)
-    session = weakref.ref(robot.narrator._session)
+    session = weakref.ref(robot.narrator.session)
     assert session() is not None
     assert robot.change(Transition.TRANSITION_CLEANUP)
     gc.collect()
@@ -86,12 +86,12 @@ def test_inactive_it_says_nothing_and_active_again_it_begins_anew(robot):
     robot.show_and_hear()
     assert robot.change(Transition.TRANSITION_DEACTIVATE)
     robot.host.until(
-        lambda: not robot._images.get_subscription_count(), what='the camera to be alone')
+        lambda: not robot.images.get_subscription_count(), what='the camera to be alone')
     robot.show()
     assert robot.state == State.PRIMARY_STATE_INACTIVE
     num_tokens = len(robot.listener.of_type('token'))
     assert robot.change(Transition.TRANSITION_ACTIVATE)
-    robot.host.until(lambda: robot._images.get_subscription_count(), what='active again')
+    robot.host.until(lambda: robot.images.get_subscription_count(), what='active again')
     robot.host.until(lambda: robot.listener.events[-1]['stamp_ns'] is None, what='a new stream')
     assert len(robot.listener.of_type('token')) == num_tokens
     assert robot.show_and_hear()['narration_id'] == 1
@@ -148,7 +148,7 @@ def test_stamps_that_fall_far_back_begin_the_stream_anew(robot):
     robot = robot()
     robot.wait_active()
     robot.show_and_hear()
-    robot._next_ns = START_NS - 60 * PERIOD_NS
+    robot.next_ns = START_NS - 60 * PERIOD_NS
     robot.show()
     robot.host.until(lambda: len(robot.listener.of_type('state')) >= 4, what='a new beginning')
     assert robot.show_and_hear()['stamp_ns'] < START_NS

@@ -9,10 +9,8 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.nodes.loading import stream_options
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.stream import ChatFormat, EngineWorker, StreamSession
+from moss_ros.stream import ChatFormat, EngineWorker, StreamOptions, StreamSession
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -59,7 +57,7 @@ def own(host, chat):
     """Return a function that makes a narrator whose model is given, on this package's engine."""
     def make(model, **parameters):
         def make_engine(settings):
-            options = stream_options(DEMO_CHECKPOINT, settings)
+            options = StreamOptions(max_context_tokens=10_000, max_tokens_between_frames=4000)
             return StreamSession(model, chat, options), EngineWorker(settings.num_threads)
 
         return host.add(Narrator(make_engine, parameter_overrides=[
@@ -74,7 +72,7 @@ def trained(request, host, chat, own, tmp_path):
     def make(**parameters):
         if request.param == 'own':
             return own(ScriptedModel(chat, Script(chat, SAID)), max_tokens_per_second=20.0,
-                       max_tokens_between_frames=100, **parameters)
+                       **parameters)
         shutil.copy(FAKE_MODEL, tmp_path)
         said = [text + '<|silence|>' * (not text or text.endswith('.')) for text in SAID]
         (tmp_path / 'config.json').write_text(json.dumps({

@@ -31,7 +31,7 @@ class Stream:
 
     @property
     def pid(self):
-        return self.session._process._popen.pid
+        return self.session.pid
 
     def show(self, image=None):
         """Submit a frame, a second after the one before; return its stamp_ns."""

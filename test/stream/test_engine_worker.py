@@ -1,12 +1,11 @@
 """The worker's thread: starts, serves, sleeps, paces, fails and ends as it promises."""
 
-from dataclasses import replace
 import threading
 import time
 
 from moss_ros.stream import (
     EndReason, EngineWorker, ErrorEvent, Mailbox, NarrationEvent, Prompt, PromptEvent,
-    SessionState, SilenceEvent, StateEvent, StreamSession, TokenEvent, WorkerState,
+    SessionState, SilenceEvent, StateEvent, StreamChange, StreamSession, TokenEvent, WorkerState,
 )
 import pytest
 import torch
@@ -579,21 +578,19 @@ def test_other_options_and_another_pace_hold_from_the_next_step_on(
     stream.mailbox.submit_frame(tools.frame(1))
     stream.heard.wait_for(TokenEvent)
     # A hundred seconds to the next token become none, and then the limit ends it.
-    stream.channel.set_options(
-        replace(stream.session.options, max_tokens_between_frames=5), 0.0)
+    stream.channel.apply(StreamChange(max_tokens_between_frames=5))
     end = stream.heard.wait_for(NarrationEvent)
     assert (end.reason, end.num_tokens) == (EndReason.LIMIT, 5)
-    with pytest.raises(ValueError, match='seed'):
-        stream.channel.set_options(replace(stream.session.options, seed=3), 0.0)
+    with pytest.raises(ValueError, match='max_tokens_between_frames'):
+        stream.channel.apply(StreamChange(max_tokens_between_frames=10 ** 9))
     with pytest.raises(ValueError, match='-1'):
-        stream.channel.set_options(stream.session.options, -1)
+        stream.channel.apply(StreamChange(max_tokens_per_s=-1))
 
 
 def test_options_given_while_it_does_not_run_hold_from_its_start(
         worker, open_stream, tools, endless):
     stream = open_stream(script=endless, **ENDLESS)
-    stream.channel.set_options(
-        replace(stream.session.options, max_tokens_between_frames=5), 0.0)
+    stream.channel.apply(StreamChange(max_tokens_between_frames=5))
     worker.start()
     stream.mailbox.submit_frame(tools.frame(1))
     assert stream.heard.wait_for(NarrationEvent).num_tokens == 5

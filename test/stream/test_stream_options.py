@@ -2,8 +2,10 @@
 
 import json
 
+from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import CheckpointError, SamplingOptions
 from moss_ros.stream import StreamOptions
+from moss_ros.training.vocabulary import SYSTEM_PROMPT
 import pytest
 
 
@@ -14,7 +16,7 @@ def write_config(folder, config):
 
 def test_a_checkpoint_without_settings_gets_those_of_the_published_model(tmp_path):
     options = StreamOptions.from_checkpoint(write_config(tmp_path, {'model_type': 'mllama'}))
-    assert options == StreamOptions()
+    assert options == StreamOptions(sampling=SamplingOptions(do_sample=True, top_k=50))
     assert (options.frame_rate_fps, options.max_context_frames, options.keep_context_frames,
             options.max_context_tokens, options.keep_context_tokens,
             options.max_tokens_between_frames, options.silence_logit_bias) == (
@@ -53,6 +55,35 @@ def test_a_wrong_generation_config_is_named(tmp_path):
     (tmp_path / 'generation_config.json').write_text('{"top_p": 2}')
     with pytest.raises(CheckpointError, match='generation_config.json: top_p is 2'):
         StreamOptions.from_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_that_forbids_sampling_is_greedy(tmp_path):
+    (tmp_path / 'generation_config.json').write_text('{"do_sample": false}')
+    assert not StreamOptions.from_checkpoint(write_config(tmp_path, {})).sampling.do_sample
+
+
+def test_the_embedded_model_is_greedy_and_has_its_own_system_prompt():
+    options = StreamOptions.from_checkpoint(DEMO_CHECKPOINT)
+    assert options.sampling == SamplingOptions()
+    assert options.system_prompt == SYSTEM_PROMPT
+
+
+def test_the_system_prompt_is_given_or_configured_or_in_the_code(tmp_path, caplog):
+    caplog.set_level('INFO', logger='moss_ros.stream')
+
+    def chosen(**overrides):
+        caplog.clear()
+        prompt = StreamOptions.from_checkpoint(tmp_path, **overrides).system_prompt
+        message, = (record.getMessage() for record in caplog.records)
+        assert message.startswith(f'live system prompt of {tmp_path}: ')
+        return prompt, message.split(': ')[1]
+    write_config(tmp_path, {})
+    assert chosen() == (StreamOptions().system_prompt, "this package's own wording")
+    (tmp_path / 'modeling.py').write_text('raise ValueError\nSYSTEM_PROMPT = "In the code."\n')
+    assert chosen() == ('In the code.', 'SYSTEM_PROMPT in modeling.py')
+    write_config(tmp_path, {'stream_config': {'system_prompt': 'Configured.'}})
+    assert chosen() == ('Configured.', 'stream_config.system_prompt of config.json')
+    assert chosen(system_prompt='Given.') == ('Given.', 'the parameter system_prompt')
 
 
 @pytest.mark.parametrize(('name', 'value'), [

@@ -1,0 +1,191 @@
+"""
+An active narrator: all that runs between its activation and its deactivation, as one object.
+
+Settings and a loaded engine go in; frames and prompts then go to the model, events come out. Made
+by the narrator, on the executor's thread, as everything here is called but _hear().
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+import gc
+import logging
+import time
+
+from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.diagnostics import Diagnostics
+from moss_ros.nodes.image_input import ImageInput, RESTART_NS
+from moss_ros.nodes.loading import stream_change
+from moss_ros.nodes.outputs import Outputs
+from moss_ros.nodes.overlay_publisher import OverlayPublisher
+from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.nodes.prompting import Prompter
+from moss_ros.nodes.ros_log import RosLogHandler
+from moss_ros.nodes.supervision import Supervisor
+from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
+from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+import torch
+
+SUPERVISION_PERIOD_S = 0.2
+STOP_TIMEOUT_S = 2.0
+OVERLAY_TIMEOUT_S = 0.3
+
+
+class Activation:
+    """
+    The running parts of a narrator: channel, overlay, supervision, subscriptions.
+
+    Where one of them can't be made, those before it are closed and the exception goes on.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: NarratorSettings, session: Session,
+                 worker: Worker, converter: ImageConverter, outputs: Outputs,
+                 image_input: ImageInput, prompter: Prompter, diagnostics: Diagnostics,
+                 on_prompt: Callable[[String], None]):
+        """Start the worker, then subscribe. Raises what any of the parts raises."""
+        self._node = node
+        self._session = session
+        self._worker = worker
+        self._outputs = outputs
+        self._image_input = image_input
+        self._prompter = prompter
+        self._diagnostics = diagnostics
+        self._were_stamps_first = False
+        self._has_worker_ended = True
+        # Undone in the reverse order, as far as it came.
+        with ExitStack() as stack:
+            self._log_to(node, stack)
+            # What was changed while it was inactive counts from now on.
+            session.reset()
+            session.apply(stream_change(settings))
+            self._mailbox = Mailbox(settings.mailbox_size)
+            # As many may wait again while the model takes a full mailbox in.
+            self._overlay = OverlayPublisher(
+                node, outputs.overlay, outputs.compressed_overlay, 2 * settings.mailbox_size)
+            stack.callback(self._overlay.close, OVERLAY_TIMEOUT_S)
+            self._start(settings, stack)
+            self._supervise(stack)
+            stack.callback(image_input.stop)
+            image_input.start(
+                settings, settings.frame_rate or session.frame_rate_fps, converter)
+            stack.callback(node.destroy_subscription, node.create_subscription(
+                String, 'prompt', on_prompt, QoSProfile(depth=10)))
+            self._undoing = stack.pop_all()
+
+    @property
+    def channel(self) -> Channel:
+        """The stream as it is served."""
+        return self._channel
+
+    def close(self) -> bool:
+        """
+        Unsubscribe and stop the worker; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S.
+
+        Returns whether no step runs any more. May be called twice.
+        """
+        self._undoing.close()
+        return self._has_worker_ended
+
+    def add_frame(self, frame: Frame, frame_id: str) -> None:
+        """Hand a chosen frame to the model, unless it is paused."""
+        if not self._channel.is_paused:
+            self._overlay.add_frame(frame, frame_id)
+            self._mailbox.submit_frame(frame)
+
+    def ask_now(self, ask: Callable[[], None]) -> None:
+        """Ask, and show the newest picture behind the question: what comes next answers it."""
+        ask()
+        self._image_input.show_newest()
+
+    def change(self, settings: NarratorSettings, names: set[str]) -> None:
+        """Follow settings of which those with these names were set."""
+        self._channel.apply(stream_change(settings))
+        if 'frame_rate' in names:
+            self._image_input.set_frame_rate(settings.frame_rate or self._session.frame_rate_fps)
+        if 'prompt' in names:
+            self._prompter.standing = settings.prompt
+            self.ask_now(self._prompter.ask_standing)
+
+    def begin_anew(self):
+        """Forget the stream, ask the standing prompt again; return the future of the reset."""
+        future = self._channel.request_reset()
+        # Behind the reset, which comes first, and before any frame.
+        self._prompter.ask_standing()
+        return future
+
+    def begin_anew_after_stamps(self, reason: str) -> None:
+        """Begin anew because the stamps of the images went back."""
+        self._were_stamps_first = True
+        self._begin_anew_because(reason)
+
+    def _log_to(self, node, stack):
+        handler = RosLogHandler(node.get_logger())
+        logging.getLogger('moss_ros').addHandler(handler)
+        stack.callback(logging.getLogger('moss_ros').removeHandler, handler)
+
+    def _start(self, settings, stack):
+        stack.callback(self._stop_worker)
+        self._channel = self._worker.open_channel(
+            self._session, self._mailbox, self._hear, settings.max_tokens_per_second)
+        self._prompter.standing = settings.prompt
+        stack.callback(self._prompter.close)
+        self._prompter.open(self._mailbox)
+        self._worker.start()
+
+    def _stop_worker(self):
+        self._has_worker_ended = self._worker.close(STOP_TIMEOUT_S)
+
+    def _supervise(self, stack):
+        node = self._node
+        supervisor = Supervisor(self._channel, self._prepare_restart, node.get_logger())
+        stack.callback(self._diagnostics.end)
+        self._diagnostics.begin(self._session, self._channel, self._mailbox, supervisor)
+        # On steady time: with use_sim_time, a node's own clock may stand still.
+        timer = node.create_timer(SUPERVISION_PERIOD_S, supervisor.look,
+                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
+        stack.callback(node.destroy_timer, timer)
+        jump_handle = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1),
+                          on_clock_change=True),
+            post_callback=self._begin_anew_after_jump)
+        stack.callback(jump_handle.unregister)
+
+    def _begin_anew_after_jump(self, jump):
+        were_stamps_first, self._were_stamps_first = self._were_stamps_first, False
+        if jump.clock_change != ClockChange.ROS_TIME_NO_CHANGE:
+            self._image_input.forget_stamps()
+            self._begin_anew_because('use_sim_time was changed')
+            return
+        now_ns = self._node.get_clock().now().nanoseconds
+        newest_ns = self._image_input.newest_stamp_ns
+        if were_stamps_first and newest_ns is not None and newest_ns < now_ns + RESTART_NS:
+            return  # the images, set back with the clock, came before it
+        self._image_input.forget_stamps(now_ns)
+        self._begin_anew_because('the clock was set back')
+
+    def _begin_anew_because(self, reason):
+        self._node.get_logger().warning(f'{reason}: the stream begins anew')
+        try:
+            self.begin_anew()
+        except RuntimeError:
+            pass  # it has failed, and begins anew when it is started again
+
+    def _prepare_restart(self):
+        free_memory()
+        self._prompter.ask_standing()
+
+    def _hear(self, event: Event):
+        """Take an event of the stream, on the worker's thread."""
+        self._outputs.publish(event)
+        self._diagnostics.observe(event, time.monotonic_ns())
+        self._overlay.follow(event)
+
+
+def free_memory() -> None:
+    """Give memory that nothing refers to any more back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,57 @@
+"""The lock of the model: taken in turns, and closed when the process ends."""
+
+import threading
+import time
+
+from moss_ros.generator.turn_lock import TurnLock
+import pytest
+
+TIMEOUT_S = 30.0
+
+
+def test_turns_are_taken_in_the_order_of_asking():
+    lock, order = TurnLock(), []
+    barrier = threading.Barrier(2)
+
+    def work(name):
+        barrier.wait(TIMEOUT_S)
+        for _ in range(30):
+            with lock:
+                order.append(name)
+                time.sleep(0.002)  # a step of a model, in which the other one asks
+    threads = [threading.Thread(target=work, args=(name,)) for name in 'ab']
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert len(order) == 60
+    assert ''.join(order).count('ab') > 20
+
+
+def test_a_closed_lock_lets_whoever_is_inside_leave_and_nobody_in():
+    lock, order = TurnLock(), []
+    is_inside, let_go, asks = threading.Event(), threading.Event(), threading.Event()
+
+    def work():
+        with lock:
+            is_inside.set()
+            assert let_go.wait(TIMEOUT_S)
+            order.append('left')
+
+    def ask():
+        asks.set()
+        with lock:
+            order.append('entered')
+    threads = [threading.Thread(target=target, daemon=True) for target in (work, ask)]
+    threads[0].start()
+    assert is_inside.wait(TIMEOUT_S)
+    threads[1].start()
+    assert asks.wait(TIMEOUT_S)
+    assert not lock.close(timeout_s=0.05)
+    let_go.set()
+    assert lock.close(TIMEOUT_S)
+    threads[0].join(TIMEOUT_S)
+    with pytest.raises(RuntimeError, match='the process is ending'):
+        with lock:
+            pass
+    assert order == ['left'] and threads[1].is_alive()
