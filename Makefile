@@ -46,17 +46,17 @@ evaluate: venv  ## Score the embedded model on scenes it has never seen
 	$(RUN) -m moss_ros.training.evaluate --num-scenes 200 --seed 1 $(ARGS)
 
 benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memory
-	$(RUN) -m moss_ros.bag.benchmark $(ARGS)
+	$(RUN) -m tools.bag_benchmark $(ARGS)
 
 benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone and together
-	@$(RUN) -m moss_ros.nodes.camera_benchmark $(ARGS)
+	@$(RUN) -m tools.camera_benchmark $(ARGS)
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
-	@$(RUN) -m moss_ros.nodes.transport_benchmark $(ARGS)
+	@$(RUN) -m tools.transport_benchmark $(ARGS)
 
 pictures: venv  ## Make the README's pictures anew, of the embedded model's narration
-	$(RUN) -m moss_ros.nodes.pictures $(ARGS)
-	$(RUN) -m moss_ros.bag.report_picture
+	$(RUN) -m tools.pictures $(ARGS)
+	$(RUN) -m tools.report_picture
 
 clean:  ## Remove what builds and runs left behind, the virtual environment too
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache

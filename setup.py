@@ -16,7 +16,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=[PACKAGE_NAME, f'{PACKAGE_NAME}.*']),
     package_data={
-        f'{PACKAGE_NAME}.bag': ['templates/*'],
+        f'{PACKAGE_NAME}.views': ['templates/*'],
         f'{PACKAGE_NAME}.checkpoints': ['*/*.json', '*/*.safetensors'],
     },
     data_files=[

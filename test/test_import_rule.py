@@ -1,4 +1,4 @@
-"""Imports go one way, from model over stream and training to nodes and bag; none unpickles."""
+"""Imports go one way, from model over stream to nodes and bag; none unpickles."""
 
 import ast
 from pathlib import Path
@@ -15,14 +15,15 @@ ALLOWED_PARTS = {
     'model': {'model'},
     'stream': {'model', 'stream'},
     'images': {'images'},
-    'generator': {'checkpoints', 'generator', 'model', 'stream'},
+    'media': {'media'},
+    'views': {'stream', 'views'},
+    'generator': {'checkpoints', 'generator', 'media', 'model', 'stream'},
     'remote': {'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
     'nodes': {
-        '', 'checkpoints', 'generator', 'images', 'model', 'nodes', 'remote', 'stream',
-        'training'},
+        'checkpoints', 'images', 'model', 'nodes', 'remote', 'stream', 'training', 'views'},
     'bag': {
-        '', 'bag', 'checkpoints', 'generator', 'images', 'model', 'stream', 'training'},
+        '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},
 }
 ROS_MODULES = re.compile(
     r'(rclpy|rcl_interfaces|rpyutils|rosidl_\w+|ros2\w+|rosbag2_py|ament_\w+|launch(_\w+)?'
@@ -61,6 +62,8 @@ def offences(source, part, package):
             other = inner[0] if inner and inner[0] in ALLOWED_PARTS else ''
             if other not in ALLOWED_PARTS.get(part, ()):
                 found.append(f'{part or "the package"} must not import {name}')
+        elif top == 'tools':
+            found.append(f'tools/ is not installed, but {name} is imported')
         elif ROS_MODULES.fullmatch(top) and part != 'nodes':
             found.append(f'only nodes may import {name}')
         elif top == 'rosbags' and part != 'bag':
@@ -111,6 +114,10 @@ def test_every_part_has_a_rule():
     ('checkpoints', 'from moss_ros.model import load_model'),
     ('', 'from moss_ros.nodes import narrator'),
     ('stream', 'import rclpy.node'),
+    ('views', 'from moss_ros.nodes import narrator'),
+    ('stream', 'from moss_ros.views import overlay'),
+    ('media', 'from moss_ros.model import load_model'),
+    ('nodes', 'from tools.scene_recording import record_scene'),
     ('training', 'from sensor_msgs.msg import Image'),
     ('bag', 'import rclpy'),
     ('model', 'from cv_bridge import CvBridge'),

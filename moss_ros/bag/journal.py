@@ -17,8 +17,8 @@ from pathlib import Path
 import shutil
 
 import cv2
-from moss_ros.bag.errors import BagError, ExitCode, writing
-from moss_ros.bag.record import RunRecord
+from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.run_record import RunRecord
 from moss_ros.stream import StreamSnapshot
 import numpy as np
 from safetensors import safe_open

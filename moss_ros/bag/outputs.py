@@ -13,13 +13,14 @@ import json
 from pathlib import Path
 import shutil
 
-from moss_ros.bag.errors import writing
+from moss_ros.bag.bag_error import BagError, writing
 from moss_ros.bag.journal import Journal, replace_durably, thumbnail_file
 from moss_ros.bag.mcap_output import write_mcap
 from moss_ros.bag.reading import Source
-from moss_ros.bag.record import RunRecord
 from moss_ros.bag.report_output import write_report
+from moss_ros.bag.run_record import RunRecord
 from moss_ros.bag.vtt import write_vtt
+from moss_ros.views.timeline import Timeline, timeline_of
 
 RUN_FILE = 'run.json'
 
@@ -78,3 +79,14 @@ def write_outputs(output: Path, run: EndedRun) -> None:
         for name in (*WRITERS, RUN_FILE):
             replace_durably(partial / name, output / name)
     run.journal.remove()
+
+
+def read_timeline(path: Path) -> Timeline:
+    """Return the timeline in a narration.jsonl; BagError where that can't be read."""
+    try:
+        with path.open(encoding='utf-8') as lines:
+            return timeline_of(map(json.loads, lines))
+    except OSError as error:
+        raise BagError(path, f'cannot be read ({error.strerror})') from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BagError(path, f'is no narration of this program ({error!r})') from error

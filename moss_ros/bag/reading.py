@@ -15,9 +15,9 @@ import math
 from pathlib import Path
 import struct
 
-from moss_ros.bag.errors import BagError, ExitCode
-from moss_ros.generator.media import MediaError, VideoFile
+from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.images import BadImageError, compressed_to_rgb, image_to_rgb
+from moss_ros.media import MediaError, VideoFile
 import numpy as np
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores

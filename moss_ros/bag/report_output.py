@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from moss_ros.bag.record import RunRecord
-from moss_ros.bag.report import (
+from moss_ros.bag.run_record import RunRecord
+from moss_ros.views.report import (
     answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
 )
-from moss_ros.bag.timeline import Timeline, timeline_of
+from moss_ros.views.timeline import Timeline, timeline_of
 
 
 def write_report(path: Path, records: Iterable[dict], run: RunRecord,

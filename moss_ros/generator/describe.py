@@ -16,7 +16,7 @@ import sys
 import time
 
 from moss_ros.generator.generator import Generator, load_generator
-from moss_ros.generator.media import MediaError
+from moss_ros.media import MediaError
 from moss_ros.model import CheckpointError
 import torch
 from tqdm import tqdm

@@ -14,9 +14,9 @@ import queue
 import threading
 import time
 
-from moss_ros.generator.media import rgb_array
 from moss_ros.generator.queue_strings import DONE, error_string, LiveStrings
 from moss_ros.generator.turn_lock import TurnLock
+from moss_ros.media import rgb_array
 from moss_ros.stream import (
     Frame, Mailbox, NarrationEvent, Prompt, PromptEvent, SessionState, StreamSession,
 )

@@ -18,9 +18,9 @@ import logging
 import math
 from pathlib import Path
 
-from moss_ros.generator.media import num_samples, read_image, VideoFile
 from moss_ros.generator.query import OfflineQuery
 from moss_ros.generator.turn_lock import TurnLock
+from moss_ros.media import num_samples, read_image, VideoFile
 from moss_ros.model import (
     DecoderCache, fit_frame, normalise_frames, sample_token, VideoModel,
 )

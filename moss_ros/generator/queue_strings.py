@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 import logging
 
-from moss_ros.generator.media import MediaError
+from moss_ros.media import MediaError
 from moss_ros.stream import (
     ErrorEvent, Event, PromptEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
 )

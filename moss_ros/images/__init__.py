@@ -1,7 +1,7 @@
 """Pictures of cameras to RGB, raw or compressed; no ROS, no torch."""
 
 from .compressed import check_compressed, compressed_to_rgb, MAX_NUM_PIXELS
-from .errors import BadImageError
+from .bad_image import BadImageError
 from .raw import check_image, DEFAULT_DEPTH_RANGE_M, ENCODINGS, image_to_rgb, row_bytes
 
 __all__ = [

@@ -7,7 +7,7 @@ by readers of bags.
 """
 
 import cv2
-from moss_ros.images.errors import BadImageError
+from moss_ros.images.bad_image import BadImageError
 from moss_ros.images.raw import DEFAULT_DEPTH_RANGE_M, image_to_rgb
 import numpy as np
 

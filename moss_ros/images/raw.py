@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
-from moss_ros.images.errors import BadImageError
+from moss_ros.images.bad_image import BadImageError
 import numpy as np
 
 # What of a depth picture is shown where nobody has said: nearest and farthest, metres.

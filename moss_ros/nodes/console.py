@@ -16,10 +16,10 @@ import threading
 from typing import NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray
-from moss_ros.nodes.messages import read_event
+from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import ConsoleSettings, declare_settings, read_settings
-from moss_ros.nodes.running import run_node
-from moss_ros.nodes.transcript import StreamPrinter
+from moss_ros.stream.records import read_event
+from moss_ros.views.transcript import StreamPrinter
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -127,7 +127,7 @@ class Console(Node):
                 "view is 'screen', but standard input and output are no terminal; leave it at "
                 "'auto', or take 'plain'")
         # Here alone: plain lines need no library.
-        from moss_ros.nodes.console_screen import ConsoleScreen
+        from moss_ros.views.screen import ConsoleScreen
         spinner = threading.Thread(
             target=self._spin, args=(executor,), name='moss-console-spin', daemon=True)
 

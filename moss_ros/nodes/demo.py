@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from moss_ros.nodes.child import Child, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.nodes.observer import Observer
 import rclpy
 from rclpy.signals import SignalHandlerOptions

@@ -9,8 +9,8 @@ from array import array
 import json
 from typing import NoReturn
 
+from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import CameraSettings, declare_settings, read_settings
-from moss_ros.nodes.running import run_node
 from moss_ros.training.scenes import Scene, SceneRenderer
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy

@@ -12,10 +12,10 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from moss_ros.nodes.image_input import ImageInput, InputState
-from moss_ros.nodes.supervision import Supervisor
 from moss_ros.stream import (
     Channel, ErrorEvent, Event, Mailbox, Session, SessionFigures, StreamStatistics, WorkerState,
 )
+from moss_ros.stream.supervision import Supervisor
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 import torch

@@ -9,11 +9,11 @@ from typing import NoReturn
 
 from moss_ros.nodes.activation import STOP_TIMEOUT_S
 from moss_ros.nodes.narrator import Narrator
+from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import (
     declare_settings, MultiCameraSettings, read_settings,
 )
-from moss_ros.nodes.running import run_node
-from moss_ros.nodes.sharing import SharedEngine
+from moss_ros.nodes.shared_engine import SharedEngine
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 

@@ -6,8 +6,8 @@ Two topics in, a Tally out. Used by the demo and by `make benchmark-cameras`.
 
 import json
 
-from moss_ros.nodes.messages import read_event
-from moss_ros.nodes.tally import Tally
+from moss_ros.stream.records import read_event
+from moss_ros.training.tally import Tally
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String

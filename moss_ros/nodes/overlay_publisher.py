@@ -12,8 +12,8 @@ import io
 import threading
 import time
 
-from moss_ros.nodes.overlay import CaptionFollower, OverlayPainter
 from moss_ros.stream import Event, Frame
+from moss_ros.views.overlay import CaptionFollower, OverlayPainter
 import numpy as np
 from PIL import Image as Picture
 from rclpy.exceptions import InvalidHandle

@@ -1,8 +1,8 @@
 """A model that has only the queue calls, run in a process of its own; no ROS."""
 
-from .errors import RemoteError
-from .options import RemoteOptions
-from .session import RemoteSession
-from .worker import RemoteChannel, RemoteWorker
+from .remote_error import RemoteError
+from .remote_options import RemoteOptions
+from .remote_session import RemoteSession
+from .remote_worker import RemoteChannel, RemoteWorker
 
 __all__ = ['RemoteChannel', 'RemoteError', 'RemoteOptions', 'RemoteSession', 'RemoteWorker']

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 import math
 
-from moss_ros.remote.errors import RemoteError
-from moss_ros.remote.options import RemoteOptions
-from moss_ros.remote.queue_strings import PieceKind, pieces_of
+from moss_ros.remote.remote_error import RemoteError
+from moss_ros.remote.remote_options import RemoteOptions
+from moss_ros.remote.token_strings import PieceKind, pieces_of
 from moss_ros.stream import EndReason, Event, Prompt, SessionState
 from moss_ros.stream.conversation import Conversation
 

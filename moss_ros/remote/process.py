@@ -21,9 +21,9 @@ import sys
 import threading
 import time
 
-from moss_ros.remote.errors import RemoteError
 from moss_ros.remote.frame_ring import FrameRing
-from moss_ros.remote.options import RemoteOptions
+from moss_ros.remote.remote_error import RemoteError
+from moss_ros.remote.remote_options import RemoteOptions
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def _start(options, ring):
         'slot_nbytes': ring.slot_nbytes, 'control_fd': theirs.fileno(),
         'frames_fd': ring.fileno(), 'lifeline_fd': lifeline_fd,
     }
-    program = str(Path(__file__).with_name('child.py'))
+    program = str(Path(__file__).with_name('remote_main.py'))
     try:
         # A session of its own: Ctrl-C in the terminal ends the node, and that ends it.
         popen = subprocess.Popen(

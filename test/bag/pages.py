@@ -3,8 +3,8 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from moss_ros.bag.report import report_page, ReportHead
-from moss_ros.bag.timeline import Narration, Timeline
+from moss_ros.views.report import report_page, ReportHead
+from moss_ros.views.timeline import Narration, Timeline
 import numpy as np
 from PIL import Image
 

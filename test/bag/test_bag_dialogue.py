@@ -101,7 +101,7 @@ def check_records(dialogue, folder):
 def test_in_a_bag_the_model_sees_the_sample_too(dialogue, chat, checkpoint, tmp_path, monkeypatch):
     write_bag(tmp_path / 'bag', messages_of(dialogue))
     model = ReadingModel(chat, dialogue)
-    monkeypatch.setattr('moss_ros.bag.narrate.load_model', lambda *_, **__: model)
+    monkeypatch.setattr('moss_ros.bag.bag_run.load_model', lambda *_, **__: model)
     narrate(dialogue, checkpoint, tmp_path)
     assert_layout(chat, dialogue.ids)
     # All but what was decided last went through the model.
@@ -117,7 +117,7 @@ def test_in_a_bag_that_is_taken_up_again_the_model_sees_the_sample_too(
     decided, runs = set(), 0
     while True:
         model = ReadingModel(chat, dialogue)
-        monkeypatch.setattr('moss_ros.bag.narrate.load_model', lambda *_, **__: model)
+        monkeypatch.setattr('moss_ros.bag.bag_run.load_model', lambda *_, **__: model)
         groups = iter(range(5))
         try:
             narrate(dialogue, checkpoint, tmp_path, resume=True,

@@ -3,8 +3,8 @@
 from collections import Counter
 from fractions import Fraction
 
-from moss_ros.bag.choosing import AskedPrompt, ChosenFrame, StreamRestart, UnusableMessage
-from moss_ros.bag.narration import BagNarration
+from moss_ros.bag.frame_chooser import AskedPrompt, ChosenFrame, StreamRestart, UnusableMessage
+from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.stream import (
     EncodedFrame, EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
     StateEvent, StreamOptions, TokenEvent,

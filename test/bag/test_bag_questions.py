@@ -6,14 +6,14 @@ import json
 from bag_making import (
     IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
 )
-from moss_ros.bag import choosing
-from moss_ros.bag.choosing import FrameChooser
+from moss_ros.bag import frame_chooser
+from moss_ros.bag.frame_chooser import FrameChooser
 from moss_ros.bag.mcap_output import event_json
-from moss_ros.bag.narration import BagNarration
+from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
-from moss_ros.bag.timeline import timeline_of
 from moss_ros.bag.vtt import write_vtt
 from moss_ros.stream import ChatFormat, StreamOptions, StreamSession, StreamSnapshot
+from moss_ros.views.timeline import timeline_of
 import numpy as np
 import pytest
 from scripted_model import ScriptedModel, write_tokenizer
@@ -222,7 +222,7 @@ def test_prompts_of_the_options_and_of_the_bag_are_counted_in_its_order(bag, cha
 @pytest.mark.parametrize('rate', [0, 3, 40])
 @pytest.mark.parametrize('frames_per_group', [1, 3])
 def test_taken_up_at_every_group_all_is_the_same(bag, chat, monkeypatch, rate, frames_per_group):
-    monkeypatch.setattr(choosing, 'FRAMES_PER_GROUP', frames_per_group)
+    monkeypatch.setattr(frame_chooser, 'FRAMES_PER_GROUP', frames_per_group)
     path = bag(20, (2.27, QUESTION), (3.3, 'Yes.'), (9.95, QUESTION), restart_s=14.0)
     prompts_at = [(0.0, 'Watch and tell.'), (5.18, 'No.'), (19.99, QUESTION)]
     said = {3: BALL, 6: YES, 12: BALL, 24: NO, 30: BALL}

@@ -11,7 +11,7 @@ from bag_making import (
 )
 from mcap.writer import IndexType
 from mcap.writer import Writer as McapWriter
-from moss_ros.bag.errors import BagError, ExitCode
+from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.reading import open_source, prompt_text, ReadPosition
 from moss_ros.images import BadImageError
 import numpy as np

@@ -6,8 +6,8 @@ import av
 from bag_making import (
     IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
 )
-from moss_ros.bag import choosing
-from moss_ros.bag.choosing import (
+from moss_ros.bag import frame_chooser
+from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
 )
 from moss_ros.bag.reading import BagSource, open_source
@@ -23,9 +23,9 @@ DELAY_MS = 5
 @pytest.fixture(autouse=True, params=[1, 2])
 def no_model(monkeypatch, request):
     """Let frames be encoded without a model, and few frames make a group."""
-    monkeypatch.setattr(choosing, 'encode_frames', lambda model, frames: [
+    monkeypatch.setattr(frame_chooser, 'encode_frames', lambda model, frames: [
         EncodedFrame(torch.tensor([[frame.image[0, 0, 0]]]), frame.stamp_ns) for frame in frames])
-    monkeypatch.setattr(choosing, 'FRAMES_PER_GROUP', request.param)
+    monkeypatch.setattr(frame_chooser, 'FRAMES_PER_GROUP', request.param)
 
 
 def image(stamp_ms, recorded_ms=None, is_cut=False):

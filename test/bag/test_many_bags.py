@@ -8,12 +8,12 @@ import sys
 
 from bag_making import make_scene_bag
 from moss_ros.bag import ExitCode, NarrateOptions
+from moss_ros.bag.batch import BagTask, narrate_many, write_index
 from moss_ros.bag.command import output_folders
-from moss_ros.bag.many import BagTask, narrate_many, write_index
-from moss_ros.bag.scene_recording import IMAGE_TOPIC, PROMPT_TOPIC, record_scene
 from pages import Elements
 import pytest
 from rosbags.highlevel import AnyReader
+from tools.scene_recording import IMAGE_TOPIC, PROMPT_TOPIC, record_scene
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPTIONS = NarrateOptions(sampling='random', seed=3, prompt='What do you see?')

@@ -5,9 +5,9 @@ import json
 import re
 
 from browser import Browser, find_program
-from moss_ros.bag.index_page import index_page, IndexEntry
-from moss_ros.bag.report import clock_text
-from moss_ros.bag.timeline import Timeline, timeline_of
+from moss_ros.views.index_page import index_page, IndexEntry
+from moss_ros.views.report import clock_text
+from moss_ros.views.timeline import Timeline, timeline_of
 from pages import (
     Elements, EVIL, narration, NARRATIONS, page_text, START_NS, TIMELINE, unanswered,
     write_thumbnails,

@@ -13,7 +13,7 @@ import threading
 import time
 
 from bag_making import make_scene_bag
-from moss_ros.bag import BagError, choosing, ExitCode, narrate_bag, NarrateOptions
+from moss_ros.bag import BagError, ExitCode, frame_chooser, narrate_bag, NarrateOptions
 import pytest
 from runs import hashes, OPTIONS, OUTPUTS
 from safetensors import safe_open
@@ -39,7 +39,7 @@ def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
         narrated, scene_bag, tmp_path):
     generator = random.Random(20)
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['moss_ros.bag.narrate'])
+    context.set_forkserver_preload(['moss_ros.bag.bag_run'])
     output = tmp_path / 'out'
     num_killed = 0
     # Before the first save, early, in the middle, and while the outputs are written.
@@ -79,7 +79,7 @@ def test_an_interrupted_run_is_resumed(narrated, scene_bag, tmp_path):
 def test_a_run_that_is_resumed_at_every_save_gives_the_same_files(
         tmp_path, monkeypatch, frames_per_group):
     """Also where an image that was left out is shown to a question after the save."""
-    monkeypatch.setattr(choosing, 'FRAMES_PER_GROUP', frames_per_group)
+    monkeypatch.setattr(frame_chooser, 'FRAMES_PER_GROUP', frames_per_group)
     bag = make_scene_bag(tmp_path / 'bag', 71, 9.0, *(
         (time_s, 'What do you see?') for time_s in (1.23, 3.3, 3.41, 3.58, 7.46)))
     options = NarrateOptions(

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 
-from moss_ros.generator.media import rgb_array
+from moss_ros.media import rgb_array
 import numpy as np
 from PIL import Image
 import pytest

@@ -1,9 +1,9 @@
 """The comparison of several cameras: each is counted against its own scene."""
 
-from moss_ros.nodes.camera_benchmark import figures, run_cameras
-from moss_ros.nodes.tally import Tally
 from moss_ros.training.scenes import Scene
+from moss_ros.training.tally import Tally
 import pytest
+from tools.camera_benchmark import figures, run_cameras
 
 SECOND_NS = 10**9
 

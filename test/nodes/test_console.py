@@ -4,7 +4,7 @@ import os
 import threading
 
 from moss_ros.nodes.console import LineReader
-from moss_ros.nodes.transcript import StreamPrinter
+from moss_ros.views.transcript import StreamPrinter
 import pytest
 
 

@@ -4,8 +4,8 @@ import argparse
 from xml.etree import ElementTree
 
 from moss_ros.nodes.large_images import large_image_environment, profile_path
-from moss_ros.nodes.transport_benchmark import measure
 import pytest
+from tools.transport_benchmark import measure
 
 ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '1073741824', 'MALLOC_TRIM_THRESHOLD_': '1073741824'}
 NAMESPACE = '{http://www.eprosima.com}'

@@ -2,11 +2,11 @@
 
 import json
 
-from moss_ros.nodes.messages import event_json, EVENTS_SCHEMA, read_event
 from moss_ros.stream import (
     EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
     TokenEvent,
 )
+from moss_ros.stream.records import event_json, EVENTS_SCHEMA, read_event
 import pytest
 
 SEEN = {'stamp_ns': 5_000_000_000, 'received_ns': 1_000_000}

@@ -1,12 +1,12 @@
 """Captions painted into pictures of any size, and the letters they are made of."""
 
-from moss_ros.nodes import lettering
-from moss_ros.nodes.lettering import Faces, Lettering
-from moss_ros.nodes.overlay import (
-    Caption, CaptionFollower, LINGER_NS, MIN_SIDE_PX, OverlayPainter, SHADE,
-)
 from moss_ros.stream import (
     EndReason, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
+)
+from moss_ros.views import lettering
+from moss_ros.views.lettering import Faces, Lettering
+from moss_ros.views.overlay import (
+    Caption, CaptionFollower, LINGER_NS, MIN_SIDE_PX, OverlayPainter, SHADE,
 )
 import numpy as np
 from PIL import Image, ImageDraw

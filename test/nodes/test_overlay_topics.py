@@ -5,7 +5,7 @@ import threading
 
 import cv2
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.nodes.overlay import OverlayPainter
+from moss_ros.views.overlay import OverlayPainter
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter

@@ -110,7 +110,7 @@ def is_child(path, pid):
 
 def runs_remote_model(path):
     try:
-        return b'moss_ros/remote/child.py' in (path / 'cmdline').read_bytes()
+        return b'moss_ros/remote/remote_main.py' in (path / 'cmdline').read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 

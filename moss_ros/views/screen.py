@@ -9,7 +9,7 @@ from collections import deque
 import signal
 from statistics import median
 
-from moss_ros.nodes.transcript import END_NOTES, no_answer_text, time_text
+from moss_ros.views.transcript import END_NOTES, no_answer_text, time_text
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult

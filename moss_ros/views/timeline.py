@@ -9,10 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-import json
-from pathlib import Path
-
-from moss_ros.bag.errors import BagError
 
 
 @dataclass(frozen=True)
@@ -83,14 +79,3 @@ def timeline_of(records: Iterable[dict]) -> Timeline:
                 record['text'], prompt, record['reason'], asked_ns))
     narrations.sort(key=lambda narration: (narration.shown_ns, narration.narration_id))
     return Timeline(tuple(narrations), tuple(prompt_times_ns))
-
-
-def read_timeline(path: Path) -> Timeline:
-    """Return the timeline in a narration.jsonl; BagError where that can't be read."""
-    try:
-        with path.open(encoding='utf-8') as lines:
-            return timeline_of(map(json.loads, lines))
-    except OSError as error:
-        raise BagError(path, f'cannot be read ({error.strerror})') from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise BagError(path, f'is no narration of this program ({error!r})') from error

@@ -7,10 +7,10 @@ publisher; `make pictures` calls it too.
 
 from dataclasses import dataclass, replace
 
-from moss_ros.nodes.lettering import Faces, Lettering
 from moss_ros.stream import (
     NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
+from moss_ros.views.lettering import Faces, Lettering
 import numpy as np
 from PIL import Image, ImageDraw
 

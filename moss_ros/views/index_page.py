@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import quote
 
-from moss_ros.bag.report import (
+from moss_ros.views.report import (
     answers_text, duration_text, LEAST_STRETCH, pieces, seconds, stretches_path,
 )
-from moss_ros.bag.timeline import Timeline
+from moss_ros.views.timeline import Timeline
 
 _NO_TIMELINE = Timeline((), ())
 

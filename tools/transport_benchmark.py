@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 
-from moss_ros.nodes.child import stay_on_this_machine
 from moss_ros.nodes.large_images import large_image_environment
+from moss_ros.nodes.node_process import stay_on_this_machine
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -88,7 +88,7 @@ def measure(arguments: argparse.Namespace, reliability: str, is_large: bool) -> 
     if is_large:
         environment |= large_image_environment(environment)
     command = [
-        sys.executable, '-m', 'moss_ros.nodes.transport_benchmark', '--reliability', reliability,
+        sys.executable, '-m', 'tools.transport_benchmark', '--reliability', reliability,
         '--seconds', str(arguments.seconds), '--rate', str(arguments.rate),
         '--width', str(arguments.width), '--height', str(arguments.height), '--role']
     with subprocess.Popen([*command, 'subscriber'], stdin=subprocess.PIPE,
@@ -133,7 +133,7 @@ def _row(result):
 def main(args=None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog='python -m moss_ros.nodes.transport_benchmark',
+        prog='python -m tools.transport_benchmark',
         description='How many large images arrive over DDS, with the settings for them and '
         'without, best effort and reliable.')
     parser.add_argument('--seconds', type=float, default=10.0, help='of each run (default 10)')

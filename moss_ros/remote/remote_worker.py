@@ -15,8 +15,8 @@ import threading
 import time
 import traceback
 
-from moss_ros.remote.errors import RemoteError
-from moss_ros.remote.session import RemoteSession
+from moss_ros.remote.remote_error import RemoteError
+from moss_ros.remote.remote_session import RemoteSession
 from moss_ros.stream import (
     ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, require_pace, SessionState,
     StreamChange, WorkerState, WorkerThread,

@@ -14,15 +14,15 @@ import re
 import sys
 import time
 
-from moss_ros.nodes.console_screen import ConsoleScreen
 from moss_ros.nodes.loading import make_session
-from moss_ros.nodes.messages import event_json, read_event
-from moss_ros.nodes.overlay import CaptionFollower, OverlayPainter
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.stream import (
     Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent,
 )
+from moss_ros.stream.records import event_json, read_event
 from moss_ros.training.scenes import Scene, SceneRenderer
+from moss_ros.views.overlay import CaptionFollower, OverlayPainter
+from moss_ros.views.screen import ConsoleScreen
 import numpy as np
 from PIL import Image
 
@@ -104,7 +104,7 @@ async def _drawn(records):
 def main(args=None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog='python -m moss_ros.nodes.pictures',
+        prog='python -m tools.pictures',
         description="Make the README's pictures of the overlay and the console.")
     parser.add_argument('--output', type=Path, default=Path('docs'), help='folder (default docs)')
     parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')

@@ -8,8 +8,8 @@ configured, and gone when it is cleaned up.
 import itertools
 import time
 
-from moss_ros.nodes.messages import event_json
 from moss_ros.stream import Event, NarrationEvent, SessionState, StateEvent, TokenEvent
+from moss_ros.stream.records import event_json
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
-from moss_ros.bag.timeline import Narration, Timeline
+from moss_ros.views.timeline import Narration, Timeline
 
 TEMPLATES = Path(__file__).parent / 'templates'
 

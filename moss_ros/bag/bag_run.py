@@ -14,15 +14,15 @@ from pathlib import Path
 import shutil
 
 import cv2
-from moss_ros.bag.ahead import ReadAhead
-from moss_ros.bag.choosing import FrameChooser
-from moss_ros.bag.errors import BagError, ExitCode, writing
+from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.frame_chooser import FrameChooser
 from moss_ros.bag.journal import FOLDER_NAME, Journal, refuse_other_run
-from moss_ros.bag.narration import BagNarration
-from moss_ros.bag.options import NarrateOptions
+from moss_ros.bag.narrate_options import NarrateOptions
 from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
+from moss_ros.bag.paced_narration import BagNarration
+from moss_ros.bag.read_ahead import ReadAhead
 from moss_ros.bag.reading import open_source, Source
-from moss_ros.bag.record import checkpoint_hashes, package_versions, RunRecord
+from moss_ros.bag.run_record import checkpoint_hashes, package_versions, RunRecord
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import (
     CheckpointError, choose_device, choose_dtype, load_model, resolve_checkpoint, VideoModel,

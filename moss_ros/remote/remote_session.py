@@ -14,11 +14,11 @@ import math
 import threading
 import time
 
-from moss_ros.remote.errors import RemoteError
 from moss_ros.remote.frame_ring import FrameRing
 from moss_ros.remote.interpreter import StringInterpreter
-from moss_ros.remote.options import RemoteOptions
 from moss_ros.remote.process import RemoteProcess
+from moss_ros.remote.remote_error import RemoteError
+from moss_ros.remote.remote_options import RemoteOptions
 from moss_ros.stream import (
     ErrorEvent, Event, Frame, Prompt, SessionFigures, SessionState, StreamChange,
 )

@@ -14,7 +14,7 @@ from copy import deepcopy
 from fractions import Fraction
 from itertools import islice, pairwise
 
-from moss_ros.bag.choosing import (
+from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FRAMES_PER_GROUP, Item, StreamRestart,
 )
 from moss_ros.stream import (

@@ -14,10 +14,10 @@ import sys
 import tempfile
 
 from moss_ros.bag import narrate_bag, NarrateOptions
-from moss_ros.bag.scene_recording import record_scene
 from PIL import Image
+from tools.scene_recording import record_scene
 
-PICTURE = Path(__file__).resolve().parents[2] / 'docs' / 'report.png'
+PICTURE = Path(__file__).resolve().parents[1] / 'docs' / 'report.png'
 SEED, DURATION_S = 4, 300.0
 PROMPTS = ((16.2, 'What do you see?'), (98.0, 'Is anything moving?'), (150.0, 'What do you see?'),
            (221.0, 'How many objects are there?'))

@@ -12,9 +12,9 @@ import json
 import sys
 import time
 
-from moss_ros.nodes.child import Child, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.nodes.observer import Observer
-from moss_ros.nodes.tally import Tally
+from moss_ros.training.tally import Tally
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
@@ -87,7 +87,7 @@ def figures(seed: int, tally: Tally, tallies: Sequence[Tally]) -> dict:
 def main(args=None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog='python -m moss_ros.nodes.camera_benchmark',
+        prog='python -m tools.camera_benchmark',
         description='How well several cameras of one process are narrated: each alone, then all '
         'together, live and over DDS.')
     parser.add_argument('--seconds', type=float, default=60.0, help='of each run (default 60)')

@@ -1,8 +1,8 @@
 """
-Pictures and videos: PIL images and files in, frames uint8 [H, W, 3] RGB out, one at a time.
+Video files: a path and times in, frames uint8 [H, W, 3] RGB out, one at a time.
 
 Chooses the times at which a video is looked at and decodes no more of it than these need. Knows
-neither models nor queries. Called by the offline answerer and by the live stream's feeder.
+neither models nor queries. Called by the offline answerer and by the reader of bags.
 """
 
 from __future__ import annotations
@@ -15,53 +15,14 @@ from pathlib import Path
 
 import av
 from av.stream import Disposition
+from moss_ros.media.pictures import existing_file, MediaError
 import numpy as np
-from PIL import Image, ImageOps
 
 # A gap between two wanted times, in seconds, that is rather jumped over than decoded. Most
 # videos have a key frame, where decoding can start, more often than this.
 _JUMP_S = 10.0
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class MediaError(Exception):
-    """A picture or video can't be used; the message names it, the reason and the way out."""
-
-
-def rgb_array(image: Image.Image) -> np.ndarray:
-    """
-    Return uint8 [H, W, 3] RGB of a PIL image of any mode, turned as its EXIF data says.
-
-    Sixteen bits are scaled to eight, transparency is dropped. Raises ValueError for what is no
-    PIL image or has no pixels, OSError where the file behind it is truncated.
-    """
-    if not isinstance(image, Image.Image):
-        raise ValueError(f'a PIL image is needed, not a {type(image).__name__}')
-    if not image.width or not image.height:
-        raise ValueError(f'the image of {image.width}x{image.height} pixels is empty')
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I;16'):  # which convert() would cut off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == 'La':
-        image = image.convert('LA')
-    return np.array(image.convert('RGB'))
-
-
-def read_image(source: Image.Image | str | Path) -> np.ndarray:
-    """Return uint8 [H, W, 3] RGB of a PIL image or an image file; MediaError where it can't be."""
-    try:
-        if isinstance(source, Image.Image):
-            return rgb_array(source)
-        path = _existing_file(source, 'image')
-        with Image.open(path) as image:
-            return rgb_array(image)
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        # A broken PNG is a SyntaxError to Pillow.
-        name = 'the image' if isinstance(source, Image.Image) else source
-        reason = ('it is no picture of a format that Pillow reads'
-                  if isinstance(error, Image.UnidentifiedImageError) else error)
-        raise MediaError(f'{name} cannot be read as an image: {reason}') from error
 
 
 def num_samples(duration_s: float, fps: float, min_frames: int, max_frames: int) -> int:
@@ -95,7 +56,7 @@ class VideoFile:
 
     def __init__(self, path: str | Path):
         """Open the file. Raises MediaError where it is missing, no video, or has no pictures."""
-        self.path = _existing_file(path, 'video')
+        self.path = existing_file(path, 'video')
         self._container = self._open()
         try:
             self._stream = self._video_stream()
@@ -310,13 +271,3 @@ def _rgb_array_of_frame(frame):
     array = frame.to_ndarray(format='rgb24')
     # How phones store upright videos: lying, and how far to turn them counterclockwise.
     return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
-
-
-def _existing_file(path, kind):
-    if not isinstance(path, (str, Path)):
-        raise MediaError(f'a path of {"an image" if kind == "image" else "a video"} is needed, '
-                         f'not a {type(path).__name__}')
-    if not Path(path).is_file():
-        reason = 'is a folder' if Path(path).is_dir() else 'does not exist'
-        raise MediaError(f'the {kind} {path} {reason}; name a file')
-    return Path(path)

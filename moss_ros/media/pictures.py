@@ -1,0 +1,62 @@
+"""
+Picture files and PIL images: frames uint8 [H, W, 3] RGB out. Knows no models.
+
+Called by the offline answerer and by the live stream's feeder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+class MediaError(Exception):
+    """A picture or video can't be used; the message names it, the reason and the way out."""
+
+
+def rgb_array(image: Image.Image) -> np.ndarray:
+    """
+    Return uint8 [H, W, 3] RGB of a PIL image of any mode, turned as its EXIF data says.
+
+    Sixteen bits are scaled to eight, transparency is dropped. Raises ValueError for what is no
+    PIL image or has no pixels, OSError where the file behind it is truncated.
+    """
+    if not isinstance(image, Image.Image):
+        raise ValueError(f'a PIL image is needed, not a {type(image).__name__}')
+    if not image.width or not image.height:
+        raise ValueError(f'the image of {image.width}x{image.height} pixels is empty')
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I;16'):  # which convert() would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode == 'La':
+        image = image.convert('LA')
+    return np.array(image.convert('RGB'))
+
+
+def read_image(source: Image.Image | str | Path) -> np.ndarray:
+    """Return uint8 [H, W, 3] RGB of a PIL image or an image file; MediaError where it can't be."""
+    try:
+        if isinstance(source, Image.Image):
+            return rgb_array(source)
+        path = existing_file(source, 'image')
+        with Image.open(path) as image:
+            return rgb_array(image)
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # A broken PNG is a SyntaxError to Pillow.
+        name = 'the image' if isinstance(source, Image.Image) else source
+        reason = ('it is no picture of a format that Pillow reads'
+                  if isinstance(error, Image.UnidentifiedImageError) else error)
+        raise MediaError(f'{name} cannot be read as an image: {reason}') from error
+
+
+def existing_file(path: str | Path, kind: str) -> Path:
+    """Return the path of an 'image' or a 'video'; MediaError where there is no such file."""
+    if not isinstance(path, (str, Path)):
+        raise MediaError(f'a path of {"an image" if kind == "image" else "a video"} is needed, '
+                         f'not a {type(path).__name__}')
+    if not Path(path).is_file():
+        reason = 'is a folder' if Path(path).is_dir() else 'does not exist'
+        raise MediaError(f'the {kind} {path} {reason}; name a file')
+    return Path(path)

@@ -1,0 +1,1 @@
+"""What people look at: overlay, console screen, report and index pages; no ROS, no model."""

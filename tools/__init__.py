@@ -1,0 +1,1 @@
+"""What developers run from the repository: benchmarks, pictures, recordings; not installed."""
