@@ -37,7 +37,7 @@ test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
 
 lint: venv  ## Check the style as ament does
 	$(RUN) -m flake8
-	$(RUN) -m pydocstyle moss_ros launch test setup.py
+	$(RUN) -m pydocstyle moss_ros tools launch test setup.py
 
 train: venv  ## Train the embedded model anew, from a seed
 	$(RUN) -m moss_ros.training.train $(ARGS)
@@ -54,7 +54,7 @@ benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m tools.transport_benchmark $(ARGS)
 
-pictures: venv  ## Make the README's pictures anew, of the embedded model's narration
+pictures: venv  ## Make the pictures of README and docs anew, of the embedded model's narration
 	$(RUN) -m tools.pictures $(ARGS)
 	$(RUN) -m tools.report_picture
 

@@ -21,7 +21,8 @@ ALLOWED_PARTS = {
     'remote': {'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
     'nodes': {
-        'checkpoints', 'images', 'model', 'nodes', 'remote', 'stream', 'training', 'views'},
+        '', 'checkpoints', 'images', 'model', 'nodes', 'remote', 'stream', 'training',
+        'views'},
     'bag': {
         '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},
 }

@@ -1,5 +1,5 @@
 """
-Makes the README's pictures: overlay and console, on a scene that the embedded model narrates.
+Makes pictures for the docs: overlay and console, on a scene that the embedded model narrates.
 
 A seed and a folder go in, overlay.jpg and console.svg come out: the same each time, but for the
 latencies, which are measured. Knows nothing of DDS. Run by `make pictures`.
@@ -16,10 +16,10 @@ import time
 
 from moss_ros.nodes.loading import make_session
 from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.records import record_of
 from moss_ros.stream import (
     Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent,
 )
-from moss_ros.stream.records import event_json, read_event
 from moss_ros.training.scenes import Scene, SceneRenderer
 from moss_ros.views.overlay import CaptionFollower, OverlayPainter
 from moss_ros.views.screen import ConsoleScreen
@@ -83,7 +83,7 @@ def console_picture(stream: list[tuple[Frame, Event, int]]) -> str:
     """Return the console as SVG, at the last word of the stream, with a question half typed."""
     last = max(index for index, (_, event, _) in enumerate(stream)
                if isinstance(event, TokenEvent))
-    records = [read_event(event_json(event, number, monotonic_ns))
+    records = [record_of(event, number, monotonic_ns)
                for number, (_, event, monotonic_ns) in enumerate(stream[:last + 1])]
     return asyncio.run(_drawn(records))
 
@@ -105,7 +105,7 @@ def main(args=None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m tools.pictures',
-        description="Make the README's pictures of the overlay and the console.")
+        description="Make the docs' pictures of the overlay and the console.")
     parser.add_argument('--output', type=Path, default=Path('docs'), help='folder (default docs)')
     parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
     parser.add_argument('--num-frames', type=int, default=60, help='how long (default 60)')

@@ -1,5 +1,5 @@
 """
-The README's picture of a report: records a scene, narrates it and photographs the page.
+The docs' picture of a report: records a scene, narrates it and photographs the page.
 
 Run by `make pictures` in the repository; needs Chromium. The same checkpoint gives the same
 words. Knows nothing of how the page is made.

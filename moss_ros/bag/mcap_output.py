@@ -9,30 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 import heapq
-import json
 from pathlib import Path
 import shutil
 
-from moss_ros.bag.reading import Source, STRING_TYPE, TYPESTORE
+from moss_ros.bag.reading import Source, TYPESTORE
+from moss_ros.records import OUTPUT_TOPICS
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-BOOL_TYPE = 'std_msgs/msg/Bool'
 # The topics of a live node of the name narrator.
-TYPE_BY_TOPIC = {
-    '/narrator/tokens': STRING_TYPE,
-    '/narrator/silence': BOOL_TYPE,
-    '/narrator/narration': STRING_TYPE,
-    '/narrator/events': STRING_TYPE,
-}
-_EVENT_KEYS = ('seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
-               'standing_prompt_id', 'state', 'reason', 'num_tokens')
-_EVENTS_SCHEMA = 1
+_TOPIC_BY_NAME = {f'/narrator/{topic.name}': topic for topic in OUTPUT_TOPICS}
 _FORMAT_VERSION = 8  # which every distribution since Iron reads
-
-_String, _Bool = TYPESTORE.types[STRING_TYPE], TYPESTORE.types[BOOL_TYPE]
 
 
 def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = None) -> None:
@@ -46,9 +35,9 @@ def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = N
     shutil.rmtree(folder, ignore_errors=True)
     with Writer(folder, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {
-            topic: writer.add_connection(topic, message_type, typestore=TYPESTORE,
-                                         offered_qos_profiles=[_qos(topic)])
-            for topic, message_type in TYPE_BY_TOPIC.items()}
+            name: writer.add_connection(name, topic.message_type, typestore=TYPESTORE,
+                                        offered_qos_profiles=[_qos(topic)])
+            for name, topic in _TOPIC_BY_NAME.items()}
         streams = [_messages(records)]
         if images_of is not None:
             topic = images_of.info.image_topic
@@ -62,39 +51,22 @@ def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = N
     shutil.rmtree(folder)
 
 
-def event_json(record: dict) -> str:
-    """Return a record as the live node has it on ~/events."""
-    event = {'schema': _EVENTS_SCHEMA, **{key: record[key] for key in _EVENT_KEYS}}
-    if record['type'] != 'state':
-        event['state'] = None
-    return json.dumps({**event, 'latency_ms': None}, ensure_ascii=False)
-
-
 def _messages(records) -> Iterator[tuple[int, str, memoryview]]:
     """Yield (time in ns, topic, serialised message) of all topics, in order."""
     for record in records:
-        time_ns = record['bag_time_ns']
-        if record['type'] == 'token':
-            yield time_ns, '/narrator/tokens', _string(record['text'])
-        elif record['type'] == 'state':
-            is_silent = record['state'] == 'silent'
-            yield time_ns, '/narrator/silence', TYPESTORE.serialize_cdr(
-                _Bool(data=is_silent), BOOL_TYPE, little_endian=True)
-        elif record['type'] == 'narration' and record['text']:
-            yield time_ns, '/narrator/narration', _string(record['text'].strip())
-        yield time_ns, '/narrator/events', _string(event_json(record))
-
-
-def _string(text):
-    return TYPESTORE.serialize_cdr(_String(data=text), STRING_TYPE, little_endian=True)
+        for name, topic in _TOPIC_BY_NAME.items():
+            data = topic.data_of(record)
+            if data is not None:
+                message = TYPESTORE.types[topic.message_type](data=data)
+                yield record['bag_time_ns'], name, TYPESTORE.serialize_cdr(
+                    message, topic.message_type, little_endian=True)
 
 
 def _qos(topic):
     """Return what the live node offers on a topic."""
-    is_latched = topic == '/narrator/silence'
     unlimited = QosTime(0, 0)
     return Qos(
-        QosHistory.KEEP_LAST, 1 if is_latched else 100, QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL if is_latched else QosDurability.VOLATILE,
+        QosHistory.KEEP_LAST, topic.depth, QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL if topic.is_latched else QosDurability.VOLATILE,
         unlimited, unlimited, QosLiveliness.AUTOMATIC, unlimited,
         avoid_ros_namespace_conventions=False)

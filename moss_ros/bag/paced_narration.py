@@ -17,14 +17,13 @@ from itertools import islice, pairwise
 from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FRAMES_PER_GROUP, Item, StreamRestart,
 )
+from moss_ros.records import bag_record_of
 from moss_ros.stream import (
-    EndReason, ErrorEvent, Event, NarrationEvent, Prompt, PromptEvent, SessionState, StateEvent,
+    ErrorEvent, Event, NarrationEvent, Prompt, PromptEvent, SessionState, StateEvent,
     StreamSession, StreamSnapshot,
 )
 import numpy as np
 import torch
-
-RECORD_SCHEMA = 1
 
 
 class BagNarration:
@@ -240,26 +239,11 @@ class BagNarration:
         return waiting.pop(index)[1]
 
     def _write(self, event, bag_time_ns, first_bag_time_ns, narration_id):
-        is_narration = isinstance(event, NarrationEvent)
-        reason: EndReason | None = event.reason if is_narration else None
         self._state['num_records'] += 1
-        self._on_record({
-            'schema': RECORD_SCHEMA,
-            'seq': self._state['num_records'] - 1,
-            'type': type(event).__name__.removesuffix('Event').lower(),
-            'bag_time_ns': bag_time_ns,
-            'first_bag_time_ns': first_bag_time_ns,
-            'stamp_ns': event.stamp_ns,
-            'first_stamp_ns': event.first_stamp_ns if is_narration else None,
-            'text': event.message if isinstance(event, ErrorEvent)
-            else getattr(event, 'text', None),
-            'state': self._state['session_state'],
-            'narration_id': narration_id,
-            'prompt_id': getattr(event, 'prompt_id', None),
-            'standing_prompt_id': getattr(event, 'standing_prompt_id', None),
-            'reason': reason.value if reason else None,
-            'num_tokens': event.num_tokens if is_narration else None,
-        })
+        self._on_record(bag_record_of(
+            event, self._state['num_records'] - 1, bag_time_ns=bag_time_ns,
+            first_bag_time_ns=first_bag_time_ns, narration_id=narration_id,
+            state=self._state['session_state']))
 
     def _record_error(self, text):
         self._record(ErrorEvent(

@@ -18,7 +18,7 @@ from typing import NoReturn
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import ConsoleSettings, declare_settings, read_settings
-from moss_ros.stream.records import read_event
+from moss_ros.records import read_event
 from moss_ros.views.transcript import StreamPrinter
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException

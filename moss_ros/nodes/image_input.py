@@ -87,7 +87,7 @@ class ImageInput:
         self._on_restart = on_restart
         # On steady time: with use_sim_time, the node's own clock may stand still.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._subscription = None
+        self._subscription = self._watch_timer = None
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
         self._newest_stamp_ns: int | None = None
@@ -112,12 +112,12 @@ class ImageInput:
             clock=self._steady_clock)
 
     def stop(self) -> None:
-        """Unsubscribe; does nothing where it is not started."""
-        if self._subscription is None:
-            return
-        self._node.destroy_timer(self._watch_timer)
-        self._node.destroy_subscription(self._subscription)
-        self._subscription = self._skipped = None
+        """Unsubscribe; does nothing where it is not started, and what is due where it half is."""
+        if self._watch_timer is not None:
+            self._node.destroy_timer(self._watch_timer)
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        self._subscription = self._watch_timer = self._skipped = None
         self.state, self.trouble = InputState.STOPPED, ''
 
     def show_newest(self) -> None:
@@ -312,7 +312,7 @@ class ImageInput:
             trouble = (
                 f'{self.topic} has a publisher, but no image has arrived for {quiet_s:.0f} s: '
                 'the camera stands still, or its images are too large for the transport; see '
-                f"'ros2 topic hz {self.topic}' and 'Large images' in the README")
+                f"'ros2 topic hz {self.topic}' and docs/large_images.md")
         self.trouble = trouble
         if state is not self.state:
             self.state = state

@@ -159,6 +159,7 @@ class Narrator(LifecycleNode):
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         """Free the weights and the publishers."""
         self._release()
+        self._diagnostics.trouble = ''
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:

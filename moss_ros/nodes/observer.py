@@ -6,7 +6,7 @@ Two topics in, a Tally out. Used by the demo and by `make benchmark-cameras`.
 
 import json
 
-from moss_ros.stream.records import read_event
+from moss_ros.records import read_event
 from moss_ros.training.tally import Tally
 from rclpy.node import Node
 from rclpy.qos import QoSProfile

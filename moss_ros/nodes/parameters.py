@@ -26,7 +26,7 @@ class ParameterRow:
     """
     What is true of one parameter besides its name and default.
 
-    - description: one sentence for `ros2 param describe` and the README.
+    - description: one sentence for `ros2 param describe` and docs/parameters.md.
     - is_live: may be changed while the node runs; all others are read when it starts.
     - minimum, maximum: inclusive bounds of a number. choices: all values a string may take.
     - pattern: what else a string must match, with pattern_text as the reason to give.

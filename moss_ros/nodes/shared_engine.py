@@ -6,7 +6,7 @@ that narrates several cameras; its make_engine() takes the place of loading's.
 """
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, TimeoutError as FutureTimeoutError
+from concurrent.futures import CancelledError, Future, TimeoutError as FutureTimeoutError
 import time
 from weakref import WeakValueDictionary
 
@@ -65,6 +65,7 @@ class WorkerShare:
     def __init__(self, worker: EngineWorker):
         self._worker = worker
         self._channel: EngineChannel | None = None
+        self._ending: Future | None = None  # of a channel that was closed in its step
 
     @property
     def state(self) -> WorkerState:
@@ -77,13 +78,17 @@ class WorkerShare:
         """Open the one channel of this share, as an EngineWorker does; ValueError for a second."""
         if self._channel is not None:
             raise ValueError('a share of a worker has one channel; close that one first')
-        self._channel = self._worker.open_channel(session, mailbox, on_event, max_tokens_per_s)
+        self._channel = self._worker.open_channel(
+            session, mailbox, on_event, max_tokens_per_s, is_held=True)
         return self._channel
 
     def start(self) -> None:
-        """Have the channel served; RuntimeError where there is none, or an EngineWorker has it."""
+        """Have the channel served; RuntimeError where there is none, else as an EngineWorker."""
         if self._channel is None:
             raise RuntimeError('the worker has nothing to serve; open_channel() first')
+        if not self._has_ended(timeout_s=0.0):
+            raise RuntimeError("the worker's thread is still in its last step for this stream; "
+                               'try again when it has ended')
         self._channel.restart()
 
     def close(self, timeout_s: float = 2.0) -> bool:
@@ -94,15 +99,26 @@ class WorkerShare:
         """
         channel, self._channel = self._channel, None
         end_s = time.monotonic() + timeout_s
-        has_ended = True
         if channel is not None:
             try:
-                channel.request_close().result(timeout_s)
-            except FutureTimeoutError:
-                has_ended = False
-            except (RuntimeError, CancelledError):
-                pass  # it has failed, or the worker has stopped: no step of it runs
+                self._ending = channel.request_close()
+            except RuntimeError:
+                pass  # it isn't served: no step of it runs
+        has_ended = self._has_ended(timeout_s)
+        if channel is not None:
             channel.close()
-        if self._worker.num_channels == 0:
+        if self._worker.num_channels == 0 or self._worker.is_ending:
             has_ended &= self._worker.stop(max(0.0, end_s - time.monotonic()))
         return has_ended
+
+    def _has_ended(self, timeout_s):
+        """Wait for the end of the channel that was closed last; return whether it has come."""
+        if self._ending is not None:
+            try:
+                self._ending.exception(timeout_s)
+            except FutureTimeoutError:
+                return False
+            except CancelledError:
+                pass  # the worker has stopped: no step runs
+            self._ending = None
+        return True

@@ -2,8 +2,8 @@
 The process of a remote model, seen from here: started, listened to, written to, killed.
 
 Orders go out and reports come in as dicts; what it prints is logged. Two threads read: reports,
-and what is printed. Knows neither frames nor events. Owned by the session; child.py is the other
-end.
+and what is printed. Knows neither frames nor events. Owned by the session; remote_main.py is
+the other end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from moss_ros.remote.remote_options import RemoteOptions
 
 _LOGGER = logging.getLogger(__name__)
 
-# Reports that may wait here. child.py stops far below: more come from something else.
+# Reports that may wait here. remote_main.py stops far below: more come from something else.
 _MAX_REPORTS = 4096
 _MAX_LINE_BYTES = 1 << 20
 _SEND_TIMEOUT_S = 1.0

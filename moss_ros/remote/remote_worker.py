@@ -18,8 +18,8 @@ import traceback
 from moss_ros.remote.remote_error import RemoteError
 from moss_ros.remote.remote_session import RemoteSession
 from moss_ros.stream import (
-    ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, require_pace, SessionState,
-    StreamChange, WorkerState, WorkerThread,
+    ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, PromptEvent, require_pace,
+    SessionState, StreamChange, TokenEvent, WorkerState, WorkerThread,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -165,15 +165,23 @@ class RemoteChannel:
                 self._delivery.deliver(self._session.add_frame(frame))
         for _ in range(_MAX_BURST):
             now_s = time.monotonic()
-            if self._pause_s(now_s) > 0 or self._session.wait_s(now_s) > 0:
+            # In this order: what comes in between is looked at, and may have to wait.
+            if self._session.wait_s(now_s) > 0 or self._pause_s(now_s) > 0:
                 break
             if now_s >= self._burst_end_s:
                 self._burst_end_s, self._num_in_burst = now_s + _BURST_S, 0
             self._num_in_burst += 1
-            is_string = self._session.has_string
-            self._delivery.deliver(self._session.hear(now_s))
-            if is_string and self._max_tokens_per_s:
-                self._next_token_s = now_s + 1 / self._max_tokens_per_s
+            events = self._session.hear(now_s)
+            self._delivery.deliver(events)
+            self._keep_pace(events, now_s)
+
+    def _keep_pace(self, events, now_s):
+        if not self._max_tokens_per_s:
+            return
+        if any(isinstance(event, TokenEvent) for event in events):
+            self._next_token_s = now_s + 1 / self._max_tokens_per_s
+        elif any(isinstance(event, PromptEvent) for event in events):
+            self._next_token_s = now_s  # the answer need not wait for what it cut
 
     def end_stream(self) -> None:
         """End the stream in the process, what is being said and what was asked."""
@@ -308,7 +316,8 @@ class RemoteWorker(WorkerThread):
             _LOGGER.error('%s', '\n'.join(filter(None, (message, details))))
             # Whatever it was, a fresh process is the state that is known.
             self._session.kill()
-            channel.report_failure(message, details)
-            self._cancel_calls()
         finally:
+            # Before anybody hears of it, who may look at once.
             self._state = WorkerState.FAILED
+            self._cancel_calls()
+            channel.report_failure(message, details)

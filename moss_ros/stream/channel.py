@@ -35,7 +35,9 @@ class EngineChannel:
     """
 
     def __init__(self, host: ChannelHost, session: StreamSession, mailbox: Mailbox,
-                 on_event: Callable[[Event], None], max_tokens_per_s: float):
+                 on_event: Callable[[Event], None], max_tokens_per_s: float,
+                 is_held: bool = False):
+        """is_held: serve nothing until the first restart(), though the worker may run."""
         self._host = host
         self._session = session
         self._mailbox = mailbox
@@ -44,6 +46,8 @@ class EngineChannel:
         self._token_interval_s = _interval_s(max_tokens_per_s)
         self._next_token_s = 0.0  # by time.monotonic()
         self._is_new = True  # the state is yet to be reported
+        self._is_held = is_held
+        self._is_closed = False
         self._is_paused = False
         self._has_failed = False
         self._is_restart_wanted = False
@@ -57,6 +61,8 @@ class EngineChannel:
     @property
     def state(self) -> WorkerState:
         """FAILED after an exception of this stream or the whole worker; else the worker's."""
+        if self._is_held or self._is_closed:
+            return WorkerState.STOPPED
         is_failed = self._has_failed and not self._is_restart_wanted
         return WorkerState.FAILED if is_failed else self._host.state
 
@@ -107,14 +113,19 @@ class EngineChannel:
         self.require_change(change)
         self._wanted_change = change
         try:
-            self._host.call(self._apply_change)
+            self._call(self._apply_change)
         except RuntimeError:
-            pass  # it does not run: the first step after the start applies it
+            pass  # it is not served: the first step after the start applies it
 
     def restart(self) -> None:
         """Serve a failed stream again, from its beginning; as EngineWorker.start() otherwise."""
         self.want_restart()
-        self._host.start_thread()
+        was_held, self._is_held = self._is_held, False
+        try:
+            self._host.start_thread()
+        except RuntimeError:
+            self._is_held = was_held
+            raise
 
     def request_close(self) -> Future:
         """
@@ -131,6 +142,8 @@ class EngineChannel:
     def _call(self, function):
         if self.state is WorkerState.FAILED:
             raise RuntimeError('the stream has failed; restart() it first')
+        if self._is_held or self._is_closed:
+            raise RuntimeError('the stream is not served; open and start it first')
         return self._host.call(function)
 
     def _interrupt(self):
@@ -145,8 +158,9 @@ class EngineChannel:
         self._is_paused = is_paused
 
     def _end(self):
-        self.end_stream()
-        self.close()
+        if not self._is_closed:  # else its session may be another channel's by now
+            self.end_stream()
+            self.close()
 
     def _begin_anew(self):
         self.end_stream()
@@ -184,7 +198,7 @@ class EngineChannel:
         """Seconds until a step is due, 0 if now, infinity if something must come in first."""
         if self._has_failed:
             return 0.0 if self._is_restart_wanted else math.inf
-        if self._is_paused:
+        if self._is_paused or self._is_held:
             return math.inf
         if self._is_new or self._mailbox.has_prompts:
             return 0.0
@@ -211,6 +225,7 @@ class EngineChannel:
 
     def detach(self) -> None:
         """Deliver nothing any more, and let go of the mailbox. Any thread."""
+        self._is_closed = True
         self._delivery.close()
         self._mailbox.attach(threading.Condition())
 

@@ -56,18 +56,19 @@ class EngineWorker(WorkerThread):
         return len(self._channels)
 
     def open_channel(self, session: StreamSession, mailbox: Mailbox,
-                     on_event: Callable[[Event], None],
-                     max_tokens_per_s: float = 0.0) -> EngineChannel:
+                     on_event: Callable[[Event], None], max_tokens_per_s: float = 0.0,
+                     is_held: bool = False) -> EngineChannel:
         """
         Serve session with what comes into mailbox, from now on if running.
 
         on_event is called with each event on the worker's thread and must not block: the next
         token waits for it. max_tokens_per_s paces speaking, for a speech output or a reader;
-        0 is as fast as the model can. Raises ValueError for a session or mailbox that another
-        channel has, and for a negative pace.
+        0 is as fast as the model can. is_held: not from now on, but from the channel's restart()
+        on. Raises ValueError for a session or mailbox that another channel has, and for a
+        negative pace.
         """
         require_pace(max_tokens_per_s)
-        channel = EngineChannel(self, session, mailbox, on_event, max_tokens_per_s)
+        channel = EngineChannel(self, session, mailbox, on_event, max_tokens_per_s, is_held)
         with self._condition:
             for other in self._channels:
                 if other.is_of(session, mailbox):

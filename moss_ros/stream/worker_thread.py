@@ -112,8 +112,8 @@ class WorkerThread(ABC):
                 if not self._is_stop_wanted and self._state is WorkerState.RUNNING:
                     self._condition.notify_all()
                     return
-                raise RuntimeError("the worker's thread is still in its last step; "
-                                   'stop() it again and see that it returns True')
+                raise RuntimeError("the worker's thread is still in its last step; try again "
+                                   'when it has ended')
             self._is_stop_wanted = False
             self._state = WorkerState.RUNNING
             self._thread = threading.Thread(

@@ -8,10 +8,10 @@ from bag_making import (
 )
 from moss_ros.bag import frame_chooser
 from moss_ros.bag.frame_chooser import FrameChooser
-from moss_ros.bag.mcap_output import event_json
 from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.vtt import write_vtt
+from moss_ros.records import event_json
 from moss_ros.stream import ChatFormat, StreamOptions, StreamSession, StreamSnapshot
 from moss_ros.views.timeline import timeline_of
 import numpy as np

@@ -10,8 +10,8 @@ from bag_making import (
 from mcap.reader import make_reader
 from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
 from moss_ros.bag.command import main, output_folders
-from moss_ros.bag.mcap_output import event_json, TYPE_BY_TOPIC
 from moss_ros.bag.vtt import write_vtt
+from moss_ros.records import event_json, OUTPUT_TOPICS
 from moss_ros.training.scoring import match_narration, split_sentences, TOLERANCE_FRAMES
 import pytest
 from rosbags.highlevel import AnyReader
@@ -110,10 +110,11 @@ def test_the_narration_is_a_bag_for_mcap_and_rosbags(narrated, scene_bag):
         by_topic = {}
         for schema, channel, message in make_reader(file).iter_messages():
             by_topic.setdefault((channel.topic, schema.name), []).append(message.log_time)
-    assert set(by_topic) == {*TYPE_BY_TOPIC.items(), (IMAGE_TOPIC, COMPRESSED)}
+    types = {f'/narrator/{topic.name}': topic.message_type for topic in OUTPUT_TOPICS}
+    assert set(by_topic) == {*types.items(), (IMAGE_TOPIC, COMPRESSED)}
     assert len(by_topic[IMAGE_TOPIC, COMPRESSED]) == 400
     records = records_of(narrated)
-    read = {topic: [] for topic in TYPE_BY_TOPIC}
+    read = {topic: [] for topic in types}
     with AnyReader([narrated / 'narration.mcap']) as reader:
         connections = [item for item in reader.connections if item.topic in read]
         for connection, time_ns, content in reader.messages(connections):

@@ -15,7 +15,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.stream.records import read_event
+from moss_ros.records import read_event
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.vocabulary import write_tokenizer
 import pytest

@@ -13,7 +13,7 @@ import threading
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from moss_ros.nodes.console import is_status_of
-from moss_ros.stream.records import EVENTS_SCHEMA
+from moss_ros.records import EVENTS_SCHEMA
 from moss_ros.views.screen import ConsoleScreen, MAX_ENTRIES
 import pytest
 from rclpy.node import Node

@@ -11,8 +11,8 @@ from moss_ros.nodes.multi_camera import MultiCamera
 from moss_ros.nodes.narrator import Narrator
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.nodes.shared_engine import SharedEngine
+from moss_ros.records import read_event
 from moss_ros.stream import Frame, Mailbox, NarrationEvent, SilenceEvent, WorkerState
-from moss_ros.stream.records import read_event
 from moss_ros.training.scenes import (
     answer_question, question_by_text, Scene, SceneRenderer,
 )

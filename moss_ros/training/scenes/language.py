@@ -11,7 +11,7 @@ import random
 
 from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
 
-# By kind: the first wording is the one of evaluation and of the README.
+# By kind: the first wording is the one of evaluation and of the docs.
 WORDINGS = {
     'see': ('What do you see?', 'What can you see?', 'What is there?', 'Describe the scene.',
             'What do you see now?'),

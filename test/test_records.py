@@ -2,11 +2,11 @@
 
 import json
 
+from moss_ros.records import event_json, EVENTS_SCHEMA, read_event, record_of
 from moss_ros.stream import (
     EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
     TokenEvent,
 )
-from moss_ros.stream.records import event_json, EVENTS_SCHEMA, read_event
 import pytest
 
 SEEN = {'stamp_ns': 5_000_000_000, 'received_ns': 1_000_000}
@@ -31,7 +31,7 @@ EVENTS = [
 
 @pytest.mark.parametrize(('event', 'expected'), EVENTS)
 def test_an_event_becomes_a_record_with_all_keys(event, expected):
-    record = read_event(event_json(event, seq=4, monotonic_ns=13_500_000))
+    record = read_event(event_json(record_of(event, seq=4, monotonic_ns=13_500_000)))
     assert set(record) == KEYS
     assert record['seq'] == 4
     assert record['stamp_ns'] == 5_000_000_000
@@ -43,7 +43,7 @@ def test_an_event_becomes_a_record_with_all_keys(event, expected):
 
 def test_before_the_first_frame_there_is_neither_stamp_nor_latency():
     event = StateEvent(stamp_ns=None, received_ns=None, state=SessionState.SILENT)
-    record = read_event(event_json(event, 0, 99))
+    record = read_event(event_json(record_of(event, 0, 99)))
     assert record['stamp_ns'] is None and record['latency_ms'] is None
 
 

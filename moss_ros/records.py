@@ -1,0 +1,97 @@
+"""
+What happens in a stream as JSON records, and the topics that tell of it: one table of both.
+
+Events of moss_ros.stream go in, by their class names only: programs that just read records need
+not load the model's libraries. The narrator publishes by this table, the MCAP writer writes by it,
+and the tests hold the docs and the Foxglove layout against it: a topic more is a row more.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import json
+
+EVENTS_SCHEMA = BAG_RECORD_SCHEMA = 1
+STRING_TYPE, BOOL_TYPE = 'std_msgs/msg/String', 'std_msgs/msg/Bool'
+EVENT_KEYS = (
+    'schema', 'seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
+    'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms')
+
+
+def record_of(event, seq: int, monotonic_ns: int | None = None) -> dict:
+    """
+    Return the record of an event: all EVENT_KEYS, None where they do not apply.
+
+    Its type is the name of the class: 'token' for TokenEvent. seq counts the records of a
+    narrator. monotonic_ns is now, for the latency since the newest frame arrived; None offline.
+    """
+    kind = type(event).__name__.removesuffix('Event').lower()
+    values = {key: getattr(event, key, None) for key in EVENT_KEYS}
+    values.update(schema=EVENTS_SCHEMA, seq=seq, type=kind)
+    for name in ('state', 'reason'):
+        values[name] = values[name].value if values[name] else None
+    if kind == 'error':
+        values['text'] = event.message
+    if monotonic_ns is not None and event.received_ns:
+        values['latency_ms'] = round((monotonic_ns - event.received_ns) / 1e6, 3)
+    return values
+
+
+def bag_record_of(event, seq: int, *, bag_time_ns: int, first_bag_time_ns: int | None,
+                  narration_id: int | None, state: str) -> dict:
+    """
+    Return the record of an event in narration.jsonl: that of record_of() in the time of a bag.
+
+    bag_time_ns: when it happened. first_bag_time_ns: when it began. narration_id: as it counts
+    over the whole bag. state: that of the stream then, which is always filled here.
+    """
+    record = record_of(event, seq)
+    del record['latency_ms']  # which a bag has not
+    record.update(schema=BAG_RECORD_SCHEMA, bag_time_ns=bag_time_ns,
+                  first_bag_time_ns=first_bag_time_ns, narration_id=narration_id, state=state)
+    return record
+
+
+def event_json(record: dict) -> str:
+    """Return a record, live or of a bag, as one line of JSON for `~/events`."""
+    event = {**{key: record.get(key) for key in EVENT_KEYS}, 'schema': EVENTS_SCHEMA}
+    if record['type'] != 'state':
+        event['state'] = None  # which records of a bag always have
+    return json.dumps(event, ensure_ascii=False)
+
+
+def read_event(text: str) -> dict:
+    """Return the record in a message of `~/events`; ValueError for another schema or no record."""
+    record = json.loads(text)
+    schema = record.get('schema') if isinstance(record, dict) else None
+    if schema != EVENTS_SCHEMA:
+        raise ValueError(f'an event of schema {schema!r}; this program reads {EVENTS_SCHEMA}')
+    return record
+
+
+@dataclass(frozen=True)
+class OutputTopic:
+    """
+    A topic of the narrator that tells of records.
+
+    - name: below the node's own. message_type: STRING_TYPE or BOOL_TYPE. depth: of its queue.
+    - is_latched: whether who comes late gets the newest message.
+    - data_of: returns what a record means on it; None: nothing.
+    """
+
+    name: str
+    message_type: str
+    depth: int
+    is_latched: bool
+    data_of: Callable[[dict], str | bool | None]
+
+
+OUTPUT_TOPICS = (
+    OutputTopic('tokens', STRING_TYPE, 100, False,
+                lambda record: record['text'] if record['type'] == 'token' else None),
+    OutputTopic('silence', BOOL_TYPE, 1, True,
+                lambda record: record['state'] == 'silent' if record['type'] == 'state' else None),
+    OutputTopic('narration', STRING_TYPE, 100, False,
+                lambda record: record['text'].strip() or None
+                if record['type'] == 'narration' else None),
+    OutputTopic('events', STRING_TYPE, 100, False, event_json),
+)
