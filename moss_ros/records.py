@@ -31,8 +31,8 @@ def record_of(event, seq: int, monotonic_ns: int | None = None) -> dict:
         values[name] = values[name].value if values[name] else None
     if kind == 'error':
         values['text'] = event.message
-    if monotonic_ns is not None and event.received_ns:
-        values['latency_ms'] = round((monotonic_ns - event.received_ns) / 1e6, 3)
+    latency_ms = None if monotonic_ns is None else event.frame_latency_ms(monotonic_ns)
+    values['latency_ms'] = None if latency_ms is None else round(latency_ms, 3)
     return values
 
 

@@ -1,5 +1,5 @@
 """
-A model that says what a script says, and the tokenizer that it goes with.
+A model that says what a script says, and the tokenizer and config.json that it goes with.
 
 Shared by the tests of streams and of bags. Knows nothing of sessions or events.
 """
@@ -33,6 +33,25 @@ def write_tokenizer(path, control_tokens=CONTROL_TOKENS):
     tokenizer.add_special_tokens(list(control_tokens))
     tokenizer.save(str(path))
     return path
+
+
+def tiny_config(image_id):
+    """Return the parsed config.json of a tiny model that says the ids below image_id."""
+    return {
+        'model_type': 'mllama', 'image_token_index': image_id, 'pool_mode': 'average',
+        'pool_stride': 2,
+        'text_config': {
+            'cross_attention_layers': [1], 'hidden_act': 'silu', 'hidden_size': 16,
+            'intermediate_size': 24, 'max_position_embeddings': 512, 'num_attention_heads': 4,
+            'num_hidden_layers': 3, 'num_key_value_heads': 2, 'rms_norm_eps': 1e-5,
+            'rope_theta': 1000.0, 'tie_word_embeddings': False, 'vocab_size': image_id},
+        'vision_config': {
+            'attention_heads': 2, 'hidden_act': 'gelu', 'hidden_size': 8,
+            'image_size': IMAGE_SIZE_PX, 'intermediate_layers_indices': [0],
+            'intermediate_size': 16, 'max_num_tiles': 1, 'norm_eps': 1e-5, 'num_channels': 3,
+            'num_global_layers': 1, 'num_hidden_layers': 1, 'patch_size': 4,
+            'supported_aspect_ratios': [[1, 1]], 'vision_output_dim': 16},
+    }
 
 
 class ScriptedModel:

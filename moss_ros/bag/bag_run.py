@@ -23,11 +23,8 @@ from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.read_ahead import ReadAhead
 from moss_ros.bag.reading import open_source, Source
 from moss_ros.bag.run_record import checkpoint_hashes, package_versions, RunRecord
-from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import (
-    CheckpointError, choose_device, choose_dtype, load_model, resolve_checkpoint, VideoModel,
-)
-from moss_ros.stream import ChatFormat, StreamOptions, StreamSession, StreamSnapshot
+from moss_ros.model import CheckpointError, choose_device, choose_dtype, VideoModel
+from moss_ros.stream import StreamCheckpoint, StreamSession, StreamSnapshot
 import torch
 
 DEFAULT_SAVE_EVERY_S = 60.0
@@ -53,11 +50,11 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     Raises BagError. One of INCOMPLETE comes after the outputs, which have all that could be read.
     """
     source, output = Path(source), Path(output)
-    folder, stream_options = _find_checkpoint(options)
+    checkpoint = _open_checkpoint(options)
     with open_source(source, options.image_topic, options.prompt_topic,
-                     stream_options.frame_rate_fps) as opened:
+                     checkpoint.options.frame_rate_fps) as opened:
         _check_against(source, opened, options)
-        run = _describe(opened, options, folder, stream_options)
+        run = _describe(opened, options, checkpoint)
         if overwrite:
             _forget(output)
         elif (output / RUN_FILE).exists():
@@ -65,7 +62,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
             shutil.rmtree(output / FOLDER_NAME, ignore_errors=True)
             return _require_complete(source, record)
         with Journal(output, run, resume) as journal, _threads(options.num_threads):
-            model, session = _make_session(options, folder, stream_options)
+            model, session = _make_session(options, checkpoint)
             narration = _Run(opened, model, session, options, journal)
             error = narration.go(on_progress, save_every_s, should_stop)
             record = run.ended(*narration.counts(), error)
@@ -172,23 +169,21 @@ def _require_complete(source, record) -> RunRecord:
     return record
 
 
-def _find_checkpoint(options) -> tuple[Path, StreamOptions]:
+def _open_checkpoint(options) -> StreamCheckpoint:
     try:
-        folder = resolve_checkpoint(options.checkpoint) if options.checkpoint else DEMO_CHECKPOINT
-        return folder, options.stream_options(folder)
+        return options.open_checkpoint()
     except (CheckpointError, ValueError) as error:
         raise BagError(options.checkpoint or 'the embedded model', str(error),
                        ExitCode.MODEL) from error
 
 
-def _make_session(options, folder, stream_options) -> tuple[VideoModel, StreamSession]:
+def _make_session(options, checkpoint) -> tuple[VideoModel, StreamSession]:
     try:
-        model = load_model(
-            folder, options.device, options.dtype, options.attention,
-            options.quantization or None)
-        return model, StreamSession(model, ChatFormat(folder / 'tokenizer.json'), stream_options)
+        model = checkpoint.load_model(
+            options.device, options.dtype, options.attention, options.quantization or None)
+        return model, checkpoint.session(model)
     except (CheckpointError, ValueError, ImportError) as error:
-        raise BagError(folder, str(error), ExitCode.MODEL) from error
+        raise BagError(checkpoint.folder, str(error), ExitCode.MODEL) from error
 
 
 def _check_against(source, opened, options):
@@ -204,17 +199,17 @@ def _check_against(source, opened, options):
                        '--with-images')
 
 
-def _describe(opened, options, folder, stream_options) -> RunRecord:
+def _describe(opened, options, checkpoint) -> RunRecord:
     try:
         device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, device)
-        hashes = checkpoint_hashes(folder)
+        hashes = checkpoint_hashes(checkpoint.folder)
     except (CheckpointError, ValueError, OSError) as error:
-        raise BagError(folder, str(error), ExitCode.MODEL) from error
+        raise BagError(checkpoint.folder, str(error), ExitCode.MODEL) from error
     return RunRecord(
         source=opened.info.to_json(), options=options.to_json(),
         checkpoint={'name': options.checkpoint or 'embedded', 'sha256': hashes},
-        stream={**asdict(stream_options), 'device': str(device),
+        stream={**asdict(checkpoint.options), 'device': str(device),
                 'dtype': str(dtype).removeprefix('torch.')},
         versions=package_versions())
 

@@ -1,10 +1,9 @@
 """
 Which frames of a source the model sees: messages in, groups of encoded frames and prompts out.
 
-Decodes nothing but what the sampler chose or a question needs, and encodes frames in groups which
-depend on the bag and its prompts alone, so that they come out the same to the last bit however
-often a run is taken up. Runs ahead of the narration in a thread of its own (read_ahead.py). Knows
-neither pace nor outputs.
+Decodes nothing but what a FrameIntake chose or a question needs, and encodes frames in groups
+which depend on the bag and its prompts alone, so that they come out the same to the last bit
+however often a run is taken up. Runs ahead of the narration, in read_ahead.py's thread.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ from dataclasses import asdict, dataclass
 import math
 
 import cv2
-from moss_ros.bag.reading import Message, prompt_text, ReadPosition, Source
+from moss_ros.bag.reading import BadPromptError, Message, prompt_text, ReadPosition, Source
 from moss_ros.images import BadImageError
 from moss_ros.model import VideoModel
-from moss_ros.stream import encode_frames, EncodedFrame, Frame, FrameSampler
+from moss_ros.stream import encode_frames, EncodedFrame, Frame
+from moss_ros.stream.intake import FrameIntake, LateFrameError
 import numpy as np
 
 FRAMES_PER_GROUP = 8
 # Bounds a group in which no frame is chosen.
 _MAX_ITEMS_PER_GROUP = 256
-# Stamps that fall back by more are a camera or a clock that began anew, as for the live node.
-_RESTART_NS = 2_000_000_000
 # At least; a wider picture is shrunk by a whole number, which is three times as fast as others.
 _THUMBNAIL_WIDTH_PX = 160
 
@@ -45,7 +43,7 @@ class ChosenFrame:
 
 @dataclass(frozen=True)
 class UnusableMessage:
-    """An image or prompt that could not be used; kind as of a BadImageError, or 'late'."""
+    """An image or prompt that could not be used; kind: why, in one word, to count by."""
 
     bag_time_ns: int
     kind: str
@@ -80,8 +78,8 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class _HeldImage:
-    """The newest image that can be shown and was not; position: the one before it."""
+class _ReadImage:
+    """An image that can be shown; position: the one before it, to read it again."""
 
     position: ReadPosition
     stamp_ns: int
@@ -92,9 +90,9 @@ class FrameChooser:
     """
     Reads a source from where it is told to.
 
-    The model sees the frames that the sampler chooses, and right behind a question the last image
-    at or before it, unless that was shown already; the sampler then goes on from there. An image
-    of the question's own bag time is one before it, wherever it stands in the bag.
+    The model sees the frames that a FrameIntake chooses, and right behind a question the last
+    image at or before it, unless that was shown already; choosing then goes on from there. An
+    image of the question's own bag time is one before it, wherever it stands in the bag.
 
     Used by one thread, whichever; groups() blocks for reading, decoding and encoding.
     """
@@ -104,12 +102,10 @@ class FrameChooser:
         """Prompts are (bag time in ns, text); of those of one time, they come before recorded."""
         self._source = source
         self._model = model
-        self._sampler = FrameSampler(frame_rate_fps)
+        self._intake: FrameIntake[_ReadImage] = FrameIntake(frame_rate_fps, self._frame)
         self._prompts = sorted(prompts, key=lambda prompt: prompt[0])
         self._num_prompts_given = 0  # of those
         self._position = ReadPosition()
-        self._newest_stamp_ns: int | None = None
-        self._held: _HeldImage | None = None
         # Bag time of a question whose image may still come; never set between two groups.
         self._question_ns: int | None = None
         self._num_read = self._num_used = 0
@@ -122,11 +118,11 @@ class FrameChooser:
         Raises KeyError, TypeError or ValueError where it is none, BagError as groups() does.
         """
         self._position = ReadPosition(**chooser_state['position'])
-        self._sampler.restore(chooser_state['sampler'])
         self._num_prompts_given = chooser_state['num_prompts_given']
-        self._newest_stamp_ns = chooser_state['newest_stamp_ns']
         held = chooser_state['held']
-        self._held = held and self._read_again(ReadPosition(**held['position']), held['stamp_ns'])
+        self._intake.restore(
+            chooser_state['intake'],
+            held and self._read_again(ReadPosition(**held['position']), held['stamp_ns']))
         self._num_read = chooser_state['num_read']
         self._num_used = chooser_state['num_used']
         self._num_unusable_by_kind = Counter(chooser_state['num_unusable_by_kind'])
@@ -154,19 +150,18 @@ class FrameChooser:
         message = next(self._source.messages(position), None)
         if message is None:
             raise ValueError(f'no message behind {position}')
-        return _HeldImage(position, stamp_ns, message)
+        return _ReadImage(position, stamp_ns, message)
 
     def _group(self, items, pictures):
         encoded = iter(encode_frames(self._model, pictures))
         for item in items:
             if isinstance(item, ChosenFrame):
                 item.frame = next(encoded)
-        held = self._held
+        held = self._intake.left_out
         return Group(items, {
             'position': asdict(self._position),
-            'sampler': self._sampler.snapshot(),
+            'intake': self._intake.snapshot(),
             'num_prompts_given': self._num_prompts_given,
-            'newest_stamp_ns': self._newest_stamp_ns,
             'held': held and {'position': asdict(held.position), 'stamp_ns': held.stamp_ns},
             'num_read': self._num_read,
             'num_used': self._num_used,
@@ -192,19 +187,12 @@ class FrameChooser:
         """Show what the latest question needs, unless an image of its own time may come yet."""
         if self._question_ns is None or time_ns <= self._question_ns:
             return []
-        return self._show_for_question(pictures)
-
-    def _show_for_question(self, pictures: list[Frame]) -> list[Item]:
         question_ns, self._question_ns = self._question_ns, None
-        if question_ns is None or self._held is None:
-            return []
-        held, self._held = self._held, None
         try:
-            picture = self._source.picture(held.message)
+            frame = self._intake.show_left_out()
         except BadImageError as error:
             return [self._unusable(question_ns, error)]
-        self._sampler.restart_from(held.stamp_ns)
-        return [self._chosen(question_ns, picture, held.stamp_ns, pictures)]
+        return [] if frame is None else [self._chosen(question_ns, frame, pictures)]
 
     def _look_at(self, message: Message, pictures: list[Frame]) -> list[Item]:
         if message.is_prompt:
@@ -213,56 +201,35 @@ class FrameChooser:
         items: list[Item] = []
         try:
             stamp_ns = self._source.stamp_ns(message)
-            if self._is_restart(stamp_ns):
+            back_ns = self._intake.admit(stamp_ns)
+            if back_ns:
                 items.append(StreamRestart(
-                    message.bag_time_ns, 'image stamps went back by '
-                    f'{(self._newest_stamp_ns - stamp_ns) / 1e9:.1f} s: the stream begins anew'))
-                self._sampler.reset()
-                self._held = None
-            self._newest_stamp_ns = stamp_ns
-            image = _HeldImage(self._position, stamp_ns, message)
-            if self._question_ns is not None:
-                self._held = image
-                return items + self._show_for_question(pictures)
-            before = self._sampler.snapshot()
-            if not self._sampler.select(stamp_ns):
-                self._held = image
-                return items
-            try:
-                picture = self._source.picture(message)
-            except BadImageError:
-                # As if it had not been there, so that the next one takes its place.
-                self._sampler.restore(before)
-                raise
-        except BadImageError as error:
+                    message.bag_time_ns, f'image stamps went back by {back_ns / 1e9:.1f} s: the '
+                    'stream begins anew'))
+            frame = self._intake.offer(
+                _ReadImage(self._position, stamp_ns, message),
+                is_wanted=self._question_ns is not None)
+        except (BadImageError, LateFrameError) as error:
             return [*items, self._unusable(message.bag_time_ns, error)]
-        self._held = None
-        return [*items, self._chosen(message.bag_time_ns, picture, stamp_ns, pictures)]
-
-    def _is_restart(self, stamp_ns):
-        """Whether the camera began anew; BadImageError for a stamp that is just late."""
-        newest_ns = self._newest_stamp_ns
-        if newest_ns is None or stamp_ns > newest_ns:
-            return False
-        if newest_ns - stamp_ns < _RESTART_NS:
-            raise BadImageError(
-                'late', f'the stamp is {(newest_ns - stamp_ns) / 1e6:.1f} ms before that of an '
-                'earlier image')
-        return True
+        if frame is None:
+            return items
+        self._question_ns = None
+        return [*items, self._chosen(message.bag_time_ns, frame, pictures)]
 
     def _prompt(self, message, pictures):
         try:
             text = prompt_text(message)
-            if not text.strip():
-                raise BadImageError('empty_prompt', 'a prompt is empty')
-        except BadImageError as error:
+        except BadPromptError as error:
             return [self._unusable(message.bag_time_ns, error)]
         return self._ask(message.bag_time_ns, text, pictures)
 
-    def _chosen(self, bag_time_ns, picture, stamp_ns, pictures):
-        pictures.append(Frame(picture, stamp_ns))
+    def _frame(self, image):
+        return Frame(self._source.picture(image.message), image.stamp_ns)
+
+    def _chosen(self, bag_time_ns, frame, pictures):
+        pictures.append(frame)
         self._num_used += 1
-        return ChosenFrame(bag_time_ns, None, _thumbnail(picture))
+        return ChosenFrame(bag_time_ns, None, _thumbnail(frame.image))
 
     def _unusable(self, bag_time_ns, error):
         self._num_unusable_by_kind[error.kind] += 1

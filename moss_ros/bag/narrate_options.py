@@ -2,15 +2,16 @@
 What narrating a bag depends on, besides the bag: options as plain data.
 
 Checked when made, readable and writable as JSON, so that worker processes and run.json can have
-them. Knows neither argparse nor files.
+them. They also open the checkpoint that they name. Does not know argparse.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-import math
 
-from moss_ros.stream import StreamOptions
+from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.checks import require_count, require_number, require_utf8_text
+from moss_ros.stream import StreamCheckpoint
 
 DEFAULT_TOKENS_PER_SECOND = 40.0
 DEFAULT_ANSWER_WITHIN_S = 30.0
@@ -61,16 +62,12 @@ class NarrateOptions:
 
     def __post_init__(self):
         for name, minimum in (('num_threads', 1), ('max_tokens_between_frames', 0), ('seed', 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ValueError(
-                    f'{name} must be a whole number of at least {minimum}, not {value!r}')
+            require_count(name, getattr(self, name), minimum)
         for name in ('prompt', 'system_prompt', 'checkpoint', 'image_topic', 'prompt_topic'):
-            _require_text(name, getattr(self, name))
-        for name in ('frame_rate_fps', 'tokens_per_second', 'answer_within_s'):
-            _require_number(name, getattr(self, name))
-        if not self.answer_within_s:
-            raise ValueError(f'answer_within_s must be above 0, not {self.answer_within_s!r}')
+            require_utf8_text(name, getattr(self, name))
+        for name in ('frame_rate_fps', 'tokens_per_second'):
+            require_number(name, getattr(self, name), minimum=0)
+        require_number('answer_within_s', self.answer_within_s, above=0)
         if self.sampling not in ('checkpoint', 'greedy', 'random'):
             raise ValueError(
                 f'sampling must be checkpoint, greedy or random, not {self.sampling!r}')
@@ -78,8 +75,8 @@ class NarrateOptions:
         object.__setattr__(self, 'prompts_at', tuple(
             (time_s, text) for time_s, text in self.prompts_at))
         for time_s, text in self.prompts_at:
-            _require_number('time of a prompt', time_s)
-            _require_text('text of a prompt', text)
+            require_number('time of a prompt', time_s, minimum=0)
+            require_utf8_text('text of a prompt', text)
             if not text.strip():
                 raise ValueError(f'the prompt at {time_s:g} s must not be empty')
 
@@ -87,17 +84,18 @@ class NarrateOptions:
         """Return plain values for JSON; NarrateOptions(**them) is equal to this one."""
         return {**asdict(self), 'prompts_at': [list(pair) for pair in self.prompts_at]}
 
-    def stream_options(self, folder) -> StreamOptions:
+    def open_checkpoint(self) -> StreamCheckpoint:
         """
-        Return the options of the checkpoint in folder, changed by what is given here.
+        Open the checkpoint that is named, with its options changed by what is given here.
 
-        Raises ValueError, or CheckpointError for a broken generation_config.json.
+        Raises CheckpointError, or ValueError for a pace that the frame rate does not allow.
         """
-        options = StreamOptions.from_checkpoint(folder, seed=self.seed)
+        checkpoint = StreamCheckpoint.open(
+            self.checkpoint or DEMO_CHECKPOINT, self.seed, self.system_prompt or None)
+        options = checkpoint.options
         given = {name: value for name, value in (
             ('frame_rate_fps', float(self.frame_rate_fps)),
             ('answer_within_s', float(self.answer_within_s)),
-            ('system_prompt', self.system_prompt),
             ('max_tokens_between_frames', self.max_tokens_between_frames)) if value}
         if self.sampling != 'checkpoint':
             given['sampling'] = replace(options.sampling, do_sample=self.sampling == 'random')
@@ -107,19 +105,7 @@ class NarrateOptions:
                 f'tokens_per_second is {self.tokens_per_second:g}, but each of '
                 f'{options.frame_rate_fps:g} frames a second takes one token at least; raise it, '
                 'or lower frame_rate_fps')
-        return options
+        return replace(checkpoint, options=options)
 
 
 OPTION_NAMES = tuple(option.name for option in fields(NarrateOptions))
-
-
-def _require_text(name, value):
-    # The bytes of a command line need not be text, those of the outputs must.
-    if not isinstance(value, str) or value.encode(errors='replace').decode() != value:
-        raise ValueError(f'{name} must be text that UTF-8 can carry, not {value!r}')
-
-
-def _require_number(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not math.isfinite(value) or value < 0:
-        raise ValueError(f'{name} must be a number of at least 0, not {value!r}')

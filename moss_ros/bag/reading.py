@@ -98,6 +98,14 @@ class ReadPosition:
                             self.num_at_time + 1 if is_same_time else 1)
 
 
+class BadPromptError(Exception):
+    """A recorded prompt that cannot be asked; kind: what is wrong in one word, to count by."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(text)
+        self.kind = kind
+
+
 class Source(ABC):
     """An open source. Use `with`; the files are only ever read."""
 
@@ -197,7 +205,7 @@ class BagSource(Source):
 
     def picture(self, message: Message) -> np.ndarray:
         """Return the image u8 [H, W, 3] RGB; BadImageError where it is none."""
-        image = _unpacked(message)
+        image = _unpacked(message, BadImageError)
         if message.type == COMPRESSED_TYPE:
             return compressed_to_rgb(image.format, image.data)
         return image_to_rgb(image.encoding, image.height, image.width, image.step,
@@ -303,15 +311,18 @@ class VideoSource(Source):
 
 
 def prompt_text(message: Message) -> str:
-    """Return the text of a recorded prompt; BadImageError where it is no String."""
-    return _unpacked(message).data
+    """Return the text of a recorded prompt; BadPromptError where it is no String, or empty."""
+    text = _unpacked(message, BadPromptError).data
+    if not text.strip():
+        raise BadPromptError('empty_prompt', 'a prompt is empty')
+    return text
 
 
-def _unpacked(message):
+def _unpacked(message, error_type):
     try:
         return TYPESTORE.deserialize_cdr(message.content, message.type)
     except Exception as error:  # not only its own for bytes that are no message at all
-        raise BadImageError('bad_message', f'it is no {message.type}: {error}') from error
+        raise error_type('bad_message', f'it is no {message.type}: {error}') from error
 
 
 def _require_index(path):

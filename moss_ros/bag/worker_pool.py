@@ -1,8 +1,9 @@
 """
 Tasks in worker processes of this machine: a function and its arguments go in, results come out.
 
-Each task has a process of its own, so one that dies, of lack of memory or of a broken library,
-takes no other along. Knows nothing of bags; called by many.
+Each task has a process and a pipe of its own, so one that dies, of lack of memory or of a broken
+library, takes no other along. pebble's pool is no substitute: its workers share a pipe, which
+stays locked when one dies while it sends. Knows nothing of bags; called by batch.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import logging
 import math
 
+from moss_ros.checks import require_count, require_number
 from moss_ros.generator.query import GENERATION_KEYS, GenerationSettings, require_known
 from moss_ros.generator.queue_strings import error_string
 from moss_ros.model import SamplingOptions
@@ -52,10 +53,8 @@ class LiveCall:
         require_known('generation argument', keywords, (*GENERATION_KEYS, *known))
         values = _bound(_LIVE_ARGUMENTS, positional, keywords, num_needed=3)
         pace = values.get('max_tokens_per_turn')
-        if pace is not None and (isinstance(pace, bool) or not isinstance(pace, (int, float))
-                                 or math.isnan(pace) or pace <= 0):
-            raise ValueError(
-                f'max_tokens_per_turn is {pace!r}; a number above 0 is needed, of tokens a second')
+        if pace is not None and pace != math.inf:
+            require_number('max_tokens_per_turn', pace, above=0)
         generation = {key: value for key, value in keywords.items() if key in GENERATION_KEYS}
         return cls(values['image_queue'], values['prompt_queue'], values['token_queue'], pace,
                    GenerationSettings.from_keywords(generation, base))
@@ -80,20 +79,13 @@ class OfflineCall:
         require_known('argument', keywords, [name for name, in _OFFLINE_ARGUMENTS])
         values = _bound(_OFFLINE_ARGUMENTS, positional, keywords, num_needed=3)
         length = values.get('vision_chunked_length', DEFAULT_CHUNK_LENGTH)
-        require_chunk_length(length)
+        require_count('vision_chunked_length', length)
         return cls(values['new_queries'], values['output_text_queue'], length)
 
     @staticmethod
     def output_queues(positional: Sequence, keywords: Mapping) -> list:
         """Return what was passed for an output queue; more than one if that is wrong."""
         return _passed(2, _OFFLINE_ARGUMENTS, positional, keywords)
-
-
-def require_chunk_length(length: object) -> None:
-    """Raise ValueError that quotes a vision_chunked_length that is none."""
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f'vision_chunked_length is {length!r}; a whole number of at least 1 is '
-                         f'needed')
 
 
 @contextmanager

@@ -13,18 +13,17 @@ from pathlib import Path
 import threading
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.checks import require_count, require_text
 from moss_ros.generator.calls import (
-    DEFAULT_CHUNK_LENGTH, failures_told, LiveCall, OfflineCall, require_chunk_length,
+    DEFAULT_CHUNK_LENGTH, failures_told, LiveCall, OfflineCall,
 )
 from moss_ros.generator.live import LiveRun
 from moss_ros.generator.offline import OfflineAnswerer, OfflineOptions
 from moss_ros.generator.query import is_stop, OfflineQuery
 from moss_ros.generator.queue_strings import answer_strings, DONE, ROUND_END
 from moss_ros.generator.turn_lock import TurnLock
-from moss_ros.model import (
-    CheckpointError, load_model, ModelConfig, resolve_checkpoint, SamplingOptions, VideoModel,
-)
-from moss_ros.stream import ChatFormat, StreamOptions, StreamSession
+from moss_ros.model import CheckpointError, SamplingOptions, VideoModel
+from moss_ros.stream import ChatFormat, StreamCheckpoint, StreamOptions, StreamSession
 from moss_ros.stream.system_prompts import require_prompts
 import torch
 
@@ -172,7 +171,7 @@ class Generator:
         on_frames is called with the numbers of frames encoded so far and in all. Raises
         MediaError for media that can't be read, ValueError for a query that can't be answered.
         """
-        require_chunk_length(vision_chunked_length)
+        require_count('vision_chunked_length', vision_chunked_length)
         return self._answer(query, vision_chunked_length, on_frames)
 
     def _answer(self, query, chunk_length, on_frames=None):
@@ -216,21 +215,16 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     Raises CheckpointError for a checkpoint that can't be used, ValueError for the other
     arguments; the message names the cause and the way out.
     """
-    if system_prompt is not None and not isinstance(system_prompt, str):
-        raise ValueError(f'system_prompt must be a str, not {system_prompt!r}')
+    if system_prompt is not None:
+        require_text('system_prompt', system_prompt)
     if system_prompts is not None:
         require_prompts(system_prompts)
-    folder = DEMO_CHECKPOINT if checkpoint is None else resolve_checkpoint(checkpoint)
-    # The weights last: what else may be wrong shows in less time.
-    config = ModelConfig.from_folder(folder)
+    opened = StreamCheckpoint.open(
+        DEMO_CHECKPOINT if checkpoint is None else checkpoint, system_prompt=system_prompt)
     try:
-        chat = ChatFormat(folder / 'tokenizer.json')
-        chat.require_model(config.image_token_id, config.text.vocab_size)
-        stream_options = StreamOptions.from_checkpoint(
-            folder, **{} if system_prompt is None else {'system_prompt': system_prompt})
-        offline_options = OfflineOptions.from_checkpoint(folder, system_prompts)
+        offline_options = OfflineOptions.from_checkpoint(opened.folder, system_prompts)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    model = load_model(folder, device=device, dtype=dtype, attention=attention,
-                       quantization=quantization)
-    return Generator(model, chat, stream_options, offline_options, folder)
+    # The weights last: what else may be wrong shows in less time.
+    model = opened.load_model(device, dtype, attention, quantization)
+    return Generator(model, opened.chat, opened.options, offline_options, opened.folder)

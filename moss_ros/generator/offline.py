@@ -15,20 +15,19 @@ from dataclasses import dataclass, field, fields
 from itertools import chain, islice
 import json
 import logging
-import math
 from pathlib import Path
 
+from moss_ros.checks import require_count, require_number
 from moss_ros.generator.query import OfflineQuery
 from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.media import num_samples, read_image, VideoFile
-from moss_ros.model import (
-    DecoderCache, fit_frame, normalise_frames, sample_token, VideoModel,
-)
+from moss_ros.model import DecoderCache, fit_frame, normalise_frames, VideoModel
 from moss_ros.stream import ChatFormat
 from moss_ros.stream.system_prompts import (
     DEFAULT_OFFLINE_SYSTEM_PROMPTS, NO_THINKING, offline_system_prompts, require_prompts,
 )
 from moss_ros.stream.text_pieces import TextPieces
+from moss_ros.stream.token_choice import TokenChooser
 import numpy as np
 import torch
 
@@ -53,13 +52,8 @@ class OfflineOptions:
 
     def __post_init__(self):
         """Raise ValueError that quotes the name and the value of what can't be."""
-        rate = self.frame_rate_fps
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) \
-                or not math.isfinite(rate) or rate <= 0:
-            raise ValueError(f'frame_rate_fps is {rate!r}; a number above 0 is needed')
-        most = self.max_frames
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise ValueError(f'max_frames is {most!r}; a whole number of at least 1 is needed')
+        require_number('frame_rate_fps', self.frame_rate_fps, above=0)
+        require_count('max_frames', self.max_frames)
         require_prompts(self.system_prompts)
 
     @classmethod
@@ -102,9 +96,7 @@ class OfflineAnswerer:
         # For what needs no model, but must not be left in the middle when the process ends.
         self._own_lock = TurnLock()
         self._told: set[tuple[str, str]] = set()
-        self._never_said = torch.tensor(
-            chat.never_said_ids(model.config.text.vocab_size), dtype=torch.int64,
-            device=model.device)
+        self._chooser = TokenChooser(chat, model.config.text.vocab_size, model.device)
 
     def answer(self, query: OfflineQuery, chunk_length: int,
                on_frames: Callable[[int, int], None] | None = None) -> Iterator[str]:
@@ -211,7 +203,8 @@ class OfflineAnswerer:
             with self._model_lock:
                 if said:
                     logits = self._model.extend(cache, said[-1:])
-                token_id = self._sample(logits, query.settings.sampling, said, generator)
+                token_id = self._chooser.choose(
+                    logits, query.settings.sampling, said, generator)
                 if token_id in (self._chat.eot_id, self._chat.silence_id):
                     return
                 said.append(token_id)
@@ -220,8 +213,3 @@ class OfflineAnswerer:
                 yield piece
             if len(said) >= query.settings.max_new_tokens or cache.num_tokens == cache.max_tokens:
                 return
-
-    @torch.inference_mode()
-    def _sample(self, logits, sampling, said, generator):
-        allowed = logits.float().index_fill(0, self._never_said, -math.inf)
-        return sample_token(allowed, sampling, said, self._chat.control_ids, generator)

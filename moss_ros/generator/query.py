@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-import math
 from pathlib import Path
 
+from moss_ros.checks import require_count, require_number
 from moss_ros.model import SamplingOptions
 from moss_ros.stream.system_prompts import NO_THINKING, THINKING_MODES
 from PIL import Image
@@ -49,7 +49,7 @@ class GenerationSettings:
         require_known('generation argument', keywords, GENERATION_KEYS)
         max_new_tokens = keywords.get('max_new_tokens')
         if max_new_tokens is not None:
-            _require_count('max_new_tokens', max_new_tokens)
+            require_count('max_new_tokens', max_new_tokens)
         changes = {key: keywords[key] for key in _SAMPLING_KEYS if key in keywords}
         if changes.get('do_sample') and not base.do_sample and base.top_k == 0:
             changes.setdefault('top_k', DEFAULT_TOP_K)
@@ -133,11 +133,6 @@ def require_known(what: str, given: Iterable, known: Sequence[str]) -> None:
         raise ValueError(f'unknown {what} {names}; known are {", ".join(known)}')
 
 
-def _require_count(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f'{name} is {value!r}; a whole number of at least 1 is needed')
-
-
 def _mapping(query, key):
     value = query.get(key)
     if value is None:
@@ -159,9 +154,7 @@ def _media(query, key):
 def _fps(value):
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) \
-            or not math.isfinite(value) or value <= 0:
-        raise ValueError(f'video_fps is {value!r}; a number above 0 is needed')
+    require_number('video_fps', value, above=0)
     return float(value)
 
 
@@ -170,7 +163,7 @@ def _frame_bounds(media):
     minimum, maximum = media.get('video_minlen'), media.get('video_maxlen')
     for name, value in (('video_minlen', minimum), ('video_maxlen', maximum)):
         if value is not None:
-            _require_count(name, value)
+            require_count(name, value)
     if minimum is not None and maximum is not None and minimum > maximum:
         raise ValueError(f'video_minlen is {minimum}, more than video_maxlen, which is {maximum}')
     if minimum is None:

@@ -26,7 +26,7 @@ class TurnLock:
 
     The interpreter ends a daemon thread where it comes back from compiled code, and C++ aborts
     the process when that is beneath it. So close() is called first: whoever wants the lock then
-    never gets it.
+    never gets it, and whoever has it sleeps when leaving it.
     """
 
     def __init__(self):
@@ -53,12 +53,15 @@ class TurnLock:
             self._is_held = False
             self._waiting.popleft()
             self._condition.notify_all()
+            # Out of it a thread would free tensors, which is compiled code as well.
+            self._condition.wait_for(lambda: not self._must_sleep())
 
     def close(self, timeout_s: float) -> bool:
         """
         Let nobody in any more, and wait until whoever is inside has left; whether it has.
 
-        Other threads that ask sleep from then on, and the main thread gets a RuntimeError.
+        Other threads that ask, or leave, sleep from then on. The main thread gets a RuntimeError
+        where it asks.
         """
         with self._condition:
             self._is_closed = True
@@ -68,9 +71,12 @@ class TurnLock:
     def _may_enter(self, turn):
         if not self._is_closed:
             return self._waiting[0] is turn
-        if threading.current_thread() is threading.main_thread():
+        if not self._must_sleep():
             raise RuntimeError('the process is ending: the model can not be used any more')
         return False
+
+    def _must_sleep(self):
+        return self._is_closed and threading.current_thread() is not threading.main_thread()
 
 
 _open_locks: weakref.WeakSet[TurnLock] = weakref.WeakSet()

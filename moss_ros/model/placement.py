@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 import time
 
+import psutil
 import torch
 
 from .config import CheckpointError
@@ -21,7 +22,7 @@ from .video_model import VideoModel
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 # What torchao needs besides the weight and the result, for each weight (measured: 6 to 8).
 _WORKING_BYTES = 8
-_MEMORY_INFO = Path('/proc/meminfo')
+# Where Linux tells of control groups, of which psutil knows nothing.
 _OWN_GROUP = Path('/proc/self/cgroup')
 _GROUPS = Path('/sys/fs/cgroup')
 # A product of this size takes milliseconds, also in a type that has to be emulated.
@@ -109,9 +110,8 @@ def free_bytes(device: torch.device) -> int | None:
         kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept_by_torch
     try:
-        fields = dict(line.split(':') for line in _MEMORY_INFO.read_text().splitlines())
-        available = int(fields['MemAvailable'].split()[0]) * 1024
-    except (OSError, ValueError, KeyError):
+        available = psutil.virtual_memory().available
+    except (OSError, ValueError, KeyError):  # as its reading of /proc/meminfo raises them
         return None
     return max(0, min([available, *_group_limits()]))
 

@@ -7,7 +7,6 @@ at. Made and told of activations by the narrator.
 """
 
 from collections import deque
-import os
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -16,6 +15,7 @@ from moss_ros.stream import (
     Channel, ErrorEvent, Event, Mailbox, Session, SessionFigures, StreamStatistics, WorkerState,
 )
 from moss_ros.stream.supervision import Supervisor
+import psutil
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 import torch
@@ -227,9 +227,8 @@ class Diagnostics:
 def _resident_bytes():
     """Bytes of memory that the process holds; 0 where the system does not tell."""
     try:
-        with open('/proc/self/statm') as file:
-            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-    except (OSError, ValueError, IndexError):
+        return psutil.Process().memory_info().rss
+    except (psutil.Error, OSError):
         return 0
 
 

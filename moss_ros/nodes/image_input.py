@@ -1,8 +1,8 @@
 """
 The camera of a narrator: image messages in, chosen and converted frames out, by a callback.
 
-Chooses by header stamp, counts what cannot be used, and says plainly why nothing arrives. Knows
-nothing of the model or its worker. Made by the narrator, which starts it when it is activated.
+Has a FrameIntake choose, counts what cannot be used, and says plainly why nothing arrives. Made by
+the narrator, which starts it when it is activated.
 """
 
 from collections import Counter, deque
@@ -14,7 +14,8 @@ import time
 from moss_ros.images import BadImageError
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.parameters import NarratorSettings
-from moss_ros.stream import Frame, FrameSampler
+from moss_ros.stream import Frame
+from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -22,8 +23,6 @@ from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 NS_PER_S = 1_000_000_000
-# Stamps that fall back by more are a camera or a clock that began anew, not frames out of order.
-RESTART_NS = 2 * NS_PER_S
 # For so long after time was set back images with stamps of before may be under way.
 UNDER_WAY_NS = 2 * NS_PER_S
 RATE_WINDOW_NS = 5 * NS_PER_S
@@ -43,8 +42,8 @@ class InputState(Enum):
 
 
 @dataclass(frozen=True)
-class _Skipped:
-    """The newest good image where the sampler left it out."""
+class _Arrived:
+    """An image, its stamp, and when it came by time.monotonic_ns()."""
 
     message: Image | CompressedImage
     stamp_ns: int
@@ -65,9 +64,10 @@ class ImageInput:
     Subscribes to one camera while it is started, and watches over it.
 
     - on_frame(frame, frame_id) gets each Frame that is chosen, and the frame_id of its header;
-      on_restart(reason) is called before it where the stamps began anew. Both must not block.
+      on_restart(reason) is called where the stamps began anew, before the frames that come then.
+      Both must not block.
     - num_received, num_used, num_bad_by_kind: all images, those handed over, and those that could
-      not be used, since it was made. The sampler skipped the rest.
+      not be used, since it was made. The intake left out the rest.
     - state and trouble: how the images come, and what to do about it, '' where all is well.
     - picture_kind: size and encoding of the newest frame, such as '640x480 rgb8'.
 
@@ -90,9 +90,8 @@ class ImageInput:
         self._subscription = self._watch_timer = None
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
-        self._newest_stamp_ns: int | None = None
+        self._intake: FrameIntake[_Arrived] | None = None  # made by start()
         self._set_back: _SetBack | None = None
-        self._skipped: _Skipped | None = None
 
     def start(self, settings: NarratorSettings, frame_rate_fps: float,
               converter: ImageConverter) -> None:
@@ -100,8 +99,8 @@ class ImageInput:
         self._converter = converter
         self._reliability = ReliabilityPolicy[settings.image_reliability.upper()]
         self._stale_after_s = settings.stale_after_s
-        self.set_frame_rate(frame_rate_fps)
-        self.forget_stamps()
+        self._intake = FrameIntake(frame_rate_fps, self._frame)
+        self._set_back = None
         self._arrivals_ns.clear()
         self._last_arrival_ns = None
         self._quiet_since_ns = time.monotonic_ns()
@@ -117,30 +116,31 @@ class ImageInput:
             self._node.destroy_timer(self._watch_timer)
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
-        self._subscription = self._watch_timer = self._skipped = None
+        self._subscription = self._watch_timer = None
+        if self._intake is not None:
+            self._intake.forget()
         self.state, self.trouble = InputState.STOPPED, ''
 
     def show_newest(self) -> None:
         """
-        Hand over the newest image now, if the sampler left it out; it goes on from its stamp.
+        Hand over the newest image now, if it was left out; what is chosen goes on from its stamp.
 
         For a question, which is answered at the next frame: that need not be waited for. One that
         came more than stale_after_s ago is no answer to what is asked now.
         """
-        skipped, self._skipped = self._skipped, None
-        if skipped is None or self.last_image_age_s > self._stale_after_s:
+        newest = self._intake.left_out
+        if newest is None or _age_s(newest.received_ns) > self._stale_after_s:
             return
         try:
-            frame = self._frame(skipped.message, skipped.stamp_ns, skipped.received_ns)
+            frame = self._intake.show_left_out()
         except BadImageError as error:
             self._count_bad(error)
             return
-        self._sampler.restart_from(skipped.stamp_ns)
-        self._hand_over(frame, skipped.message)
+        self._hand_over(frame, newest.message)
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:
         """Choose so many frames a second from now on."""
-        self._sampler = FrameSampler(frame_rate_fps)
+        self._intake.set_frame_rate(frame_rate_fps)
 
     def forget_stamps(self, set_back_to_ns: int | None = None) -> None:
         """
@@ -149,21 +149,21 @@ class ImageInput:
         set_back_to_ns: the time that the clock of the stamps was set back to, if it was: what is
         still under way with stamps of before is late.
         """
+        newest_ns = self._intake.newest_stamp_ns
         self._set_back = None
-        if set_back_to_ns is not None and self._newest_stamp_ns is not None:
-            self._set_back = _SetBack(self._newest_stamp_ns, set_back_to_ns, time.monotonic_ns())
-        self._newest_stamp_ns = self._skipped = None
-        self._sampler.reset()
+        if set_back_to_ns is not None and newest_ns is not None:
+            self._set_back = _SetBack(newest_ns, set_back_to_ns, time.monotonic_ns())
+        self._intake.forget()
 
     @property
     def frame_rate_fps(self) -> float:
         """Frames a second that are chosen, at most."""
-        return self._sampler.frame_rate_fps
+        return self._intake.frame_rate_fps
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """Stamp of the newest good image, None before the first."""
-        return self._newest_stamp_ns
+        """The stamp up to which an image is late; None before the first."""
+        return self._intake.newest_stamp_ns
 
     @property
     def topic(self) -> str:
@@ -184,7 +184,7 @@ class ImageInput:
         """Seconds since the newest image arrived; None before the first."""
         if self._last_arrival_ns is None:
             return None
-        return (time.monotonic_ns() - self._last_arrival_ns) / NS_PER_S
+        return _age_s(self._last_arrival_ns)
 
     def _subscribe(self, is_compressed):
         # Only the newest picture counts; what the executor was too busy for is not missed.
@@ -206,47 +206,31 @@ class ImageInput:
         self._note_arrival(received_ns)
         try:
             frame = self._chosen_frame(message, received_ns)
-        except BadImageError as error:
+        except (BadImageError, LateFrameError) as error:
             self._count_bad(error)
             return
         if frame is not None:
-            self._skipped = None
             self._hand_over(frame, message)
 
     def _chosen_frame(self, message, received_ns):
-        """Return a Frame, None where the sampler skips it; a BadImageError restarts nothing."""
+        """Return a Frame, None if left out; a stamp of what is no picture does not count."""
         self._converter.check(message)
         stamp_ns = self._stamp_ns(message)
-        back_ns = 0 if self._newest_stamp_ns is None else self._newest_stamp_ns - stamp_ns
-        if self._newest_stamp_ns is not None and 0 <= back_ns < RESTART_NS:
-            raise BadImageError(
-                'late', f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
         if self._is_of_before(stamp_ns):
-            raise BadImageError('late', 'the stamp is of the time before the clock was set back')
-        is_restart = back_ns > 0
-        if not is_restart and not self._sampler.select(stamp_ns):
-            self._newest_stamp_ns = stamp_ns
-            self._skipped = _Skipped(message, stamp_ns, received_ns)
-            return None
-        try:
-            frame = self._frame(message, stamp_ns, received_ns)
-        except BadImageError:
-            # The next good one takes its place.
-            self._sampler.reset()
-            raise
-        if is_restart:
-            self.forget_stamps(stamp_ns)
+            raise LateFrameError('the stamp is of the time before the clock was set back')
+        back_ns = self._intake.admit(stamp_ns)
+        if back_ns:
+            self._set_back = _SetBack(stamp_ns + back_ns, stamp_ns, received_ns)
             self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
-            self._sampler.select(stamp_ns)
-        self._newest_stamp_ns = stamp_ns
-        return frame
+        return self._intake.offer(_Arrived(message, stamp_ns, received_ns))
 
-    def _frame(self, message, stamp_ns, received_ns):
+    def _frame(self, image):
+        message = image.message
         picture = self._converter.to_rgb(message)
         height_px, width_px, _ = picture.shape
         kind = message.format if isinstance(message, CompressedImage) else message.encoding
         self.picture_kind = f'{width_px}x{height_px} {kind}'
-        return Frame(picture, stamp_ns, received_ns)
+        return Frame(picture, image.stamp_ns, image.received_ns)
 
     def _hand_over(self, frame, message):
         self.num_used += 1
@@ -299,7 +283,7 @@ class ImageInput:
             self._arrivals_ns.popleft()
 
     def _watch(self):
-        quiet_s = (time.monotonic_ns() - self._quiet_since_ns) / NS_PER_S
+        quiet_s = _age_s(self._quiet_since_ns)
         if quiet_s < self._stale_after_s:
             return
         publishers = self._node.get_publishers_info_by_topic(self.topic)
@@ -344,3 +328,7 @@ class ImageInput:
         if others:
             text += f'; there is {", ".join(others[:MAX_TOPICS_NAMED])}'
         return text
+
+
+def _age_s(monotonic_ns):
+    return (time.monotonic_ns() - monotonic_ns) / NS_PER_S

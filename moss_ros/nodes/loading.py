@@ -8,11 +8,11 @@ Called by the narrator when it is configured; blocks while weights are read.
 from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import load_model, resolve_checkpoint, VideoModel
+from moss_ros.model import VideoModel
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
 from moss_ros.stream import (
-    ChatFormat, EngineWorker, Frame, Session, StreamChange, StreamOptions, StreamSession, Worker,
+    EngineWorker, Frame, Session, StreamChange, StreamCheckpoint, StreamSession, Worker,
 )
 import numpy as np
 import torch
@@ -41,19 +41,15 @@ def stream_change(settings: NarratorSettings) -> StreamChange:
         max_tokens_per_s=settings.max_tokens_per_second)
 
 
-def checkpoint_folder(settings: NarratorSettings) -> Path:
-    """Return the folder that the settings name, the embedded model's where they name none."""
-    return resolve_checkpoint(settings.checkpoint) if settings.checkpoint else DEMO_CHECKPOINT
-
-
-def own_options(folder: Path, settings: NarratorSettings) -> StreamOptions:
+def open_checkpoint(settings: NarratorSettings) -> StreamCheckpoint:
     """
-    Return the options of the checkpoint in folder with what can't be changed later.
+    Open the checkpoint that the settings name, the embedded model where they name none.
 
-    Raises ValueError that names the checkpoint and the value at fault.
+    Its options have what can't be changed later. Raises CheckpointError that names the file and
+    the value at fault.
     """
-    given = {'system_prompt': settings.system_prompt} if settings.system_prompt else {}
-    return StreamOptions.from_checkpoint(folder, seed=settings.seed, **given)
+    return StreamCheckpoint.open(
+        settings.checkpoint or DEMO_CHECKPOINT, settings.seed, settings.system_prompt or None)
 
 
 def given_sampling(settings: NarratorSettings) -> dict[str, float | int | bool]:
@@ -78,25 +74,25 @@ def make_session(settings: NarratorSettings) -> StreamSession:
 
     Raises CheckpointError or ValueError that say what is wrong and the way out.
     """
-    session = session_of(make_model(settings), settings)
+    checkpoint = open_checkpoint(settings)
+    session = session_of(checkpoint, make_model(checkpoint, settings), settings)
     warm_up(session)
     return session
 
 
-def make_model(settings: NarratorSettings) -> VideoModel:
+def make_model(checkpoint: StreamCheckpoint, settings: NarratorSettings) -> VideoModel:
     """Load the weights; raise as make_session does."""
     # The thread that loads and warms up must not take all cores either.
     torch.set_num_threads(settings.num_threads)
     quantization = None if settings.quantization == 'none' else settings.quantization
-    return load_model(checkpoint_folder(settings), settings.device, settings.dtype,
-                      settings.attention, quantization)
+    return checkpoint.load_model(
+        settings.device, settings.dtype, settings.attention, quantization)
 
 
-def session_of(model: VideoModel, settings: NarratorSettings) -> StreamSession:
+def session_of(checkpoint: StreamCheckpoint, model: VideoModel,
+               settings: NarratorSettings) -> StreamSession:
     """Allocate the memory of a stream of a loaded model; raise as make_session does."""
-    folder = checkpoint_folder(settings)
-    session = StreamSession(
-        model, ChatFormat(folder / 'tokenizer.json'), own_options(folder, settings))
+    session = checkpoint.session(model)
     session.apply(stream_change(settings))
     return session
 

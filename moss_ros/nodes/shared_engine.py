@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from moss_ros.model import VideoModel
 from moss_ros.nodes.loading import (
-    checkpoint_folder, make_engine, make_model, session_of, warm_up,
+    make_engine, make_model, open_checkpoint, session_of, warm_up,
 )
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.stream import (
@@ -36,13 +36,14 @@ class SharedEngine:
         """Return a session and its worker; raise what loading's function of that name does."""
         if settings.backend != 'own':
             return make_engine(settings)  # a process of its own, which shares nothing
-        key = (checkpoint_folder(settings), settings.device, settings.dtype, settings.attention,
+        checkpoint = open_checkpoint(settings)
+        key = (checkpoint.folder, settings.device, settings.dtype, settings.attention,
                settings.quantization)
         model = self._models.get(key)
         is_new = model is None
         if is_new:
-            model = self._models[key] = make_model(settings)
-        session = session_of(model, settings)
+            model = self._models[key] = make_model(checkpoint, settings)
+        session = session_of(checkpoint, model, settings)
         if is_new:  # one that is not may be in a step of another session
             warm_up(session)
         if self._worker is None:

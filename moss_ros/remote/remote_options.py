@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-import math
 from pathlib import Path
 import sys
+
+from moss_ros.checks import require_count, require_number
 
 FRAME_KINDS = ('image', 'image_seconds')
 
@@ -77,11 +78,6 @@ class RemoteOptions:
             raise ValueError("python must name an interpreter, not ''")
         for name in ('frame_rate_fps', 'answer_within_s', 'silence_timeout_s',
                      'answer_timeout_s', 'frame_timeout_s', 'load_timeout_s', 'stop_grace_s'):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value <= 0:
-                raise ValueError(f'{name} must be a number above 0, not {value!r}')
+            require_number(name, getattr(self, name), above=0)
         for name, minimum in (('max_round_tokens', 1), ('max_tokens_between_frames', 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise ValueError(
-                    f'{name} must be a whole number of at least {minimum}, not {value!r}')
+            require_count(name, getattr(self, name), minimum)

@@ -15,11 +15,12 @@ import threading
 import time
 import traceback
 
+from moss_ros.checks import require_number
 from moss_ros.remote.remote_error import RemoteError
 from moss_ros.remote.remote_session import RemoteSession
 from moss_ros.stream import (
-    ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, PromptEvent, require_pace,
-    SessionState, StreamChange, TokenEvent, WorkerState, WorkerThread,
+    ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, PromptEvent, SessionState,
+    StreamChange, TokenEvent, WorkerState, WorkerThread,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -225,7 +226,7 @@ class RemoteWorker(WorkerThread):
         max_tokens_per_s paces speaking: the model is held up; 0 is as fast as it goes. Raises
         ValueError for another session, a second channel, and a negative pace.
         """
-        require_pace(max_tokens_per_s)
+        require_number('max_tokens_per_s', max_tokens_per_s, minimum=0)
         channel = RemoteChannel(self, session, mailbox, on_event, max_tokens_per_s)
         with self._condition:
             if session is not self._session or self._channel is not None:

@@ -1,6 +1,6 @@
 """One live stream: frames and prompts in, narration events out; no ROS."""
 
-from .channel import EngineChannel, require_pace
+from .channel import EngineChannel
 from .chat import ChatFormat
 from .contract import (
     Channel, ChannelHost, ContextFill, Session, SessionFigures, StreamChange, Worker,
@@ -18,6 +18,7 @@ from .sampler import FrameSampler
 from .session import StreamSession
 from .snapshot import StreamSnapshot
 from .statistics import StreamSpeed, StreamStatistics
+from .stream_checkpoint import StreamCheckpoint
 from .worker import EngineWorker
 from .worker_thread import WorkerState, WorkerThread
 
@@ -26,6 +27,6 @@ __all__ = [
     'EndReason', 'EngineChannel', 'EngineWorker', 'ErrorEvent', 'Event', 'EventDelivery', 'Frame',
     'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent', 'Session',
     'SessionFigures', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange',
-    'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics',
-    'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames', 'require_pace',
+    'StreamCheckpoint', 'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed',
+    'StreamStatistics', 'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames',
 ]

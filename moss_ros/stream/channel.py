@@ -14,6 +14,7 @@ import math
 import threading
 import time
 
+from moss_ros.checks import require_number
 from moss_ros.stream.contract import ChannelHost, StreamChange
 from moss_ros.stream.delivery import EventDelivery
 from moss_ros.stream.events import ErrorEvent, Event, SessionState
@@ -106,7 +107,7 @@ class EngineChannel:
     def require_change(self, change: StreamChange) -> None:
         """Raise ValueError for what would need another session, and for a negative pace."""
         self._session.require_change(change)
-        require_pace(change.max_tokens_per_s)
+        require_number('max_tokens_per_s', change.max_tokens_per_s, minimum=0)
 
     def apply(self, change: StreamChange) -> None:
         """Go on with the change from the next step on, in any state; ValueError as above."""
@@ -244,15 +245,6 @@ class EngineChannel:
         self._delivery.deliver([*events, ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
             message=message, traceback=details)])
-
-
-def require_pace(max_tokens_per_s: float) -> None:
-    """Raise ValueError that quotes a pace that is no number above 0, or 0 for none."""
-    if isinstance(max_tokens_per_s, bool) or not isinstance(max_tokens_per_s, (int, float)) \
-            or not math.isfinite(max_tokens_per_s) or max_tokens_per_s < 0:
-        raise ValueError(
-            'max_tokens_per_s must be a finite number above 0, or 0 for no pacing, '
-            f'not {max_tokens_per_s!r}')
 
 
 def _interval_s(max_tokens_per_s):

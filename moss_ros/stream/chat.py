@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import json
 from pathlib import Path
 
+from moss_ros.checks import require_text
 from tokenizers import Tokenizer
 
 BEGIN_OF_TEXT = '<|begin_of_text|>'
@@ -106,8 +107,7 @@ class ChatFormat:
         A control token's string inside text becomes ordinary text ids. A lone surrogate, which
         no UTF-8 can carry, becomes U+FFFD.
         """
-        if not isinstance(text, str):
-            raise ValueError(f'text to encode must be a str, not {text!r}')
+        require_text('text to encode', text)
         if not text.isascii():
             text = text.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace')
         return self._text_tokenizer.encode(text, add_special_tokens=False).ids

@@ -23,7 +23,7 @@ import torch
 @dataclass(frozen=True)
 class StreamChange:
     """
-    What may be asked of a stream that is loaded; 0 and {} leave what it was made with.
+    What may be asked of a stream that is loaded; 0 and {} stand for the checkpoint's own.
 
     - frame_rate_fps: frames a second that it is shown.
     - sampling: fields of SamplingOptions by name.

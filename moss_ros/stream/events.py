@@ -45,6 +45,10 @@ class Event:
     stamp_ns: int | None
     received_ns: int | None
 
+    def frame_latency_ms(self, now_ns: int) -> float | None:
+        """Time from the arrival of that frame to now_ns, monotonic; None where it has none."""
+        return (now_ns - self.received_ns) / 1e6 if self.received_ns else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class TokenEvent(Event):

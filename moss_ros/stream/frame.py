@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from moss_ros.checks import require_filled_text, require_time_ns
 import numpy as np
 
 
@@ -40,7 +41,7 @@ class Frame:
                 'image of a frame must have the shape [height, width, 3], height and width at '
                 f'least 1, not {list(image.shape)}')
         for name in ('stamp_ns', 'received_ns'):
-            _require_time(name, getattr(self, name))
+            require_time_ns(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,6 @@ class Prompt:
     received_ns: int = 0
 
     def __post_init__(self):
-        if not isinstance(self.text, str) or not self.text.strip():
-            raise ValueError(
-                f'text of a prompt must hold something besides whitespace, not {self.text!r}')
-        if not isinstance(self.prompt_id, str) or not self.prompt_id:
-            raise ValueError(f'prompt_id must be a str that is not empty, not {self.prompt_id!r}')
-        _require_time('received_ns', self.received_ns)
-
-
-def _require_time(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ValueError(f'{name} must be a whole number of nanoseconds, not {value!r}')
+        require_filled_text('text of a prompt', self.text)
+        require_filled_text('prompt_id', self.prompt_id)
+        require_time_ns('received_ns', self.received_ns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 import threading
 
+from moss_ros.checks import require_count
 from moss_ros.stream.frame import Frame, Prompt
 
 
@@ -24,9 +25,7 @@ class Mailbox:
 
     def __init__(self, max_frames: int):
         """Raise ValueError that quotes a max_frames that is no whole number above 0."""
-        if isinstance(max_frames, bool) or not isinstance(max_frames, int) or max_frames < 1:
-            raise ValueError(
-                f'max_frames must be a whole number of at least 1, not {max_frames!r}')
+        require_count('max_frames', max_frames)
         self._max_frames = max_frames
         self._frames: deque[Frame] = deque()
         self._prompts: deque[Prompt] = deque()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 import json
-import math
 from pathlib import Path
 
+from moss_ros.checks import require_count, require_number, require_text
 from moss_ros.model import SamplingOptions
 from moss_ros.stream.system_prompts import DEFAULT_SYSTEM_PROMPT, live_system_prompt
 
@@ -53,16 +53,12 @@ class StreamOptions:
     def __post_init__(self):
         """Raise ValueError, quoting the name and the value, for what no stream can run with."""
         for name in ('frame_rate_fps', 'answer_within_s', 'max_step_s'):
-            value = getattr(self, name)
-            _require_number(name, value)
-            if value <= 0:
-                raise ValueError(f'{name} must be above 0, not {value!r}')
-        if not isinstance(self.system_prompt, str):
-            raise ValueError(f'system_prompt must be a str, not {self.system_prompt!r}')
+            require_number(name, getattr(self, name), above=0)
+        require_text('system_prompt', self.system_prompt)
         for name in ('max_context_frames', 'keep_context_frames', 'max_context_tokens',
                      'keep_context_tokens', 'max_tokens_between_frames'):
-            _require_count(name, getattr(self, name), minimum=1)
-        _require_count('seed', self.seed, minimum=0)
+            require_count(name, getattr(self, name))
+        require_count('seed', self.seed, minimum=0)
         for unit in ('frames', 'tokens'):
             kept = getattr(self, f'keep_context_{unit}')
             most = getattr(self, f'max_context_{unit}')
@@ -70,7 +66,7 @@ class StreamOptions:
                 raise ValueError(
                     f'keep_context_{unit} must be below max_context_{unit}, '
                     f'not {kept!r} with {most!r}: a full context would drop nothing')
-        _require_number('silence_logit_bias', self.silence_logit_bias)
+        require_number('silence_logit_bias', self.silence_logit_bias)
         if not isinstance(self.sampling, SamplingOptions):
             raise ValueError(f'sampling must be SamplingOptions, not {self.sampling!r}')
 
@@ -118,13 +114,3 @@ def _read_stream_config(path):
     if not isinstance(settings, dict):
         raise ValueError(f'{path}: stream_config must be an object, not {settings!r}')
     return dict(settings)
-
-
-def _require_number(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f'{name} must be a finite number, not {value!r}')
-
-
-def _require_count(name, value, minimum):
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f'{name} must be a whole number of at least {minimum}, not {value!r}')

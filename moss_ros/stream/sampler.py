@@ -2,7 +2,7 @@
 Which frames of a camera to keep so that the model sees them at the rate it was trained on.
 
 Header stamps go in, yes or no comes out. Knows neither images nor the time of arrival. Called by
-the nodes before anything is converted, and by offline readers.
+FrameIntake, before anything is converted.
 """
 
 from __future__ import annotations

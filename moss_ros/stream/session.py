@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, fields
-import math
 
-from moss_ros.model import sample_token, VideoModel
+from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.context import StreamContext
 from moss_ros.stream.contract import ContextFill, SessionFigures, StreamChange
@@ -27,6 +26,7 @@ from moss_ros.stream.frame_encoding import (
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.snapshot import StreamSnapshot
 from moss_ros.stream.text_pieces import TextPieces
+from moss_ros.stream.token_choice import TokenChooser
 import torch
 
 # What may change while a stream runs; all else is built into its memory or its beginning.
@@ -62,8 +62,7 @@ class StreamSession:
         self._context = StreamContext(model, chat, options)
         self._conversation = Conversation(options.answer_within_s)
         self._pieces = TextPieces(chat.decode)
-        self._never_said = torch.tensor(
-            chat.never_said_ids(vocab_size), dtype=torch.int64, device=model.device)
+        self._chooser = TokenChooser(chat, vocab_size, model.device)
         self._generator = torch.Generator()
         # More frames than the context holds could never be seen together: the oldest go.
         self._frames: deque[Frame | EncodedFrame] = deque(
@@ -367,11 +366,9 @@ class StreamSession:
         return encoded
 
     def _sample(self, logits):
-        logits = logits.float().index_fill(0, self._never_said, -math.inf)  # a copy
-        logits[self._chat.silence_id] += self._options.silence_logit_bias
-        return sample_token(
-            logits, self._options.sampling, self._context.said_ids, self._chat.control_ids,
-            self._generator)
+        return self._chooser.choose(
+            logits, self._options.sampling, self._context.said_ids, self._generator,
+            self._options.silence_logit_bias)
 
     def _say(self, token_id):
         if self._is_silence(token_id):

@@ -66,20 +66,20 @@ class StreamStatistics:
                 self._observe_token(event, now_ns)
 
     def _observe_latency(self, event, now_ns):
-        if event.stamp_ns != self._newest_stamp_ns and event.received_ns:
+        latency_ms = event.frame_latency_ms(now_ns)
+        if event.stamp_ns != self._newest_stamp_ns and latency_ms is not None:
             self._newest_stamp_ns = event.stamp_ns
-            self._latencies_ms.append((now_ns - event.received_ns) / 1e6)
+            self._latencies_ms.append(latency_ms)
 
     def _observe_token(self, event, now_ns):
         if self._spoken is not None and self._spoken[0] == event.narration_id:
             self._intervals_ns.append(now_ns - self._spoken[1])
         else:
-            begin_ns = event.received_ns
+            latency_ms = event.frame_latency_ms(now_ns)
             if self._asked is not None and self._asked[0] == event.prompt_id:
-                begin_ns = self._asked[1]
-                self._answer_ms = (now_ns - begin_ns) / 1e6
-            if begin_ns:
-                self._first_token_ms = (now_ns - begin_ns) / 1e6
+                latency_ms = self._answer_ms = (now_ns - self._asked[1]) / 1e6
+            if latency_ms is not None:
+                self._first_token_ms = latency_ms
         self._spoken = event.narration_id, now_ns
 
     def speed(self) -> StreamSpeed:

@@ -2,7 +2,8 @@
 Token ids of one narration in, pieces of text made of whole characters out.
 
 Decodes with the function it is given, and only ever a few ids at a time, however long the
-narration. Knows no tokenizer and no control tokens. Used by the session.
+narration. tokenizers' DecodeStream is no substitute: while bytes are no UTF-8 it gives no text,
+and decodes all of them again for each id. Used by the session and the generator.
 """
 
 from __future__ import annotations

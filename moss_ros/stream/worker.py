@@ -15,7 +15,8 @@ import threading
 import time
 import traceback
 
-from moss_ros.stream.channel import EngineChannel, require_pace
+from moss_ros.checks import require_count, require_number
+from moss_ros.stream.channel import EngineChannel
 from moss_ros.stream.events import Event
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.session import StreamSession
@@ -39,12 +40,8 @@ class EngineWorker(WorkerThread):
 
         Raises ValueError that quotes a number below 1.
         """
-        if num_torch_threads is not None and (
-                isinstance(num_torch_threads, bool) or not isinstance(num_torch_threads, int)
-                or num_torch_threads < 1):
-            raise ValueError(
-                'num_torch_threads must be a whole number of at least 1 or None, '
-                f'not {num_torch_threads!r}')
+        if num_torch_threads is not None:
+            require_count('num_torch_threads', num_torch_threads)
         super().__init__('moss-engine-worker')
         self._num_torch_threads = num_torch_threads
         # Guarded by the condition, which mailboxes notify.
@@ -67,7 +64,7 @@ class EngineWorker(WorkerThread):
         on. Raises ValueError for a session or mailbox that another channel has, and for a
         negative pace.
         """
-        require_pace(max_tokens_per_s)
+        require_number('max_tokens_per_s', max_tokens_per_s, minimum=0)
         channel = EngineChannel(self, session, mailbox, on_event, max_tokens_per_s, is_held)
         with self._condition:
             for other in self._channels:

@@ -94,9 +94,10 @@ class CaptionFollower:
 
     def _follow_decision(self, event, monotonic_ns):
         # The first decision after a frame: later words of a sentence come later by themselves.
-        if event.received_ns and event.stamp_ns != self._decided_stamp_ns:
+        latency_ms = event.frame_latency_ms(monotonic_ns)
+        if latency_ms is not None and event.stamp_ns != self._decided_stamp_ns:
             self._decided_stamp_ns = event.stamp_ns
-            self._change(latency_ms=(monotonic_ns - event.received_ns) / 1e6)
+            self._change(latency_ms=latency_ms)
 
     def _change(self, **fields):
         self._caption = replace(self._caption, **fields)

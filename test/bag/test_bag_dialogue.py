@@ -17,7 +17,7 @@ from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
 from moss_ros.stream import ChatFormat
 import numpy as np
 import pytest
-from scripted_model import IMAGE_SIZE_PX, write_tokenizer
+from scripted_model import IMAGE_SIZE_PX, tiny_config, write_tokenizer
 from skeletons import Dialogue, load_skeletons, ReadingModel, SYSTEM_PROMPT
 
 SKELETONS = load_skeletons()
@@ -29,11 +29,13 @@ RECORDED_AFTER_NS = 5_000_000
 def checkpoint(tmp_path_factory):
     """Return a folder with all of a checkpoint but its model."""
     folder = tmp_path_factory.mktemp('checkpoint')
-    write_tokenizer(folder / 'tokenizer.json')
-    (folder / 'config.json').write_text(json.dumps({'stream_config': {
-        'frame_rate_fps': 1.0, 'system_prompt': SYSTEM_PROMPT, 'max_context_frames': 600,
-        'keep_context_frames': 500, 'max_context_tokens': 60_000, 'keep_context_tokens': 50_000,
-        'max_tokens_between_frames': 2000, 'sampling': {'do_sample': False}}}))
+    chat = ChatFormat(write_tokenizer(folder / 'tokenizer.json'))
+    (folder / 'config.json').write_text(json.dumps({
+        **tiny_config(chat.image_id), 'stream_config': {
+            'frame_rate_fps': 1.0, 'system_prompt': SYSTEM_PROMPT, 'max_context_frames': 600,
+            'keep_context_frames': 500, 'max_context_tokens': 60_000,
+            'keep_context_tokens': 50_000, 'max_tokens_between_frames': 2000,
+            'sampling': {'do_sample': False}}}))
     return folder
 
 
@@ -101,7 +103,7 @@ def check_records(dialogue, folder):
 def test_in_a_bag_the_model_sees_the_sample_too(dialogue, chat, checkpoint, tmp_path, monkeypatch):
     write_bag(tmp_path / 'bag', messages_of(dialogue))
     model = ReadingModel(chat, dialogue)
-    monkeypatch.setattr('moss_ros.bag.bag_run.load_model', lambda *_, **__: model)
+    monkeypatch.setattr('moss_ros.stream.stream_checkpoint.load_model', lambda *_, **__: model)
     narrate(dialogue, checkpoint, tmp_path)
     assert_layout(chat, dialogue.ids)
     # All but what was decided last went through the model.
@@ -117,7 +119,7 @@ def test_in_a_bag_that_is_taken_up_again_the_model_sees_the_sample_too(
     decided, runs = set(), 0
     while True:
         model = ReadingModel(chat, dialogue)
-        monkeypatch.setattr('moss_ros.bag.bag_run.load_model', lambda *_, **__: model)
+        monkeypatch.setattr('moss_ros.stream.stream_checkpoint.load_model', lambda *_, **__: model)
         groups = iter(range(5))
         try:
             narrate(dialogue, checkpoint, tmp_path, resume=True,

@@ -12,7 +12,7 @@ from bag_making import (
 from mcap.writer import IndexType
 from mcap.writer import Writer as McapWriter
 from moss_ros.bag.bag_error import BagError, ExitCode
-from moss_ros.bag.reading import open_source, prompt_text, ReadPosition
+from moss_ros.bag.reading import BadPromptError, open_source, prompt_text, ReadPosition
 from moss_ros.images import BadImageError
 import numpy as np
 import pytest
@@ -252,6 +252,21 @@ def test_messages_that_are_none_are_bad_images(tmp_path):
             with pytest.raises(BadImageError):
                 source.stamp_ns(message)
                 source.picture(message)
+
+
+def test_prompts_that_cannot_be_asked_are_no_bad_images(tmp_path):
+    contents = {b'': 'bad_message', bytes(string_message('What?'))[:-4]: 'bad_message',
+                bytes(string_message('')): 'empty_prompt',
+                bytes(string_message(' \t')): 'empty_prompt'}
+    path = write_bag(tmp_path / 'bag', [*image_messages(1), *(
+        (PROMPT_TOPIC, STRING, START_NS + 10**9 + index, content)
+        for index, content in enumerate(contents))])
+    with open_source(path, prompt_topic=PROMPT_TOPIC) as source:
+        prompts = [message for message in source.messages() if message.is_prompt]
+    for message, kind in zip(prompts, contents.values(), strict=True):
+        with pytest.raises(BadPromptError) as caught:
+            prompt_text(message)
+        assert caught.value.kind == kind
 
 
 def test_a_message_without_stamp_has_the_time_of_the_bag(tmp_path):

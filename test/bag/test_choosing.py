@@ -165,6 +165,36 @@ def test_an_image_that_cannot_be_decoded_is_counted_once(tmp_path):
     assert counts == [13, 3, {'bad_message': 1}]
 
 
+def test_the_next_image_takes_the_place_of_one_that_cannot_be_decoded(tmp_path):
+    """As if it had not been there, as for a live camera: also for what is late and the grid."""
+    messages = camera(20)
+    messages[5] = image(600, 505, is_cut=True)
+    messages[6] = image(550, 605)
+    items, counts = choose(write_bag(tmp_path / 'bag', messages))
+    assert items == [('frame', 5, 0), ('unusable', 505, 'bad_message'), ('frame', 605, 550),
+                     ('frame', 1005, 1000), ('frame', 1505, 1500)]
+    assert counts == [20, 4, {'bad_message': 1}]
+
+
+def test_where_the_image_of_a_question_cannot_be_decoded_it_is_the_one_before(tmp_path):
+    messages = camera(12)
+    messages[8] = image(800, is_cut=True)
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(805, 'What?')])
+    assert items == [
+        ('frame', 5, 0), ('frame', 505, 500), ('prompt', 805, 'What?'),
+        ('unusable', 805, 'bad_message'), ('frame', 805, 700)]
+    assert counts == [12, 3, {'bad_message': 1}]
+
+
+def test_a_prompt_that_cannot_be_asked_is_counted_by_what_is_wrong(tmp_path):
+    cut = (PROMPT_TOPIC, STRING, START_NS + 250 * 10**6, bytes(string_message('What?'))[:-4])
+    messages = in_order([*camera(4), recorded(150, ' \n'), cut])
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), prompt_topic=PROMPT_TOPIC)
+    assert items == [
+        ('frame', 5, 0), ('unusable', 150, 'empty_prompt'), ('unusable', 250, 'bad_message')]
+    assert counts == [4, 1, {'bad_message': 1, 'empty_prompt': 1}]
+
+
 def test_an_image_that_nobody_needs_is_not_decoded(tmp_path, monkeypatch):
     decoded = []
     picture = BagSource.picture
@@ -187,7 +217,7 @@ def test_after_a_new_beginning_no_image_of_before_is_shown(tmp_path):
 
 
 def test_a_new_beginning_forgets_what_was_left_out(tmp_path):
-    """Also where the first image after it cannot be decoded."""
+    """Also where the first image after it cannot be decoded, as for a live camera."""
     late = [image(0, 10_000, is_cut=True), image(100, 10_100)]
     items, counts = choose(write_bag(tmp_path / 'bag', in_order([*camera(58), *late])), [
         (10_050, 'New?')])

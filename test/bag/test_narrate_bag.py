@@ -202,12 +202,13 @@ def test_a_camera_that_began_anew_is_narrated_anew(tmp_path):
     (['{bag}', '--output', '{out}', '--tokens-per-second', '1'], ExitCode.MODEL,
      'tokens_per_second is 1, but each of 2 frames'),
     (['{bag}', '--output', '{out}', '--prompt-at', 'soon', 'Why?'], ExitCode.USAGE, "'soon'"),
-    (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed must be'),
+    (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed is -1;'),
     (['{bag}', '--output', '{out}', '--answer-within', '0'], ExitCode.USAGE,
-     'answer_within_s must be above 0, not 0.0'),
+     'answer_within_s is 0.0; a number above 0 is needed'),
     (['{bag}', '--output', '{out}', '--answer-within', '-2'], ExitCode.USAGE,
-     'answer_within_s must be a number'),
-    (['{bag}', '--output', '{out}', '--prompt', 'caf\udce9'], ExitCode.USAGE, 'prompt must be'),
+     'answer_within_s is -2.0; a number above 0 is needed'),
+    (['{bag}', '--output', '{out}', '--prompt', 'caf\udce9'], ExitCode.USAGE,
+     'text that UTF-8 can carry is needed'),
     (['{bag}'], ExitCode.USAGE, '--output'),
 ])
 def test_errors_are_one_line_with_a_status(short_bag, tmp_path, capsys, arguments, exit_code,
@@ -263,3 +264,14 @@ def test_prompts_keep_their_order_with_recorded_ones(tmp_path):
     assert [item['text'] for item in records_of(tmp_path / 'out', 'prompt')] == [
         'Is anything moving?', 'What do you see?']
     assert record.unusable == {'empty_prompt': 1} and record.counts['prompts'] == 2
+
+
+@pytest.mark.parametrize('given, source', [
+    ('', 'stream_config.system_prompt of config.json'),
+    ('Watch.', 'the parameter system_prompt'),
+])
+def test_the_log_says_truly_where_the_system_prompt_is_from(caplog, given, source):
+    with caplog.at_level('INFO', logger='moss_ros.stream'):
+        checkpoint = NarrateOptions(system_prompt=given).open_checkpoint()
+    assert caplog.messages == [f'live system prompt of {checkpoint.folder}: {source}']
+    assert checkpoint.options.system_prompt == given or not given

@@ -10,6 +10,13 @@ from moss_ros.bag.worker_pool import run_in_processes, WorkerDied
 import pytest
 
 
+class DiesWhenSent:
+    """A result whose process is killed while it is sent."""
+
+    def __getstate__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def double(task, report, should_stop):
     """Return twice the task, in a worker; some tasks make trouble."""
     report(('begun', task))
@@ -17,6 +24,10 @@ def double(task, report, should_stop):
         os.kill(os.getpid(), signal.SIGKILL)
     if task == 'exits':
         os._exit(3)
+    if task == 'exits without a word':
+        os._exit(0)
+    if task == 'killed while sending':
+        return DiesWhenSent()
     if task == 'masked':
         return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     if task == 'waits':
@@ -41,6 +52,14 @@ def test_a_worker_that_dies_takes_no_other_along():
     assert results[2] == 'bb'
     assert isinstance(results[0], WorkerDied) and 'SIGKILL' in str(results[0])
     assert isinstance(results[1], WorkerDied) and 'status 3' in str(results[1])
+
+
+def test_a_worker_that_dies_while_it_sends_or_as_if_all_were_well_takes_no_other_along():
+    results = dict(run_in_processes(
+        double, ['killed while sending', 'exits without a word', 'b'], 2))
+    assert results[2] == 'bb'
+    assert isinstance(results[0], WorkerDied) and 'SIGKILL' in str(results[0])
+    assert isinstance(results[1], WorkerDied) and 'status 0' in str(results[1])
 
 
 def test_a_stop_reaches_what_runs_and_begins_no_more():

@@ -218,7 +218,7 @@ def test_a_truncated_image_file_is_told(make_generator, scripts, live, clips, tm
 def test_a_prompt_that_is_none_is_told(make_generator, scripts, live, clips, prompt):
     stream = live(make_generator(scripts.silent()))
     stream.prompts.put(prompt)
-    assert stream.next().startswith('[ERROR] prompt queue: text of a prompt must hold something')
+    assert stream.next().startswith('[ERROR] prompt queue: text of a prompt is ')
     stream.images.put(clips.grey_image())
     assert stream.next() == '<|silence|>'
 

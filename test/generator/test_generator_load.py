@@ -183,7 +183,7 @@ def test_system_prompts_that_are_given_come_first(code_checkpoint, clips, caplog
 
 
 @pytest.mark.parametrize('arguments, message', [
-    ({'system_prompt': 3}, 'system_prompt must be a str, not 3'),
+    ({'system_prompt': 3}, 'system_prompt is 3; a str is needed'),
     ({'system_prompts': 'Watch.'}, "system_prompts is 'Watch.'"),
     ({'system_prompts': {'video': 3}}, "system_prompts is {'video': 3}"),
     ({'system_prompts': {'video': {'hard': 'x'}}}, "system_prompts is {'video': {'hard'"),

@@ -33,9 +33,8 @@ def slowed(original):
 
 generator = moss_ros.load_generator(checkpoint)
 if step == 'sample':
-    import moss_ros.generator.offline, moss_ros.stream.session
-    for module in (moss_ros.generator.offline, moss_ros.stream.session):
-        module.sample_token = slowed(module.sample_token)
+    from moss_ros.stream import token_choice
+    token_choice.sample_token = slowed(token_choice.sample_token)
 else:
     setattr(VideoModel, step, slowed(getattr(VideoModel, step)))
 

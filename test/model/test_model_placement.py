@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 
+import psutil
 import pytest
 from safetensors.torch import save_file
 import torch
@@ -94,10 +95,13 @@ def test_free_memory_of_this_machine():
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Return a folder that stands for the system's; 4 GiB are available in it."""
-    (tmp_path / 'meminfo').write_text('MemTotal: 8388608 kB\nMemAvailable:  4194304 kB\n')
+    (tmp_path / 'meminfo').write_text(
+        'MemTotal: 8388608 kB\nMemAvailable:  4194304 kB\n' + ''.join(
+            f'{name}: 1024 kB\n' for name in (
+                'MemFree', 'Buffers', 'Cached', 'Shmem', 'Active', 'Inactive')))
     (tmp_path / 'cgroup').write_text('1:cpu:/other\n0::/robots/narrator\n')
-    for name, path in (('_MEMORY_INFO', 'meminfo'), ('_OWN_GROUP', 'cgroup'),
-                       ('_GROUPS', 'groups')):
+    monkeypatch.setattr(psutil, 'PROCFS_PATH', str(tmp_path))
+    for name, path in (('_OWN_GROUP', 'cgroup'), ('_GROUPS', 'groups')):
         monkeypatch.setattr(placement, name, tmp_path / path)
     return tmp_path
 

@@ -90,9 +90,9 @@ def test_a_cv_bridge_that_is_wrong_is_not_used(monkeypatch):
 
 
 def test_a_cv_bridge_that_fails_later_is_replaced(monkeypatch):
-    pytest.importorskip('cv_bridge')
+    module = pytest.importorskip('cv_bridge')
     converter = ImageConverter()
-    monkeypatch.setattr(converter, '_bridge', WrongBridge())
+    monkeypatch.setattr(module.CvBridge, 'imgmsg_to_cv2', WrongBridge.imgmsg_to_cv2)
     assert max_difference(converter.to_rgb(message_of('bgr8')), 'bgr8') == 0
 
 

@@ -182,6 +182,38 @@ def test_what_is_shown_may_change_from_frame_to_frame(rig):
     assert rig.input.num_bad_by_kind == {}
 
 
+def show_compressed(rig, *pictures):
+    """Show PNGs, each (tenths of a second after START_NS, whether it can be decoded)."""
+    publisher = rig.publisher('image/compressed', CompressedImage)
+    good = cv2.imencode('.png', ENCODED['rgb8'][1])[1].tobytes()
+    damaged = good[:60] + bytes(8) + good[68:]
+    for tenth, is_good in pictures:
+        message = CompressedImage(format='png', data=array('B', good if is_good else damaged))
+        rig.show(publisher, stamped(message, START_NS + tenth * NS_PER_S // 10))
+
+
+def test_after_one_that_cannot_be_converted_it_goes_on_as_if_it_had_not_been_there(rig):
+    """As for a bag: the next one takes its place, the grid stays, none is late because of it."""
+    rig = rig(image_transport='compressed')
+    times = [*range(5), 7, 6, *range(8, 17)]
+    show_compressed(rig, *((tenth, tenth != 7) for tenth in times))
+    assert [tenths(frame) for frame in rig.frames] == [0, 6, 10, 15]
+    assert rig.input.num_bad_by_kind == {'not_convertible': 1}
+
+
+def test_a_new_beginning_stands_where_its_first_picture_cannot_be_converted(rig):
+    """As for a bag; what was left out before it is not shown at once."""
+    rig = rig(image_transport='compressed')
+    show_compressed(rig, (50, True), (51, True), (10, False))
+    assert rig.restarts == ['image stamps went back by 4.1 s']
+    rig.input.show_newest()
+    show_compressed(rig, (52, True), (11, True), (12, True))
+    assert [tenths(frame) for frame in rig.frames] == [50, 11]
+    assert rig.restarts == ['image stamps went back by 4.1 s']
+    # That of 5.2 s was under way when the stamps went back.
+    assert rig.input.num_bad_by_kind == {'not_convertible': 1, 'late': 1}
+
+
 def test_a_picture_that_cannot_be_converted_leaves_its_place_to_the_next(rig):
     rig = rig(image_transport='compressed')
     publisher = rig.publisher('image/compressed', CompressedImage)
@@ -204,6 +236,7 @@ def test_stamps_before_all_time_are_counted(rig):
 
 
 def test_a_bad_picture_with_an_old_stamp_restarts_nothing(rig):
+    """One of which the message alone tells that it is none; its stamp is not believed either."""
     rig = rig()
     publisher = rig.publisher()
     rig.show(publisher, picture(START_NS))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from moss_ros.model import CheckpointError, SamplingOptions
-from moss_ros.nodes.loading import make_session, own_options, stream_change
+from moss_ros.nodes.loading import make_session, open_checkpoint, stream_change
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.stream import StreamOptions
 import pytest
@@ -12,7 +12,8 @@ import torch
 
 def stream_options(folder, settings):
     """Return the options that a session of these settings runs with."""
-    return stream_change(settings).applied_to(own_options(folder, settings))
+    checkpoint = open_checkpoint(replace(settings, checkpoint=str(folder)))
+    return stream_change(settings).applied_to(checkpoint.options)
 
 
 def test_by_default_all_options_are_the_checkpoints(babbling_checkpoint):

@@ -1,12 +1,12 @@
 """The narrator in this process: transitions, inputs that are wrong, a model that fails."""
 
 import gc
-import os
 import threading
 import weakref
 
 from lifecycle_msgs.msg import State, Transition
 from moss_ros.stream import StreamSession
+import psutil
 from rclpy.parameter import Parameter
 from stamps import PERIOD_NS, START_NS
 
@@ -27,8 +27,7 @@ def num_workers():
 
 def resident_bytes():
     gc.collect()
-    with open('/proc/self/statm') as file:
-        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    return psutil.Process().memory_info().rss
 
 
 def test_it_starts_by_itself_and_narrates(robot):

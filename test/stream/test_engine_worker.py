@@ -240,14 +240,6 @@ def test_a_prompt_does_not_wait_for_the_pace(worker, open_stream, tools, endless
     stream.heard.wait_for(NarrationEvent, reason=EndReason.INTERRUPTED, num_tokens=1)
 
 
-def test_frames_in_silence_do_not_wait_for_the_pace(worker, open_stream, tools):
-    stream = open_stream(max_tokens_per_s=0.01)
-    worker.start()
-    for index in range(5):
-        stream.mailbox.submit_frame(tools.frame(index))
-        stream.heard.wait_for(SilenceEvent, num=index + 1)
-
-
 # Starting and stopping
 
 @pytest.mark.parametrize('max_tokens_per_s', [0.0, 0.01])
