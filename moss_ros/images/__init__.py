@@ -1,8 +1,9 @@
 """Pictures of cameras to RGB, raw or compressed; no ROS, no torch."""
 
 from .compressed import check_compressed, compressed_to_rgb, MAX_NUM_PIXELS
-from .bad_image import BadImageError
-from .raw import check_image, DEFAULT_DEPTH_RANGE_M, ENCODINGS, image_to_rgb, row_bytes
+from .raw import (
+    BadImageError, check_image, DEFAULT_DEPTH_RANGE_M, ENCODINGS, image_to_rgb, row_bytes,
+)
 
 __all__ = [
     'BadImageError', 'check_compressed', 'check_image', 'compressed_to_rgb',

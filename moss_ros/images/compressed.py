@@ -7,8 +7,7 @@ by readers of bags.
 """
 
 import cv2
-from moss_ros.images.bad_image import BadImageError
-from moss_ros.images.raw import DEFAULT_DEPTH_RANGE_M, image_to_rgb
+from moss_ros.images.raw import BadImageError, DEFAULT_DEPTH_RANGE_M, image_to_rgb
 import numpy as np
 
 # A few kilobytes can unpack to many gigabytes: twice a picture of 8K is the most that is unpacked.

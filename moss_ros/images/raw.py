@@ -9,12 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
-from moss_ros.images.bad_image import BadImageError
 import numpy as np
 
 # What of a depth picture is shown where nobody has said: nearest and farthest, metres.
 DEFAULT_DEPTH_RANGE_M = (0.0, 10.0)
 MM_PER_M = 1000.0
+
+
+class BadImageError(Exception):
+    """
+    A picture that cannot be shown to the model.
+
+    kind: what is wrong in one word, to count by, such as 'truncated'; the text names the values
+    and, where there is one, the way out.
+    """
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from moss_ros.nodes.loading import stream_change
 from moss_ros.nodes.output_topics import Outputs
 from moss_ros.nodes.overlay_publisher import OverlayPublisher
 from moss_ros.nodes.parameters import NarratorSettings
-from moss_ros.nodes.ros_log import RosLogHandler
 from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
 from moss_ros.stream.intake import RESTART_NS
 from moss_ros.stream.prompter import Prompter
@@ -123,7 +122,7 @@ class Activation:
         self._begin_anew_because(reason)
 
     def _log_to(self, node, stack):
-        handler = RosLogHandler(node.get_logger())
+        handler = _RosLogHandler(node.get_logger())
         logging.getLogger('moss_ros').addHandler(handler)
         stack.callback(logging.getLogger('moss_ros').removeHandler, handler)
 
@@ -183,6 +182,25 @@ class Activation:
         self._outputs.publish(event)
         self._diagnostics.observe(event, time.monotonic_ns())
         self._overlay.follow(event)
+
+
+class _RosLogHandler(logging.Handler):
+    """Takes what is logged by Python's logging to the node's logger."""
+
+    def __init__(self, logger):
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record):
+        """Log a record; any thread."""
+        try:
+            # rclpy refuses a line that logs with one severity now and another then.
+            if record.levelno >= logging.ERROR:
+                self._logger.error(record.getMessage())
+            else:
+                self._logger.info(record.getMessage())
+        except Exception:
+            self.handleError(record)
 
 
 def free_memory() -> None:

@@ -128,7 +128,7 @@ def statuses(listener):
 
 
 def answer_to(host, listener, text):
-    """Ask text, and return the record of the answer to just that, as the README tells."""
+    """Ask text, and return the record of the answer to just that, as docs/topics.md tells."""
     num_before = len(listener.events)
     listener.ask(text)
     prompt = host.until(lambda: [
