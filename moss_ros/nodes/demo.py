@@ -84,8 +84,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
         rclpy.try_shutdown()
     for child in failed:
         child.report()
-    if observer.tally.num_frames:
-        print(f'\n{observer.tally.line()}', flush=True)
+    line = observer.tally.line() if observer.tally.num_frames else 'nothing to compare was heard'
+    print(f'\n{line}', flush=True)
     return 1 if failed else 0
 
 
