@@ -1,8 +1,8 @@
 """
 Tasks on the machines of a Ray cluster: a function and its arguments go in, results come out.
 
-The same contract as that of processes, but for progress, which does not cross machines. Ray is
-optional: this is the only file that imports it, once it is used. Called by many.
+As worker_pool.py, but without progress, which does not cross machines. Ray is optional: this is
+the only file that imports it, once it is used. Called by batch.py.
 """
 
 from __future__ import annotations

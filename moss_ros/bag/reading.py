@@ -84,7 +84,8 @@ class ReadPosition:
     """
     How far a source was read, to go on from there.
 
-    num_messages of it, the last of them at bag_time_ns, as which num_at_time of them were.
+    - num_messages: messages that were read. bag_time_ns: the time of the last one.
+    - num_at_time: how many of them had that time.
     """
 
     num_messages: int = 0

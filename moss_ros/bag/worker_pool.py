@@ -3,7 +3,7 @@ Tasks in worker processes of this machine: a function and its arguments go in, r
 
 Each task has a process and a pipe of its own, so one that dies, of lack of memory or of a broken
 library, takes no other along. pebble's pool is no substitute: its workers share a pipe, which
-stays locked when one dies while it sends. Knows nothing of bags; called by batch.
+stays locked when one dies while it sends. Knows nothing of bags; called by batch.py.
 """
 
 from __future__ import annotations

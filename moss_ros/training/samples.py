@@ -5,8 +5,7 @@ A Stream and a seeded generator go in; token ids, targets, loss weights and what
 frame come out. The layout is that of DialogueLayout, as in a stream that runs: frames interleaved
 with silence and sentences, frames in mid-sentence, prompts at any time with answers that are true
 when they are given. Some samples are offline: a whole clip, or a single picture, and then a
-question.
-Knows no tensors; text_training.py stacks samples.
+question. text_training.py makes tensors of them.
 """
 
 from collections.abc import Mapping, Sequence
