@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.checks import require_count, require_number, require_utf8_text
 from moss_ros.stream import StreamCheckpoint
+from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 
 DEFAULT_TOKENS_PER_SECOND = 40.0
-DEFAULT_ANSWER_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)

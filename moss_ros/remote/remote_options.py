@@ -12,6 +12,7 @@ from pathlib import Path
 import sys
 
 from moss_ros.checks import require_count, require_number
+from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 
 FRAME_KINDS = ('image', 'image_seconds')
 
@@ -55,7 +56,7 @@ class RemoteOptions:
     generate_kwargs: Mapping[str, object] = field(default_factory=dict)
     max_round_tokens: int = 1024
     max_tokens_between_frames: int = 0
-    answer_within_s: float = 30.0
+    answer_within_s: float = DEFAULT_ANSWER_WITHIN_S
     silence_timeout_s: float = 5.0
     answer_timeout_s: float = 30.0
     frame_timeout_s: float = 60.0

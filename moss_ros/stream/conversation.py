@@ -15,6 +15,8 @@ from moss_ros.stream.events import (
 )
 from moss_ros.stream.frame import Prompt
 
+DEFAULT_ANSWER_WITHIN_S = 30.0
+
 
 @dataclass
 class _Narration:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from moss_ros.checks import require_count, require_number, require_text
 from moss_ros.model import SamplingOptions
+from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 from moss_ros.stream.system_prompts import DEFAULT_SYSTEM_PROMPT, live_system_prompt
 
 
@@ -44,7 +45,7 @@ class StreamOptions:
     max_context_tokens: int = 4096
     keep_context_tokens: int = 2600
     max_tokens_between_frames: int = 48
-    answer_within_s: float = 30.0
+    answer_within_s: float = DEFAULT_ANSWER_WITHIN_S
     max_step_s: float = 0.5
     silence_logit_bias: float = 0.0
     seed: int = 0
