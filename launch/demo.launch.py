@@ -8,7 +8,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
-from moss_ros.nodes.large_images import large_image_environment
+from moss_ros.nodes.node_process import large_image_environment
 
 
 def generate_launch_description():

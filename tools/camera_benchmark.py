@@ -12,9 +12,9 @@ import json
 import sys
 import time
 
+from moss_ros.nodes.demo import Observer
 from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
-from moss_ros.nodes.observer import Observer
-from moss_ros.training.tally import Tally
+from moss_ros.training.scoring import Tally
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 

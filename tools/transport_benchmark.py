@@ -16,8 +16,7 @@ import subprocess
 import sys
 import time
 
-from moss_ros.nodes.large_images import large_image_environment
-from moss_ros.nodes.node_process import stay_on_this_machine
+from moss_ros.nodes.node_process import large_image_environment, stay_on_this_machine
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy

@@ -2,7 +2,7 @@
 
 from .bag_error import BagError, ExitCode
 from .bag_run import narrate_bag
+from .journal import RunRecord
 from .narrate_options import NarrateOptions
-from .run_record import RunRecord
 
 __all__ = ['BagError', 'ExitCode', 'narrate_bag', 'NarrateOptions', 'RunRecord']

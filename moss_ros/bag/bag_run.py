@@ -1,31 +1,85 @@
 """
-Narrates one bag from beginning to end: a path, an output folder and options in, files out.
+Narrates one bag or video: opens it, takes up or begins the run, and writes what it leaves.
 
-Free of argparse and of any state between two calls, so that worker processes can run it. Puts
-reading, choosing, narration, journal and outputs together. Called by the command line.
+While the model speaks of one group of frames, a second thread reads, decodes and encodes the next.
+It keeps no state between two calls and knows no command line, so worker processes can run it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+import queue
 import shutil
+import threading
 
 import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
 from moss_ros.bag.frame_chooser import FrameChooser
-from moss_ros.bag.journal import FOLDER_NAME, Journal, refuse_other_run
+from moss_ros.bag.journal import (
+    checkpoint_hashes, FOLDER_NAME, Journal, package_versions, refuse_other_run, RunRecord,
+)
 from moss_ros.bag.narrate_options import NarrateOptions
 from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
 from moss_ros.bag.paced_narration import BagNarration
-from moss_ros.bag.read_ahead import ReadAhead
 from moss_ros.bag.reading import open_source, Source
-from moss_ros.bag.run_record import checkpoint_hashes, package_versions, RunRecord
 from moss_ros.model import CheckpointError, choose_device, choose_dtype, VideoModel
 from moss_ros.stream import StreamCheckpoint, StreamSession, StreamSnapshot
 import torch
+
+_END = object()
+
+
+class ReadAhead:
+    """
+    Iterate over it once, within `with`, which ends the thread.
+
+    An exception of the iterator comes out where it happened, behind what came before it.
+    """
+
+    def __init__(self, iterator: Iterator, max_items: int = 2,
+                 prepare_thread: Callable[[], object] = lambda: None):
+        """Take at most max_items that nobody wants yet; prepare_thread runs in it first."""
+        self._iterator = iterator
+        self._prepare_thread = prepare_thread
+        self._queue: queue.Queue = queue.Queue(max_items)
+        self._is_stop_wanted = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name='moss-read-ahead', daemon=True)
+
+    def __enter__(self) -> ReadAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._is_stop_wanted.set()
+        # A thread that waits for room finds it, and then sees that it is to end.
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                pass
+        self._thread.join()
+
+    def __iter__(self) -> Iterator:
+        while (item := self._queue.get()) is not _END:
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def _run(self):
+        try:
+            self._prepare_thread()
+            for item in self._iterator:
+                self._queue.put(item)
+                if self._is_stop_wanted.is_set():
+                    return
+        except BaseException as error:  # whoever iterates shall know
+            self._error = error
+        self._queue.put(_END)
+
 
 DEFAULT_SAVE_EVERY_S = 60.0
 

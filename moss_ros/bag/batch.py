@@ -14,12 +14,10 @@ import traceback
 
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
 from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag
-from moss_ros.bag.journal import replace_durably
+from moss_ros.bag.journal import replace_durably, RunRecord
 from moss_ros.bag.narrate_options import NarrateOptions
 from moss_ros.bag.outputs import read_timeline, RUN_FILE, subtitle
-from moss_ros.bag.ray_tasks import RayUnavailableError, run_in_ray
-from moss_ros.bag.run_record import RunRecord
-from moss_ros.bag.worker_pool import run_in_processes
+from moss_ros.bag.worker_pool import RayUnavailableError, run_in_processes, run_in_ray
 from moss_ros.views.index_page import index_page, IndexEntry
 
 INDEX_FILE = 'index.html'

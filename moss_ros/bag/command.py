@@ -17,11 +17,9 @@ import time
 
 from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag
-from moss_ros.bag.batch import (
-    BagTask, ENGINES, INDEX_FILE, narrate_many, write_index,
-)
+from moss_ros.bag.batch import BagTask, ENGINES, INDEX_FILE, narrate_many, write_index
+from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
-from moss_ros.bag.run_record import RunRecord
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 from tqdm import tqdm
 

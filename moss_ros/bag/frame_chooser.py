@@ -3,7 +3,7 @@ Which frames of a source the model sees: messages in, groups of encoded frames a
 
 Decodes nothing but what a FrameIntake chose or a question needs, and encodes frames in groups
 which depend on the bag and its prompts alone, so that they come out the same to the last bit
-however often a run is taken up. Runs ahead of the narration, in read_ahead.py's thread.
+however often a run is taken up. Runs ahead of the narration, in a thread of bag_run.py.
 """
 
 from __future__ import annotations

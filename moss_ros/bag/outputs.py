@@ -1,28 +1,147 @@
 """
-The files of a run that has ended: records in, all files in the output folder at once out.
+What a run leaves when it has ended: the journal's records in, all its files at once out.
 
-Each is written beside the journal, and gets its final name when all are complete; run.json comes
-last and says that the run has ended. Knows no models. Called by narrate_bag.
+Each file is written beside the journal and gets its name when all are complete; run.json comes
+last and says that the run has ended. narration.mcap holds the topics of the live node at the
+original times, for Foxglove and `ros2 bag play`; narration.vtt holds captions that count from the
+start of the bag (format: https://www.w3.org/TR/webvtt1/). Called by narrate_bag().
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+import heapq
 import json
 from pathlib import Path
 import shutil
 
 from moss_ros.bag.bag_error import BagError, writing
-from moss_ros.bag.journal import Journal, replace_durably, thumbnail_file
-from moss_ros.bag.mcap_output import write_mcap
-from moss_ros.bag.reading import Source
-from moss_ros.bag.run_record import RunRecord
-from moss_ros.bag.vtt import write_vtt
+from moss_ros.bag.journal import Journal, replace_durably, RunRecord, thumbnail_file
+from moss_ros.bag.reading import Source, TYPESTORE
+from moss_ros.records import OUTPUT_TOPICS
 from moss_ros.views.report import (
     answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
 )
 from moss_ros.views.timeline import Timeline, timeline_of
+from rosbags.interfaces import (
+    Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+# The topics of a live node of the name narrator.
+_TOPIC_BY_NAME = {f'/narrator/{topic.name}': topic for topic in OUTPUT_TOPICS}
+_FORMAT_VERSION = 8  # which every distribution since Iron reads
+
+
+def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = None) -> None:
+    """
+    Write what the live node would have published, and the images of a source with a topic, if any.
+
+    Raises OSError where path can't be written, BagError where the source can't be read.
+    """
+    # The writer makes a folder with one storage file, which is all that is wanted of it.
+    folder = path.parent / path.stem
+    shutil.rmtree(folder, ignore_errors=True)
+    with Writer(folder, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {
+            name: writer.add_connection(name, topic.message_type, typestore=TYPESTORE,
+                                        offered_qos_profiles=[_qos(topic)])
+            for name, topic in _TOPIC_BY_NAME.items()}
+        streams = [_messages(records)]
+        if images_of is not None:
+            topic = images_of.info.image_topic
+            connections[topic] = writer.add_connection(
+                topic, images_of.info.image_type, typestore=TYPESTORE)
+            streams.append((item.bag_time_ns, topic, item.content)
+                           for item in images_of.messages() if not item.is_prompt)
+        for time_ns, topic, content in heapq.merge(*streams, key=lambda item: item[0]):
+            writer.write(connections[topic], time_ns, content)
+    (folder / path.name).replace(path)
+    shutil.rmtree(folder)
+
+
+def _messages(records) -> Iterator[tuple[int, str, memoryview]]:
+    """Yield (time in ns, topic, serialised message) of all topics, in order."""
+    for record in records:
+        for name, topic in _TOPIC_BY_NAME.items():
+            data = topic.data_of(record)
+            if data is not None:
+                message = TYPESTORE.types[topic.message_type](data=data)
+                yield record['bag_time_ns'], name, TYPESTORE.serialize_cdr(
+                    message, topic.message_type, little_endian=True)
+
+
+def _qos(topic):
+    """Return what the live node offers on a topic."""
+    unlimited = QosTime(0, 0)
+    return Qos(
+        QosHistory.KEEP_LAST, topic.depth, QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL if topic.is_latched else QosDurability.VOLATILE,
+        unlimited, unlimited, QosLiveliness.AUTOMATIC, unlimited,
+        avoid_ros_namespace_conventions=False)
+
+
+# Seconds that a caption stays at least, and for each character: about 17 a second are read.
+_MIN_SHOWN_S = 1.5
+_SHOWN_S_PER_CHARACTER = 0.06
+
+
+def write_vtt(path: Path, records: Iterable[dict], start_ns: int) -> None:
+    """
+    Write a cue for each narration, named by its id; start_ns is when the bag starts.
+
+    An answer has its question in italics above it. A cue stays until it was said and can be read,
+    but no longer than to the next one. Raises OSError where path can't be written.
+    """
+    with path.open('w', encoding='utf-8', newline='\n') as file:
+        file.write('WEBVTT\n')
+        waiting = None
+        for cue in _cues(records, start_ns):
+            if waiting is not None:
+                file.write(_block(*waiting[:2], min(waiting[2], max(cue[1], waiting[1] + 1)),
+                                  waiting[3]))
+            waiting = cue
+        if waiting is not None:
+            file.write(_block(*waiting))
+
+
+def _cues(records, start_ns) -> Iterator[tuple[int, int, int, str]]:
+    """Yield (id, begin in ms, end in ms, text) of each narration, in order of their ends."""
+    questions: dict[str, str] = {}
+    newest_ms = 0
+    for record in records:
+        if record['type'] == 'prompt':
+            questions[record['prompt_id']] = record['text']
+        elif record['type'] == 'narration':
+            question = questions.pop(record['prompt_id'], None)
+            said = _escaped(record['text'])
+            if not said:
+                continue
+            text = f'<i>{_escaped(question)}</i>\n{said}' if question else said
+            begin_ms = max(newest_ms, (record['first_bag_time_ns'] - start_ns) // 1_000_000)
+            newest_ms = begin_ms
+            shown_ms = round(1000 * max(_MIN_SHOWN_S, _SHOWN_S_PER_CHARACTER * len(text)))
+            end_ms = (record['bag_time_ns'] - start_ns) // 1_000_000
+            yield record['narration_id'], begin_ms, max(end_ms, begin_ms + shown_ms), text
+
+
+def _block(narration_id, begin_ms, end_ms, text):
+    return f'\n{narration_id}\n{_time(begin_ms)} --> {_time(end_ms)}\n{text}\n'
+
+
+def _time(time_ms):
+    seconds, milliseconds = divmod(time_ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours:02d}:{minutes:02d}:{seconds:02d}.{milliseconds:03d}'
+
+
+def _escaped(text):
+    """Return one line that is data, whatever is in it: neither markup nor the end of the cue."""
+    text = ' '.join(text.split()).replace('&', '&amp;')
+    return text.replace('<', '&lt;').replace('>', '&gt;')
+
 
 RUN_FILE = 'run.json'
 

@@ -23,11 +23,10 @@ from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.media import num_samples, read_image, VideoFile
 from moss_ros.model import DecoderCache, fit_frame, normalise_frames, VideoModel
 from moss_ros.stream import ChatFormat
+from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.system_prompts import (
     DEFAULT_OFFLINE_SYSTEM_PROMPTS, NO_THINKING, offline_system_prompts, require_prompts,
 )
-from moss_ros.stream.text_pieces import TextPieces
-from moss_ros.stream.token_choice import TokenChooser
 import numpy as np
 import torch
 

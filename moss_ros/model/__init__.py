@@ -1,10 +1,9 @@
 """The video model: sizes, weights, forward passes, preprocessing of frames, sampling of tokens."""
 
 from .cache import DecoderCache
-from .checkpoint import load_model, save_model
+from .checkpoint import load_model, resolve_checkpoint, save_model
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
-from .hub import resolve_checkpoint
 from .placement import choose_device, choose_dtype
 from .preprocess import fit_frame, normalise_frames, preprocess_frame
 from .sampling import sample_token, SamplingOptions

@@ -1,20 +1,86 @@
 """
-Attention with fewer key heads than query heads: one function over PyTorch's kernels or flash-attn.
+Attention over PyTorch's kernels or flash-attn, and rotary position embedding.
 
-Queries, keys, values go in, mixed values come out. It knows neither caches nor positions: decoder
-and vision encoder call attend(), load_model() asks flash_kernel() which kernels there are.
+attend() mixes values by queries and keys, which may have fewer heads than the queries; decoder and
+vision encoder call it. The decoder rotates text by its own position, and the keys of a frame by
+the position of its image token. load_model() asks flash_kernel() which kernels there are.
 
-Letters: B rows, T queries, L keys, H query heads, Hkv key/value heads, G = H / Hkv, K channels of
-a head.
+Letters: B rows, T queries, L keys or positions, H query heads, Hkv key/value heads, G = H / Hkv, K
+channels of a head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+import math
 
+from moss_ros.model.config import RopeConfig
 import torch
 from torch.nn import functional as F
+
+
+def inverse_frequencies(rope: RopeConfig, head_dim: int) -> torch.Tensor:
+    """
+    Return the angle per position of each channel pair, float32 [K/2], on the CPU.
+
+    'llama3' is the piecewise scaling published with Llama 3.1: wavelengths that the original
+    context held often enough stay, very long ones are stretched by the factor, and those between
+    are interpolated.
+    """
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device='cpu').float() / head_dim
+    frequencies = 1.0 / (rope.theta ** exponents)
+    if rope.rope_type == 'default':
+        return frequencies
+    wavelengths = 2 * math.pi / frequencies
+    turns = rope.original_max_position_embeddings / wavelengths
+    smooth = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+    smooth = smooth.clamp(0.0, 1.0)
+    return (1 - smooth) * frequencies / rope.factor + smooth * frequencies
+
+
+class RotaryTables:
+    """
+    Cosines and sines of the first positions; computed once per device and dtype, grown at need.
+
+    The signs of the rotation are folded into the sines, see rotate(). It holds no parameters, so
+    it is no module and no part of a checkpoint. Not thread-safe: used by the model's own thread.
+    """
+
+    def __init__(self, rope: RopeConfig, head_dim: int):
+        self._frequencies = inverse_frequencies(rope, head_dim)
+        self._tables = {}
+
+    def first(self, num_positions: int, device: torch.device,
+              dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosines and signed sines, each [L, K] of dtype, for positions 0 to L - 1."""
+        key = (device, dtype)
+        tables = self._tables.get(key)
+        if tables is None or tables[0].shape[0] < num_positions:
+            tables = self._compute(max(256, 1 << (num_positions - 1).bit_length()), device, dtype)
+            self._tables[key] = tables
+        cosines, sines = tables
+        return cosines[:num_positions], sines[:num_positions]
+
+    def _compute(self, num_positions, device, dtype):
+        # A table first needed inside inference mode must still serve training afterwards.
+        with torch.inference_mode(False), torch.no_grad():
+            positions = torch.arange(num_positions, dtype=torch.float32, device='cpu')
+            angles = torch.outer(positions, self._frequencies)  # [L, K/2]
+            cosines = angles.cos().repeat(1, 2)
+            sines = torch.cat((-angles.sin(), angles.sin()), dim=1)
+            return cosines.to(device, dtype), sines.to(device, dtype)
+
+
+def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
+    """
+    Rotate channel i with channel i + K/2 of each head (Llama's pairing, in its Hugging Face form).
+
+    heads is [..., K]; cosines and signed sines broadcast against it.
+    """
+    swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+    return torch.addcmul(heads * cosines, swapped, sines)
+
 
 ATTENTION_NAMES = ('auto', 'sdpa', 'flash')
 # flash-attn 2 has kernels for Ampere and newer.

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import torch
 
-from .config import ModelConfig
-from .rope import RotaryTables
+from moss_ros.model.attention import RotaryTables
+from moss_ros.model.config import ModelConfig
 
 
 class KeyValueBuffer:

@@ -1,9 +1,9 @@
 """
-Checkpoint folders: safetensors in, a filled VideoModel out, and back.
+Checkpoints: a name becomes a folder, a folder becomes a filled VideoModel, and back.
 
-Strictly by name: every tensor of the model is there with its shape and nothing else is, or the
-load fails and says which. Nothing is ever unpickled. It does not know what the tensors do; it is
-called by training and by whoever starts a stream.
+resolve_checkpoint() takes a folder or an id of the Hugging Face hub; of the hub only JSON and
+safetensors files are downloaded. Loading is strict: every tensor of the model is there with its
+shape and nothing else is, or it fails and says which. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -12,19 +12,77 @@ from collections import Counter
 from itertools import groupby
 import os
 from pathlib import Path
+import re
 
+from moss_ros.model.attention import flash_kernel
+from moss_ros.model.config import CheckpointError, ModelConfig
+from moss_ros.model.placement import check_memory, choose_device, choose_dtype, warn_of_slow_dtype
+from moss_ros.model.preprocess import check_processor_config
+from moss_ros.model.quantization import check_quantization, decoder_weights, quantise
+from moss_ros.model.video_model import VideoModel
+from moss_ros.model.weights import (
+    checkpoint_entries, HEAD_NAME, opened, stored_tensors, weight_files, WEIGHTS_FILE,
+)
 from safetensors.torch import save_file
 import torch
 from torch import nn
 
-from .attention import flash_kernel
-from .config import CheckpointError, ModelConfig
-from .placement import check_memory, choose_device, choose_dtype, warn_of_slow_dtype
-from .preprocess import check_processor_config
-from .quantization import check_quantization, decoder_weights, quantise
-from .video_model import VideoModel
-from .weight_files import opened, stored_tensors, WEIGHTS_FILE
-from .weight_names import checkpoint_entries, HEAD_NAME
+_HUB_ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
+# Nothing that could run code is fetched, and nothing of the folders in which other formats are.
+_WANTED, _UNWANTED = ('*.json', '*.safetensors'), ('*/*',)
+
+
+def resolve_checkpoint(name: str | Path) -> Path:
+    """
+    Return the folder of a checkpoint that is named by its path or its id 'owner/name' on the hub.
+
+    An existing folder comes first, then the local cache, then the network, unless HF_HUB_OFFLINE
+    is set. Blocks while it downloads. Raises CheckpointError that says what to do where the name
+    leads nowhere.
+    """
+    path = Path(name).expanduser()
+    if name and path.is_dir():  # the path of '' would be the working folder
+        return path
+    if not _HUB_ID.fullmatch(str(name)):
+        raise CheckpointError(f"{str(name)!r} is neither a folder nor an id 'owner/name' of the "
+                              f'Hugging Face hub; a checkpoint is a folder that holds '
+                              f'config.json and model.safetensors')
+    # Imported late: it takes half a second, and most checkpoints are folders.
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    try:
+        return _complete(_snapshot(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        missing = 'there is no whole copy of it'
+    except CheckpointError as error:
+        missing = f'it is not complete ({error})'
+    place = f'{name} is no folder; in the cache {constants.HF_HUB_CACHE} {missing}'
+    if constants.HF_HUB_OFFLINE:
+        raise CheckpointError(f'{place}; HF_HUB_OFFLINE forbids to download it: unset it, or copy '
+                              f'the checkpoint here and name its folder')
+    try:
+        return _complete(_snapshot(name, local_files_only=False))
+    except Exception as error:  # networks fail in many ways, and the client passes most of them on
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise CheckpointError(f'{place}; downloading it failed ({reason}): check the id, the '
+                              f'network and "hf auth login", or copy the checkpoint here and '
+                              f'name its folder') from error
+
+
+def _snapshot(name, local_files_only):
+    from huggingface_hub import snapshot_download
+    return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED,
+                                  local_files_only=local_files_only))
+
+
+def _complete(folder):
+    """Return folder; CheckpointError where a download that broke off has left it incomplete."""
+    for name in ('config.json', 'tokenizer.json'):
+        if not (folder / name).is_file():
+            raise CheckpointError(f'{folder} has no {name}')
+    weight_files(folder)
+    return folder
+
 
 _FLOAT_TYPES = ('F64', 'F32', 'F16', 'BF16')
 

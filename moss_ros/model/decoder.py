@@ -15,11 +15,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .attention import attend
-from .cache import DecoderCache, KeyValueBuffer
-from .config import ModelConfig, TextConfig
-from .rope import rotate, RotaryTables
-from .vision import activation
+from moss_ros.model.attention import attend, RotaryTables, rotate
+from moss_ros.model.cache import DecoderCache, KeyValueBuffer
+from moss_ros.model.config import ModelConfig, TextConfig
+from moss_ros.model.vision import activation
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 

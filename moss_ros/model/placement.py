@@ -15,9 +15,9 @@ import time
 import psutil
 import torch
 
-from .config import CheckpointError
-from .quantization import decoder_weights, quantised_bytes, shape_obstacle
-from .video_model import VideoModel
+from moss_ros.model.config import CheckpointError
+from moss_ros.model.quantization import decoder_weights, quantised_bytes, shape_obstacle
+from moss_ros.model.video_model import VideoModel
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 # What torchao needs besides the weight and the result, for each weight (measured: 6 to 8).

@@ -14,7 +14,7 @@ import logging
 import torch
 from torch import nn
 
-from .video_model import VideoModel
+from moss_ros.model.video_model import VideoModel
 
 QUANTIZATION_NAMES = ('int8', 'int4')
 # Weights of a row that share a scale, by preference; torchao's kernels for int4 know these.

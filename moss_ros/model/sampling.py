@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from .config import CheckpointError, read_json_object
+from moss_ros.model.config import CheckpointError, read_json_object
 
 # What transformers, which writes and reads these files, takes for a top_k that is not given.
 _UNWRITTEN_TOP_K = 50

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 import torch
 
-from .checkpoint import load_model
-from .config import CheckpointError
-from .video_model import VideoModel
+from moss_ros.model.checkpoint import load_model
+from moss_ros.model.config import CheckpointError
+from moss_ros.model.video_model import VideoModel
 
 TOLERANCE = 1e-4
 # Stands for nan and infinity, which JSON does not have; a reader that compares finds it too large.

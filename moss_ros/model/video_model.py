@@ -16,10 +16,10 @@ from collections.abc import Callable, Generator
 import torch
 from torch import nn
 
-from .cache import DecoderCache
-from .config import ModelConfig
-from .decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
-from .vision import run_to_end, VisionEncoder, VisionLayer
+from moss_ros.model.cache import DecoderCache
+from moss_ros.model.config import ModelConfig
+from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
+from moss_ros.model.vision import run_to_end, VisionEncoder, VisionLayer
 
 # Longer inputs go through the decoder in pieces, which bounds the memory of masks and scores.
 _MAX_TOKENS_AT_ONCE = 512

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .attention import attend
-from .config import VisionConfig
+from moss_ros.model.attention import attend
+from moss_ros.model.config import VisionConfig
 
 # Row of the tile tables that belongs to the aspect ratio [1, 1].
 _ONE_TILE_ID = 1

@@ -15,12 +15,11 @@ from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.loading import stream_change
-from moss_ros.nodes.output_topics import Outputs
-from moss_ros.nodes.overlay_publisher import OverlayPublisher
+from moss_ros.nodes.output_topics import Outputs, OverlayPublisher
 from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
 from moss_ros.stream.intake import RESTART_NS
-from moss_ros.stream.prompter import Prompter
+from moss_ros.stream.mailbox import Prompter
 from moss_ros.stream.supervision import Supervisor
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold
 from rclpy.duration import Duration

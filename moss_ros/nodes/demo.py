@@ -1,20 +1,42 @@
 """
 The demo: camera, narrator and console as three processes over DDS, and a closing line.
 
-Starts the three, listens to what truly happens and to what is said, ends them all on Ctrl-C or
-after a time, and compares. Knows nothing of images or models. Run by `make demo`.
+Starts the three and ends them all on Ctrl-C or after a time. Meanwhile an Observer hears what
+truly happens and what is said; the closing line compares. Run by `make demo`.
 """
 
 import argparse
+import json
 import signal
 import sys
 import threading
 import time
 
 from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
-from moss_ros.nodes.observer import Observer
+from moss_ros.records import read_event
+from moss_ros.training.scoring import Tally
 import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+
+class Observer(Node):
+    """Keeps a tally of both; its namespace is that of the camera."""
+
+    def __init__(self, **node_options):
+        super().__init__('observer', **node_options)
+        self.tally = Tally()
+        qos = QoSProfile(depth=1000)
+        self.create_subscription(String, 'demo_camera/truth', self._on_truth, qos)
+        self.create_subscription(String, 'narrator/events', self._on_event, qos)
+
+    def _on_truth(self, message):
+        self.tally.add_truth(json.loads(message.data))
+
+    def _on_event(self, message):
+        self.tally.add_event(read_event(message.data))
 
 
 def _start_children(arguments):

@@ -19,12 +19,10 @@ from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.loading import make_engine, stream_change
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.output_topics import Outputs
-from moss_ros.nodes.parameters import (
-    declare_settings, NarratorSettings, read_settings, rows,
-)
+from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings, rows
 from moss_ros.nodes.services import StreamServices
 from moss_ros.stream import Channel, Session, Worker
-from moss_ros.stream.prompter import Prompter
+from moss_ros.stream.mailbox import Prompter
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn

@@ -1,7 +1,6 @@
 """A model that has only the queue calls, run in a process of its own; no ROS."""
 
-from .remote_error import RemoteError
-from .remote_options import RemoteOptions
+from .remote_options import RemoteError, RemoteOptions
 from .remote_session import RemoteSession
 from .remote_worker import RemoteChannel, RemoteWorker
 

@@ -1,17 +1,19 @@
 """
-The process of a remote model, seen from here: started, listened to, written to, killed.
+The process of a remote model, seen from the node: start it, talk to it, kill it.
 
-Orders go out and reports come in as dicts; what it prints is logged. Two threads read: reports,
-and what is printed. Knows neither frames nor events. Owned by the session; remote_main.py is
-the other end.
+Orders go out and reports come in as JSON; pictures go through a ring of slots in shared memory.
+What the process prints is logged. Two threads read: one the reports, one the prints. The session
+owns it; remote_main.py is the other end.
 """
 
 from __future__ import annotations
 
 from collections import deque
 import contextlib
+import fcntl
 import json
 import logging
+import mmap
 import os
 from pathlib import Path
 import signal
@@ -21,9 +23,51 @@ import sys
 import threading
 import time
 
-from moss_ros.remote.frame_ring import FrameRing
-from moss_ros.remote.remote_error import RemoteError
-from moss_ros.remote.remote_options import RemoteOptions
+from moss_ros.remote.remote_options import RemoteError, RemoteOptions
+import numpy as np
+
+
+class FrameRing:
+    """
+    num_slots slots of slot_nbytes each; only what is written takes up memory.
+
+    The memory has no name: it is gone with the last process that has it, however that ended.
+    And it is sealed: the other process can't shrink it under this one, which would be fatal.
+    """
+
+    def __init__(self, num_slots: int, slot_nbytes: int):
+        """Raise OSError where the system has no such memory."""
+        self.num_slots = num_slots
+        self.slot_nbytes = slot_nbytes
+        self._fd = os.memfd_create('moss-frames', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self._fd, num_slots * slot_nbytes)
+            fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS,
+                        fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self._map = mmap.mmap(self._fd, num_slots * slot_nbytes)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def fileno(self) -> int:
+        """Return the file descriptor to hand to the other process."""
+        return self._fd
+
+    def fits(self, image: np.ndarray) -> bool:
+        """Whether image, uint8 [H, W, 3], is small enough for a slot."""
+        return image.nbytes <= self.slot_nbytes
+
+    def write(self, slot: int, image: np.ndarray) -> None:
+        """Copy image, uint8 [H, W, 3] RGB, into a slot, row by row."""
+        np.ndarray(image.shape, np.uint8, self._map, slot * self.slot_nbytes)[...] = image
+
+    def close(self) -> None:
+        """Give this process's share back."""
+        if self._fd >= 0:
+            self._map.close()
+            os.close(self._fd)
+            self._fd = -1
+
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """
 The settings of a remote model: whose code is run, by which Python, and what bounds it.
 
-Plain checked data. Made by the nodes, read by the rest of this package.
+Checked plain data, and the error of this package. The nodes make the options.
 """
 
 from __future__ import annotations
@@ -13,6 +13,20 @@ import sys
 
 from moss_ros.checks import require_count, require_number
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
+
+
+class RemoteError(Exception):
+    """
+    The remote model could not be started or loaded, died, hung or broke the protocol.
+
+    The message names what happened, the last lines that the process printed, and the way out.
+    details is the traceback inside that process, empty where there is none.
+    """
+
+    def __init__(self, message: str, details: str = ''):
+        super().__init__(message)
+        self.details = details
+
 
 FRAME_KINDS = ('image', 'image_seconds')
 

@@ -14,11 +14,9 @@ import math
 import threading
 import time
 
-from moss_ros.remote.frame_ring import FrameRing
 from moss_ros.remote.interpreter import StringInterpreter
-from moss_ros.remote.process import RemoteProcess
-from moss_ros.remote.remote_error import RemoteError
-from moss_ros.remote.remote_options import RemoteOptions
+from moss_ros.remote.process import FrameRing, RemoteProcess
+from moss_ros.remote.remote_options import RemoteError, RemoteOptions
 from moss_ros.stream import (
     ErrorEvent, Event, Frame, Prompt, SessionFigures, SessionState, StreamChange,
 )

@@ -16,7 +16,7 @@ import time
 import traceback
 
 from moss_ros.checks import require_number
-from moss_ros.remote.remote_error import RemoteError
+from moss_ros.remote.remote_options import RemoteError
 from moss_ros.remote.remote_session import RemoteSession
 from moss_ros.stream import (
     ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, PromptEvent, SessionState,

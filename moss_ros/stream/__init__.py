@@ -2,21 +2,19 @@
 
 from .channel import EngineChannel
 from .chat import ChatFormat
+from .context import StreamSnapshot
 from .contract import (
     Channel, ChannelHost, ContextFill, Session, SessionFigures, StreamChange, Worker,
 )
-from .delivery import EventDelivery
 from .events import (
-    EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
-    StateEvent, TokenEvent,
+    EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent, PromptEvent, SessionState,
+    SilenceEvent, StateEvent, TokenEvent,
 )
-from .frame import Frame, Prompt
-from .frame_encoding import encode_frames, EncodedFrame
+from .frame import encode_frames, EncodedFrame, Frame, Prompt
+from .intake import FrameSampler
 from .mailbox import Mailbox
 from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
-from .sampler import FrameSampler
 from .session import StreamSession
-from .snapshot import StreamSnapshot
 from .statistics import StreamSpeed, StreamStatistics
 from .stream_checkpoint import StreamCheckpoint
 from .worker import EngineWorker

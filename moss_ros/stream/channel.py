@@ -16,8 +16,7 @@ import time
 
 from moss_ros.checks import require_number
 from moss_ros.stream.contract import ChannelHost, StreamChange
-from moss_ros.stream.delivery import EventDelivery
-from moss_ros.stream.events import ErrorEvent, Event, SessionState
+from moss_ros.stream.events import ErrorEvent, Event, EventDelivery, SessionState
 from moss_ros.stream.feed import SessionFeed
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.session import StreamSession

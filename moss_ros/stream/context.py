@@ -2,8 +2,8 @@
 What the model sees of a stream: the transcript of its tokens and frames, kept within bounds.
 
 Frame states and token ids go in, logits of the next token come out. When the next tokens would
-not fit, the oldest are forgotten and the rest is read anew. Knows nothing of states, events or
-sampling; one StreamSession owns it. One thread at a time; forward() blocks for one pass.
+not fit, the oldest are forgotten and the rest is read anew. A StreamSnapshot holds all of it as
+data. One StreamSession owns the context; one thread at a time; forward() blocks for one pass.
 
 Letters: k frames, N states a frame, D text channels, V vocabulary.
 """
@@ -17,11 +17,25 @@ from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
 from moss_ros.stream.options import StreamOptions
-from moss_ros.stream.snapshot import StreamSnapshot
 import torch
+
+
+@dataclass(frozen=True, eq=False)
+class StreamSnapshot:
+    """
+    What a stream holds besides weights and options.
+
+    - state: plain values for JSON.
+    - tensors: by name, on the model's device when made, on any when taken.
+    """
+
+    state: dict
+    tensors: dict[str, torch.Tensor]
 
 # A question in the opening, a frame, an answer of greatest length and the silence that ends it
 # must fit, whatever came before: see _fold. The tokens beside question and answer.
+
+
 _NUM_SPARE = 4
 
 

@@ -1,14 +1,17 @@
 """
 What comes out of a stream: events, each with the time of the newest frame seen before it.
 
-Made by the session and the worker, read by nodes, reports and tests. Immutable data; knows
-neither topics nor strings for users.
+Immutable data, made by the session and the worker. An EventDelivery, one for each channel, calls
+whoever listens with each of them, in order, and survives what that raises.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+import logging
+import traceback
 
 
 class SessionState(Enum):
@@ -131,3 +134,47 @@ class ErrorEvent(Event):
     message: str
     traceback: str = ''
     prompt_id: str | None = None
+
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class EventDelivery:
+    """
+    Calls on_event with each event, in order, until it is closed.
+
+    An exception of on_event is logged and becomes an ErrorEvent; the stream goes on. One thread
+    delivers, that of the worker; any may close.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None]):
+        self._on_event = on_event
+        self._is_closed = False
+        self._has_failed = False
+
+    def close(self) -> None:
+        """Deliver nothing any more. Does not block."""
+        self._is_closed = True
+
+    def deliver(self, events: Iterable[Event]) -> None:
+        """Call on_event with each of events; blocks as long as it does."""
+        for event in events:
+            if self._is_closed:
+                return
+            try:
+                self._on_event(event)
+            except Exception as error:
+                self._report(event, error)
+
+    def _report(self, event, error):
+        if self._has_failed:  # the traceback once, not thirty times a second
+            _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
+            return
+        self._has_failed = True
+        _LOGGER.exception('on_event raised for %r', event)
+        if not isinstance(event, ErrorEvent):
+            self.deliver([ErrorEvent(
+                stamp_ns=event.stamp_ns, received_ns=event.received_ns,
+                message=f'on_event raised {error!r} for a {type(event).__name__}; the stream '
+                        'goes on without it',
+                traceback=traceback.format_exc())])

@@ -1,16 +1,22 @@
 """
-What goes into a stream: stamped frames and prompts.
+What goes into a stream: stamped frames and prompts, and frames as the model sees them.
 
-Plain checked data, made by whoever receives images and questions. Knows nothing of messages,
-encodings or the model. Immutable: any thread may make and read them, nothing blocks.
+Frame and Prompt are checked, immutable data that any thread may make. encode_frames() turns
+pictures into states of the decoder. The session encodes what was added to it; the reader of bags
+knows the frames beforehand and encodes them in batches.
+
+Letters: N states a frame, D text channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from moss_ros.checks import require_filled_text, require_time_ns
+from moss_ros.model import preprocess_frame, VideoModel
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +68,65 @@ class Prompt:
         require_filled_text('text of a prompt', self.text)
         require_filled_text('prompt_id', self.prompt_id)
         require_time_ns('received_ns', self.received_ns)
+
+# Bounds the memory of the vision encoder when many frames wait.
+
+
+MAX_FRAMES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFrame:
+    """
+    A frame after the vision encoder.
+
+    - states: [N, D], of the model's dtype and on its device.
+    - stamp_ns, received_ns: those of the Frame.
+    """
+
+    states: torch.Tensor
+    stamp_ns: int
+    received_ns: int = 0
+
+
+@torch.inference_mode()
+def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> list[EncodedFrame]:
+    """
+    Return the frames encoded by model, MAX_FRAMES_AT_ONCE in each pass.
+
+    Any thread may call it, also while another one steps a session of the same model: weights are
+    only read. How frames are grouped shows in the last bits of their states, so what must come
+    out the same twice is to be grouped the same way.
+    """
+    encoded = []
+    for group in _groups(frames):
+        encoded += _with_times(model.encode_frames(_pixel_values(model, group)), group)
+    return encoded
+
+
+@torch.inference_mode()
+def encode_frames_in_blocks(
+        model: VideoModel, frames: Sequence[Frame]) -> Generator[None, None, list[EncodedFrame]]:
+    """Do as encode_frames(), yield now and then, and return the frames at the end."""
+    encoded = []
+    for group in _groups(frames):
+        states = yield from model.encode_frames_in_blocks(_pixel_values(model, group))
+        encoded += _with_times(states, group)
+    return encoded
+
+
+def _groups(frames):
+    for start in range(0, len(frames), MAX_FRAMES_AT_ONCE):
+        yield frames[start:start + MAX_FRAMES_AT_ONCE]
+
+
+def _pixel_values(model, frames):
+    image_size = model.config.vision.image_size
+    return torch.stack([
+        preprocess_frame(frame.image, image_size, model.device) for frame in frames
+    ]).to(model.dtype)
+
+
+def _with_times(states, frames):
+    return [EncodedFrame(frame_states, frame.stamp_ns, frame.received_ns)
+            for frame_states, frame in zip(states, frames)]

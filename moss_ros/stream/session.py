@@ -14,19 +14,16 @@ from dataclasses import asdict, fields
 
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
-from moss_ros.stream.context import StreamContext
+from moss_ros.stream.context import StreamContext, StreamSnapshot
 from moss_ros.stream.contract import ContextFill, SessionFigures, StreamChange
 from moss_ros.stream.conversation import Conversation
+from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.dialogue import Last
 from moss_ros.stream.events import EndReason, Event, SessionState
-from moss_ros.stream.frame import Frame, Prompt
-from moss_ros.stream.frame_encoding import (
-    encode_frames, encode_frames_in_blocks, EncodedFrame,
+from moss_ros.stream.frame import (
+    encode_frames, encode_frames_in_blocks, EncodedFrame, Frame, Prompt,
 )
 from moss_ros.stream.options import StreamOptions
-from moss_ros.stream.snapshot import StreamSnapshot
-from moss_ros.stream.text_pieces import TextPieces
-from moss_ros.stream.token_choice import TokenChooser
 import torch
 
 # What may change while a stream runs; all else is built into its memory or its beginning.

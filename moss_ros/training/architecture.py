@@ -7,13 +7,12 @@ The same architecture as the published 11B checkpoint, small enough to train on 
 import math
 
 from moss_ros.training.samples import SILENCE_WEIGHT
-from moss_ros.training.streams import FRAME_RATE_FPS
+from moss_ros.training.streams import FRAME_RATE_FPS, IMAGE_SIZE_PX
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 from tokenizers import Tokenizer
 
 # Frames of the longest training window; a longer context is outside the model's training.
 MAX_WINDOW_FRAMES = 28
-IMAGE_SIZE_PX = 64
 
 
 def demo_config(tokenizer: Tokenizer) -> dict:

@@ -20,8 +20,9 @@ from moss_ros.model import (
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.samples import SampleMix
-from moss_ros.training.stream_pictures import content_rows, render_streams
-from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
+from moss_ros.training.streams import (
+    content_rows, FIRST_TRAINING_SEED, make_stream, render_streams,
+)
 from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.vision_training import detection_targets, train_vision
 from moss_ros.training.vocabulary import write_tokenizer

@@ -4,13 +4,13 @@ from collections import Counter
 import json
 
 from bag_making import (
-    IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
+    IMAGE, image_message, IMAGE_TOPIC, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
 )
 from moss_ros.bag import frame_chooser
 from moss_ros.bag.frame_chooser import FrameChooser
+from moss_ros.bag.outputs import write_vtt
 from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
-from moss_ros.bag.vtt import write_vtt
 from moss_ros.records import event_json
 from moss_ros.stream import ChatFormat, StreamOptions, StreamSession, StreamSnapshot
 from moss_ros.views.timeline import timeline_of

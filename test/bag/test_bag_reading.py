@@ -6,11 +6,10 @@ import sqlite3
 
 import av
 from bag_making import (
-    COMPRESSED, compressed_message, IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC,
-    START_NS, STRING, string_message, with_prompts, write_bag,
+    COMPRESSED, compressed_message, IMAGE, image_message, IMAGE_TOPIC, PROMPT_TOPIC, START_NS,
+    STRING, string_message, with_prompts, write_bag,
 )
-from mcap.writer import IndexType
-from mcap.writer import Writer as McapWriter
+from mcap.writer import IndexType, Writer as McapWriter
 from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.reading import BadPromptError, open_source, prompt_text, ReadPosition
 from moss_ros.images import BadImageError

@@ -4,7 +4,7 @@ import json
 
 import av
 from bag_making import (
-    IMAGE, IMAGE_TOPIC, image_message, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
+    IMAGE, image_message, IMAGE_TOPIC, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
 )
 from moss_ros.bag import frame_chooser
 from moss_ros.bag.frame_chooser import (

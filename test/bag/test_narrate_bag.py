@@ -10,7 +10,7 @@ from bag_making import (
 from mcap.reader import make_reader
 from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
 from moss_ros.bag.command import main, output_folders
-from moss_ros.bag.vtt import write_vtt
+from moss_ros.bag.outputs import write_vtt
 from moss_ros.records import event_json, OUTPUT_TOPICS
 from moss_ros.training.scoring import match_narration, split_sentences, TOLERANCE_FRAMES
 import pytest

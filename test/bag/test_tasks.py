@@ -5,8 +5,7 @@ import signal
 import sys
 import time
 
-from moss_ros.bag.ray_tasks import RayUnavailableError, run_in_ray
-from moss_ros.bag.worker_pool import run_in_processes, WorkerDied
+from moss_ros.bag.worker_pool import RayUnavailableError, run_in_processes, run_in_ray, WorkerDied
 import pytest
 
 

@@ -33,8 +33,8 @@ def slowed(original):
 
 generator = moss_ros.load_generator(checkpoint)
 if step == 'sample':
-    from moss_ros.stream import token_choice
-    token_choice.sample_token = slowed(token_choice.sample_token)
+    from moss_ros.stream import decoding
+    decoding.sample_token = slowed(decoding.sample_token)
 else:
     setattr(VideoModel, step, slowed(getattr(VideoModel, step)))
 

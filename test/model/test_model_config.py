@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from moss_ros.model import CheckpointError, ModelConfig
-from moss_ros.model.rope import inverse_frequencies
+from moss_ros.model.attention import inverse_frequencies
 
 
 def test_defaults_are_those_of_the_published_model():

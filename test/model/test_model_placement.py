@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import torch
 
 from moss_ros.model import CheckpointError, load_model, ModelConfig, placement
-from moss_ros.model.weight_names import checkpoint_entries
+from moss_ros.model.weights import checkpoint_entries
 
 ROOT = Path(__file__).parents[2]
 MEBIBYTE = 2 ** 20

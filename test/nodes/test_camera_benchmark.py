@@ -1,7 +1,7 @@
 """The comparison of several cameras: each is counted against its own scene."""
 
 from moss_ros.training.scenes import Scene
-from moss_ros.training.tally import Tally
+from moss_ros.training.scoring import Tally
 import pytest
 from tools.camera_benchmark import figures, run_cameras
 

@@ -4,8 +4,7 @@ import json
 from statistics import mean
 
 from moss_ros.training.scenes import answer_question, question_by_text, Scene
-from moss_ros.training.scoring import split_sentences
-from moss_ros.training.tally import Tally
+from moss_ros.training.scoring import split_sentences, Tally
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 

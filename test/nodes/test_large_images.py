@@ -3,7 +3,7 @@
 import argparse
 from xml.etree import ElementTree
 
-from moss_ros.nodes.large_images import large_image_environment, profile_path
+from moss_ros.nodes.node_process import large_image_environment, profile_path
 import pytest
 from tools.transport_benchmark import measure
 

@@ -1,7 +1,6 @@
 """What was said against what happened, by the frames that the narrator saw."""
 
-from moss_ros.training.scoring import split_sentences
-from moss_ros.training.tally import Tally
+from moss_ros.training.scoring import split_sentences, Tally
 
 FRAME_NS = 500_000_000
 RED, GREEN = 'A red ball appears on the left.', 'The green box stops.'

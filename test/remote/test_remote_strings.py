@@ -1,6 +1,6 @@
 """Strings of a token queue, wherever in them the control strings are."""
 
-from moss_ros.remote.token_strings import Piece, PieceKind, pieces_of
+from moss_ros.remote.interpreter import Piece, PieceKind, pieces_of
 import pytest
 
 SILENCE = Piece(PieceKind.SILENCE)

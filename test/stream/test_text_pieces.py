@@ -2,7 +2,7 @@
 
 import random
 
-from moss_ros.stream.text_pieces import TextPieces
+from moss_ros.stream.decoding import TextPieces
 import pytest
 from tokenizers import decoders, models, Tokenizer
 

@@ -1,7 +1,7 @@
 """The choice of a token: what is never chosen, and what silence's bias and the penalty do."""
 
 from moss_ros.model import SamplingOptions
-from moss_ros.stream.token_choice import TokenChooser
+from moss_ros.stream.decoding import TokenChooser
 import pytest
 import torch
 

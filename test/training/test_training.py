@@ -5,8 +5,7 @@ import json
 from moss_ros.model import initialise, load_model, ModelConfig, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
-from moss_ros.training.stream_pictures import content_rows, render_stream, render_streams
-from moss_ros.training.streams import make_stream
+from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.train import encode_pictures, train
 from moss_ros.training.vision_training import detection_targets, train_vision
