@@ -14,12 +14,10 @@ import re
 import sys
 import time
 
-from moss_ros.nodes.loading import make_session
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.engines.loading import make_session
 from moss_ros.records import record_of
-from moss_ros.stream import (
-    Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent,
-)
+from moss_ros.settings import NarratorSettings
+from moss_ros.stream import Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent
 from moss_ros.training.scenes import Scene, SceneRenderer
 from moss_ros.views.overlay import CaptionFollower, OverlayPainter
 from moss_ros.views.screen import ConsoleScreen

@@ -1,8 +1,8 @@
 """
-Opens what is to be narrated: a rosbag2 recording or a plain video file, read-only.
+Opens a recording to be narrated: a rosbag2 bag or a plain video file, read-only.
 
-A path and topic names in, messages in the bag's own order out, pictures on request. Knows nothing
-of models or outputs. Called by narrate_bag and by the MCAP writer; one thread at a time.
+A path and topic names go in; messages come out in the bag's own order, and pictures on request.
+Called by narrate_bag and by the MCAP writer; one thread at a time.
 """
 
 from __future__ import annotations

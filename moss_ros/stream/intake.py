@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-import math
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
+from moss_ros.checks import require_number
 from moss_ros.stream.frame import Frame
 
 _NUM_INTERVALS = 5
@@ -31,10 +31,7 @@ class FrameSampler:
 
     def __init__(self, frame_rate_fps: float):
         """Raise ValueError that quotes a rate that is no number above 0."""
-        if isinstance(frame_rate_fps, bool) or not isinstance(frame_rate_fps, (int, float)) \
-                or not math.isfinite(frame_rate_fps) or frame_rate_fps <= 0:
-            raise ValueError(
-                f'frame_rate_fps must be a finite number above 0, not {frame_rate_fps!r}')
+        require_number('frame_rate_fps', frame_rate_fps, above=0)
         self._frame_rate_fps = float(frame_rate_fps)
         self._intervals_ns: deque[int] = deque(maxlen=_NUM_INTERVALS)
         self.reset()

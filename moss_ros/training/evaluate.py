@@ -16,9 +16,9 @@ import sys
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import CheckpointError, load_model
+from moss_ros.model import CheckpointError
 from moss_ros.stream import (
-    ChatFormat, Frame, NarrationEvent, Prompt, StreamOptions, StreamSession, TokenEvent,
+    Frame, NarrationEvent, Prompt, StreamCheckpoint, StreamSession, TokenEvent,
 )
 from moss_ros.training.scenes import answer_question, Question, random_question, SceneRenderer
 from moss_ros.training.scoring import (
@@ -164,9 +164,8 @@ def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
         raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
     if num_frames < 8:
         raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
-    model = load_model(checkpoint, quantization=quantization)
-    chat = ChatFormat(checkpoint / 'tokenizer.json')
-    session = StreamSession(model, chat, StreamOptions.from_checkpoint(checkpoint))
+    opened = StreamCheckpoint.open(checkpoint)
+    session = opened.session(opened.load_model('cpu', 'float32', 'auto', quantization))
     evaluation = Evaluation()
     start_s = time.monotonic()
     for scene_seed in range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + num_scenes):

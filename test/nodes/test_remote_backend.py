@@ -11,9 +11,9 @@ import time
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from moss_ros.nodes.loading import make_engine
+from moss_ros.engines.loading import make_engine
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 import pytest
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import Parameter
