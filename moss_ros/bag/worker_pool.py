@@ -138,9 +138,6 @@ def _end(running):
         connection.close()
 
 
-_ASK_EVERY_S = 0.2
-
-
 class RayUnavailableError(Exception):
     """Ray isn't installed or doesn't run; the text says what to do about it."""
 

@@ -44,9 +44,9 @@ class RemoteSession:
     """
     Owns the process with the model, and at most one stream in it.
 
-    The owner may call load(), reset() and close() while no worker runs. Any thread may read state
-    and call figures(), require_change(), apply(), require_prompt() and give_up(). All else is for
-    the worker's thread. condition is notified when there is something to do.
+    The owner may call load(), apply(), reset() and close() while no worker runs. Any thread may
+    read state and call figures(), require_change(), require_prompt() and give_up(). All else is
+    for the worker's thread. condition is notified when there is something to do.
     """
 
     def __init__(self, options: RemoteOptions):

@@ -32,7 +32,7 @@ class _Narration:
 
 @dataclass
 class _Question:
-    """The newest question; asked_ns: stamp of the newest frame then, or of the first after it."""
+    """The newest question; asked_ns: stamp of the newest frame then, else of the next frame."""
 
     prompt_id: str
     asked_ns: int | None

@@ -61,7 +61,7 @@ class TextPieces:
     """
 
     def __init__(self, decode: Callable[[list[int]], str]):
-        """decode turns a list of ids into text, with U+FFFD for bytes that are not valid UTF-8."""
+        """Use decode, which turns ids into text, with U+FFFD for bytes that are not UTF-8."""
         self._decode = decode
         self.reset()
 

@@ -53,7 +53,7 @@ class DialogueLayout:
         return [*self._silence_after(last), self._chat.image_id]
 
     def question(self, text: str, last: Last) -> tuple[list[int], Last]:
-        """Ids that ask text behind what came last, and what the transcript ends with then."""
+        """Return the ids that append a question after last, and what they end with."""
         ids = [*self._silence_after(last), *self._chat.question_turn(text)]
         if last is Last.TEXT:
             return ids, Last.HEADER

@@ -25,7 +25,7 @@ class EndReason(Enum):
     """
     Why a narration ended.
 
-    - SILENCE: the model ended it. INTERRUPTED: a prompt or an interrupt cut it.
+    - SILENCE: the model ended it. INTERRUPTED: a prompt cut it.
     - LIMIT: it became too long. STOPPED: a call or the end of the stream ended it.
     - UNANSWERED: there was no answer to a question within answer_within_s.
     """

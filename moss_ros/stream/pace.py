@@ -1,16 +1,16 @@
 """
 How fast a stream speaks: when the next token of a narration is due.
 
-Used by whoever drives a session: the own and the remote channel, and the live call of the queue
-API. Times are seconds of time.monotonic(). One thread at a time.
+Used by the own and the remote channel, and by the live call of the queue API. Times are seconds of
+time.monotonic(). One thread at a time may call.
 """
 
-# Between two tokens, however slow the pace: what a condition can wait for.
+# Longest time between two tokens, however slow the pace. A condition can not wait much longer.
 _MAX_INTERVAL_S = 86400.0
 
 
 class Pace:
-    """Keeps the time between two tokens of a stream; 0 tokens a second is as fast as it goes."""
+    """Keeps the time between two tokens of a stream; 0 tokens a second: as fast as possible."""
 
     def __init__(self, max_tokens_per_s: float):
         self._interval_s = _interval_s(max_tokens_per_s)
@@ -21,15 +21,15 @@ class Pace:
         return max(0.0, self._due_s - now_s)
 
     def token_said(self, time_s: float) -> None:
-        """Count from a token that was said at time_s."""
+        """Note that a token was said at time_s."""
         self._due_s = time_s + self._interval_s
 
     def begin_anew(self) -> None:
-        """Let the next token come at once, as at the start or behind an interruption."""
+        """Let the next token come at once, as at the start or after an interruption."""
         self._due_s = 0.0
 
     def change(self, max_tokens_per_s: float) -> None:
-        """Go on at another pace, from the last token: a slow pace is not waited for."""
+        """Change the pace, counted from the last token: the old pace is not waited for."""
         interval_s = _interval_s(max_tokens_per_s)
         self._due_s += interval_s - self._interval_s
         self._interval_s = interval_s
