@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import time
 
 import cv2
-from moss_ros.bag.reading import COMPRESSED_TYPE, TYPESTORE
+from moss_ros.bag.ros_types import COMPRESSED_TYPE, TYPESTORE
 from moss_ros.training.scenes import Scene, SceneRenderer
 from rosbags.rosbag2 import StoragePlugin, Writer
 

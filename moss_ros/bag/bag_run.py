@@ -25,7 +25,8 @@ from moss_ros.bag.journal import (
 from moss_ros.bag.narrate_options import NarrateOptions
 from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
 from moss_ros.bag.paced_narration import BagNarration
-from moss_ros.bag.reading import open_source, Source
+from moss_ros.bag.reading import open_source
+from moss_ros.bag.source import Source
 from moss_ros.model import CheckpointError, choose_device, choose_dtype, VideoModel
 from moss_ros.stream import StreamCheckpoint, StreamSession, StreamSnapshot
 import torch

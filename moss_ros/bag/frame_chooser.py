@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 import math
 
 import cv2
-from moss_ros.bag.reading import BadPromptError, Message, prompt_text, ReadPosition, Source
+from moss_ros.bag.bag_source import prompt_text
+from moss_ros.bag.source import BadPromptError, Message, ReadPosition, Source
 from moss_ros.images import BadImageError
 from moss_ros.model import VideoModel
 from moss_ros.stream import encode_frames, EncodedFrame, Frame

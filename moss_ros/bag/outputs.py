@@ -18,7 +18,8 @@ import shutil
 
 from moss_ros.bag.bag_error import BagError, writing
 from moss_ros.bag.journal import Journal, replace_durably, RunRecord, thumbnail_file
-from moss_ros.bag.reading import Source, TYPESTORE
+from moss_ros.bag.ros_types import TYPESTORE
+from moss_ros.bag.source import Source
 from moss_ros.records import OUTPUT_TOPICS
 from moss_ros.views.report import (
     answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
