@@ -12,6 +12,8 @@ import re
 _DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
 _NAME = r'[A-Za-z]\w*'
 _NAMESPACES = re.compile(rf'{_NAME}(/{_NAME})*(,{_NAME}(/{_NAME})*)*')
+_NARRATORS = re.compile(rf'(/?{_NAME}(/{_NAME})*(,/?{_NAME}(/{_NAME})*)*)?')
+_HOSTS = re.compile(r'([\w.:\[\]-]+(,[\w.:\[\]-]+)*)?')
 _ROS_TYPE_BY_TYPE = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 TABLE_KEY = 'parameter'
 
@@ -156,6 +158,31 @@ class ConsoleSettings:
     view: str = parameter(
         'auto', 'screen: a full-screen view in the terminal; plain: lines as they come; auto: '
         'the screen where there is a terminal.', choices=('auto', 'screen', 'plain'))
+
+
+@dataclass(frozen=True)
+class DeskSettings:
+    """Parameters of the desk."""
+
+    address: str = parameter(
+        '127.0.0.1', 'Address of this machine to serve on; any but its own loopback needs the token '
+        'in the printed link.')
+    port: int = parameter(
+        8088, 'Port to serve on; 0: any that is free.', minimum=0, maximum=65535)
+    hosts: str = parameter(
+        '', 'Further names by which browsers reach it, such as that of a reverse proxy, separated '
+        'by commas; with any, the token is needed.', pattern=_HOSTS,
+        pattern_text='names like robot.example.org,desk.local')
+    narrators: str = parameter(
+        '', 'Narrators to follow, separated by commas; empty: all that are found.',
+        pattern=_NARRATORS, pattern_text='names like narrator or front/narrator,rear/narrator')
+    picture_rate: float = parameter(
+        10.0, 'Pictures a second of each camera, at most.', minimum=0.1, maximum=60.0)
+    picture_width: int = parameter(
+        960, 'Width to which larger pictures are scaled down, pixels.', minimum=16, maximum=7680)
+    thumbnails: bool = parameter(
+        True, 'Follow the cameras all the time, for a small picture of each narration; off: only '
+        'while somebody looks.')
 
 
 @dataclass(frozen=True)

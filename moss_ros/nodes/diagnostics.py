@@ -200,6 +200,7 @@ class Diagnostics:
             'lifecycle': self._lifecycle_state,
             'worker': 'none' if self._channel is None else self._channel.state.value,
             'state': 'none' if self._session is None else self._session.state.value,
+            'paused': 'yes' if self._channel is not None and self._channel.is_paused else 'no',
             'time to first token (ms)': speed.first_token_ms,
             'time from prompt to answer (ms)': speed.answer_ms,
             'time to encode a frame (ms)': None if self._channel is None

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 import select
 import shutil
+import signal
 import subprocess
 import time
 
@@ -20,6 +21,8 @@ FLAGS = (
     '--disable-extensions', '--disable-background-networking', '--hide-scrollbars',
     '--remote-debugging-pipe')
 TIMEOUT_S = 60.0
+# Without these a key does not do what it does by itself, such as to send a form.
+KEY_CODES = {'Enter': 13, 'Tab': 9}
 
 
 class BrowserError(Exception):
@@ -47,7 +50,7 @@ class Browser:
         self._process = subprocess.Popen(
             [program, *FLAGS, f'--user-data-dir={profile}', 'about:blank'],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False,
-            preexec_fn=take_ends)
+            preexec_fn=take_ends, start_new_session=True)
         os.close(command_end)
         os.close(answer_end)
         self._num_commands = 0
@@ -61,9 +64,14 @@ class Browser:
         for domain in ('Page', 'Runtime', 'Log', 'Network'):
             self._call(f'{domain}.enable')
 
-    def open(self, path: Path, fragment: str = '', width_px: int = 1200, height_px: int = 900,
-             scheme: str = 'light'):
-        """Load a page file at a size and in a colour scheme; return once its script has run."""
+    def open(self, page: Path | str, fragment: str = '', width_px: int = 1200,
+             height_px: int = 900, scheme: str = 'light'):
+        """
+        Load a page at a size and in a colour scheme; return once its script has run.
+
+        page: a file, or the address of one that is served.
+        """
+        address = page.resolve().as_uri() if isinstance(page, Path) else page
         self._call('Emulation.setDeviceMetricsOverride', width=width_px, height=height_px,
                    deviceScaleFactor=1, mobile=width_px < 600)
         self._call('Emulation.setEmulatedMedia',
@@ -74,7 +82,7 @@ class Browser:
         self.until("location.href === 'about:blank'")
         self.messages.clear()
         self.requests.clear()
-        self._call('Page.navigate', url=path.resolve().as_uri() + fragment)
+        self._call('Page.navigate', url=address + fragment)
         self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def evaluate(self, expression: str):
@@ -105,13 +113,24 @@ class Browser:
 
     def press(self, key: str):
         """Press a key that has a name, such as ArrowRight, or a character."""
-        text = {'text': key} if len(key) == 1 else {}
-        self._call('Input.dispatchKeyEvent', type='keyDown', key=key, **text)
+        text = {'Enter': '\r'}.get(key, key)
+        more = {'text': text} if len(text) == 1 else {}
+        if key in KEY_CODES:
+            more['windowsVirtualKeyCode'] = KEY_CODES[key]
+        self._call('Input.dispatchKeyEvent', type='keyDown', key=key, **more)
         self._call('Input.dispatchKeyEvent', type='keyUp', key=key)
 
     def write(self, text: str):
         """Type a text into the element that has the focus."""
         self._call('Input.insertText', text=text)
+
+    def sleep(self):
+        """Stop the browser as a whole, as a machine does that is put to sleep, until wake()."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def wake(self):
+        """Let it go on."""
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def screenshot(self, path: Path):
         """Save what the window shows as PNG."""

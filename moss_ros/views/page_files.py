@@ -1,0 +1,20 @@
+"""
+The files of which pages are made: style, scripts, templates.
+
+Names go in, contents come out. The desk's files are served as they are; reports and index pages
+are made of templates, with the same style inside. Called by moss_ros/desk and by report.py.
+"""
+
+from pathlib import Path
+
+TEMPLATES = Path(__file__).parent / 'templates'
+_TYPE_BY_SUFFIX = {'.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript',
+                   '.svg': 'image/svg+xml'}
+# What both have in common, and its dark colours.
+SHARED_STYLES = ('style.css', 'dark.css')
+
+
+def desk_files() -> dict[str, tuple[str, bytes]]:
+    """Return content type and content by name of all that makes up the desk's page."""
+    paths = [*(TEMPLATES / name for name in SHARED_STYLES), *sorted(TEMPLATES.glob('desk*'))]
+    return {path.name: (_TYPE_BY_SUFFIX[path.suffix], path.read_bytes()) for path in paths}
