@@ -8,14 +8,16 @@ STAMP := $(VENV)/.installed
 
 # Seconds until 'make demo' ends by itself; 0: it runs until Ctrl-C.
 SECONDS ?= 0
+# Where 'make demo' is to be seen: browser (a page, and lines in the terminal) or terminal.
+VIEW ?= browser
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
 .PHONY: demo venv test lint train evaluate benchmark-bag benchmark-cameras benchmark-transport \
 	pictures clean help
 
-demo: venv  ## Narrate the demo camera live; SECONDS=30 ends it and compares with the truth
-	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) $(ARGS)
+demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
+	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
 
 venv: $(STAMP)  ## Make the virtual environment .venv with everything pinned (once)
 

@@ -34,6 +34,7 @@ setup(
             'demo = moss_ros.nodes.demo:main',
             'demo_camera = moss_ros.nodes.demo_camera:main',
             'describe = moss_ros.generator.describe:main',
+            'desk = moss_ros.nodes.desk:main',
             'multi_camera = moss_ros.nodes.multi_camera:main',
             'narrate_bag = moss_ros.bag.command:main',
             'narrator = moss_ros.nodes.narrator:main',

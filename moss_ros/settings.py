@@ -165,8 +165,8 @@ class DeskSettings:
     """Parameters of the desk."""
 
     address: str = parameter(
-        '127.0.0.1', 'Address of this machine to serve on; any but its own loopback needs the token '
-        'in the printed link.')
+        '127.0.0.1', 'Address of this machine to serve on; any but loopback needs the token in '
+        'the printed link.')
     port: int = parameter(
         8088, 'Port to serve on; 0: any that is free.', minimum=0, maximum=65535)
     hosts: str = parameter(

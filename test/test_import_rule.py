@@ -19,11 +19,12 @@ ALLOWED_PARTS = {
     'images': {'images'},
     'media': {'media'},
     'views': {'stream', 'views'},
+    'desk': {'desk', 'views'},
     'engines': {'', 'checkpoints', 'engines', 'model', 'remote', 'stream'},
     'generator': {'', 'checkpoints', 'generator', 'media', 'model', 'stream'},
     'remote': {'', 'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
-    'nodes': {'', 'engines', 'images', 'nodes', 'stream', 'training', 'views'},
+    'nodes': {'', 'desk', 'engines', 'images', 'nodes', 'stream', 'training', 'views'},
     'bag': {
         '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},
 }
@@ -123,6 +124,8 @@ def test_every_part_has_a_rule():
     ('', 'from moss_ros.nodes import narrator'),
     ('stream', 'import rclpy.node'),
     ('views', 'from moss_ros.nodes import narrator'),
+    ('desk', 'from std_msgs.msg import String'),
+    ('desk', 'from moss_ros.stream import Frame'),
     ('stream', 'from moss_ros.views import overlay'),
     ('media', 'from moss_ros.model import load_model'),
     ('nodes', 'from tools.scene_recording import record_scene'),

@@ -10,8 +10,8 @@ from moss_ros.bag.bag_error import ExitCode
 from moss_ros.generator.query import GENERATION_KEYS
 from moss_ros.records import bag_record_of, event_json, OUTPUT_TOPICS, record_of
 from moss_ros.settings import (
-    allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings,
-    ros_type, rows,
+    allowed_text, CameraSettings, ConsoleSettings, DeskSettings, MultiCameraSettings,
+    NarratorSettings, ros_type, rows,
 )
 from moss_ros.stream import SilenceEvent
 import pytest
@@ -26,7 +26,8 @@ PACKAGE_BY_TYPE = {
     'Image': 'sensor_msgs', 'SetBool': 'std_srvs', 'String': 'std_msgs', 'Trigger': 'std_srvs'}
 # Parts of a node in files of their own.
 NODE_BY_FILE = {
-    name: 'narrator' for name in ('activation', 'diagnostics', 'image_input', 'output_topics')}
+    **{name: 'narrator' for name in ('activation', 'diagnostics', 'image_input', 'output_topics')},
+    'narrator_feed': 'desk'}
 # What builds and runs leave behind.
 UNTOLD_FOLDERS = {'.pytest_cache', '.venv', 'build', 'install', 'log', '__pycache__'}
 
@@ -53,6 +54,8 @@ def code_files():
 
 def topic_of(expression):
     """Return the topic that an expression names, with <name> for what only the run knows."""
+    if isinstance(expression, ast.Name):
+        return f'<{expression.id}>'
     if isinstance(expression, ast.JoinedStr):
         return ''.join(part.value if isinstance(part, ast.Constant)
                        else f'<{ast.unparse(part.value)}>' for part in expression.values)
@@ -148,6 +151,7 @@ def test_keys_of_a_bags_records_are_those_of_events_and_two_more():
     ('## Parameters of the narrator', NarratorSettings),
     ('## Parameters of the demo camera', CameraSettings),
     ('## Parameters of the console', ConsoleSettings),
+    ('## Parameters of the desk', DeskSettings),
     ('## Parameters of multi_camera', MultiCameraSettings)])
 def test_parameters_are_those_that_are_declared(heading, settings_class):
     expected = []

@@ -69,8 +69,8 @@ class Access:
                 parts.netloc.lower() == (host or '').lower() or name in self.hosts):
             return None
         return Refusal(
-            403, f'A page of {_shown(origin)} may not use this desk. Behind a reverse proxy, start '
-            "it with the proxy's name in its parameter 'hosts'.")
+            403, f'A page of {_shown(origin)} may not use this desk. Behind a reverse proxy, '
+                 "start it with the proxy's name in its parameter 'hosts'.")
 
     def refusal_of_token(self, given: str | None) -> Refusal | None:
         """Return why a token is refused; None where it is right, or none is needed."""

@@ -1,7 +1,7 @@
 """
-The mark of a narrator, one word for what it does: what the desk has heard goes in, a mark comes out.
+The mark of a narrator, one word for what it does, from what the desk has heard of it.
 
-The words are the names of classes in desk.css and of texts in desk_text.js. Called by the memory.
+The words are names of classes in desk.css and of texts in desk_text.js. Called by the memory.
 """
 
 from __future__ import annotations

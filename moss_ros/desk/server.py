@@ -88,7 +88,7 @@ class DeskServer:
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def take(self, method: Callable, *values) -> None:
-        """Let the memory take something in: take(DeskMemory.take_silence, name, True, now_s)."""
+        """Let the memory take something in, by one of its methods, and tell the browsers."""
         self._call(lambda: self._broadcast(method(self._memory, *values)))
 
     def show(self, name: str, source: str, jpeg: bytes, stamp_ns: int) -> None:

@@ -1,20 +1,23 @@
 """
-The demo: camera, narrator and console as three processes over DDS, and a closing line.
+The demo: camera, narrator, console and desk as processes over DDS, and a closing line.
 
-Starts the three, and ends them all on Ctrl-C, after a given time, or when one of them ends.
-Meanwhile an Observer records what happens in the scene and what the narrator says; the closing
-line compares the two. Run by `make demo`.
+Starts them, and ends them all on Ctrl-C, after a given time, or when one of them ends. Meanwhile
+an Observer records what happens in the scene and what the narrator says; the closing line compares
+the two. Run by `make demo`.
 """
 
 import argparse
 import json
+import os
 import signal
+import socket
 import sys
 import threading
 import time
 
 from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.records import read_event
+from moss_ros.settings import DeskSettings
 from moss_ros.training.scoring import Tally
 import rclpy
 from rclpy.node import Node
@@ -40,16 +43,43 @@ class Observer(Node):
         self.tally.add_event(read_event(message.data))
 
 
+NUM_PORTS_TRIED = 20
+DESK_TIMEOUT_S = 20.0
+
+
+def _tell_link(desk, port):
+    """Print the link as soon as the desk serves; whoever watches it reports why it does not."""
+    end_s = time.monotonic() + DESK_TIMEOUT_S
+    while desk.exit_status is None and time.monotonic() < end_s:
+        if not _is_free(port):
+            print(f'Look at it in a browser: http://{DeskSettings.address}:{port}/', flush=True)
+            return
+        time.sleep(0.05)
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex((DeskSettings.address, port)) != 0
+
+
 def _start_children(arguments):
-    """Yield the children as they are started."""
+    """Yield the children as they are started; the console is the last one."""
     is_quiet = not arguments.verbose
+    if arguments.view == 'browser':
+        ports = range(DeskSettings.port, DeskSettings.port + NUM_PORTS_TRIED)
+        port = next(filter(_is_free, ports), DeskSettings.port)
+        desk = Child('desk', 'moss_ros.nodes.desk', ['-p', f'port:={port}'], is_quiet)
+        yield desk
+        _tell_link(desk, port)
+    print(f'A camera on scene {arguments.seed}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
+          "by typing, such as 'What do you see?'; Ctrl-C ends.", flush=True)
     yield Child('demo_camera', 'moss_ros.nodes.demo_camera', [
         '-p', f'seed:={arguments.seed}', '-p', f'scene:={arguments.scene}'], is_quiet)
     yield Child('narrator', 'moss_ros.nodes.narrator', [
         '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',
         '-p', f'max_tokens_per_second:={arguments.tokens_per_second:f}'], is_quiet)
-    yield Child(
-        'console', 'moss_ros.nodes.console', ['-p', f'view:={arguments.view}'], False)
+    view = 'screen' if arguments.view == 'screen' else 'plain'
+    yield Child('console', 'moss_ros.nodes.console', ['-p', f'view:={view}'], False)
 
 
 def _watch(observer, children, seconds, is_asked_to_end):
@@ -80,7 +110,7 @@ def _watch(observer, children, seconds, is_asked_to_end):
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
-    """Run the three processes; return the exit status, 1 where one of them failed."""
+    """Run the processes; return the exit status, 1 where one of them failed."""
     is_asked_to_end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: is_asked_to_end.set())
@@ -97,7 +127,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
         failed += [early] if early is not None and not has_left else []
     except TimeoutError as error:
         print(f'\n{error}', file=sys.stderr)
-        failed += children[:2]
+        failed += children[:-1]
     finally:
         # The console last, so that it shows what is said until the end.
         for child in children:
@@ -116,7 +146,8 @@ def main(args=None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m moss_ros.nodes.demo',
-        description='Narrate the demo camera: camera, narrator and console in three processes.')
+        description='Narrate the demo camera: camera, narrator, console and the desk, a page for '
+        'browsers, in a process each.')
     parser.add_argument('--seconds', type=float, default=0.0,
                         help='end by itself after so many; 0: on Ctrl-C (default)')
     parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
@@ -124,13 +155,13 @@ def main(args=None) -> int:
     parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
     parser.add_argument('--tokens-per-second', type=float, default=0.0,
                         help='pace of speaking; 0: as fast as it goes (default)')
-    parser.add_argument('--view', choices=('plain', 'screen'), default='plain',
-                        help='lines as they come (default), or the full-screen console')
+    parser.add_argument('--view', choices=('browser', 'terminal', 'plain', 'screen'),
+                        default='browser',
+                        help='a page in a browser beside lines in the terminal (default); the '
+                        'lines alone (terminal or plain); or the full-screen console')
     parser.add_argument('--verbose', action='store_true', help='show the log of all processes')
     arguments = parser.parse_args(args)
-    domain_id = stay_on_this_machine()
-    print(f'A camera on scene {arguments.seed}, ROS_DOMAIN_ID={domain_id}. Ask by typing, such '
-          "as 'What do you see?'; Ctrl-C ends.", flush=True)
+    stay_on_this_machine()
     return run_demo(arguments)
 
 

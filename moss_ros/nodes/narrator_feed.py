@@ -16,8 +16,7 @@ from moss_ros.desk import DeskServer
 from moss_ros.desk.memory import DeskMemory
 from moss_ros.nodes.desk_pictures import PictureMaker
 from moss_ros.records import OUTPUT_TOPICS, read_event
-from rclpy.node import Node
-from rclpy.node import NodeNameNonExistentError
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
@@ -52,25 +51,26 @@ def find_narrators(node: Node) -> set[str]:
 class NarratorFeed:
     """Follows a narrator over its life, also when it ends and comes back."""
 
-    def __init__(self, node: Node, name: str, server: DeskServer, pictures: PictureMaker,
+    def __init__(self, node: Node, narrator: str, server: DeskServer, pictures: PictureMaker,
                  has_thumbnails: bool):
-        self._node, self._name, self._server, self._pictures = node, name, server, pictures
+        """narrator: its full name. has_thumbnails: subscribe to its camera all the time."""
+        self._node, self._name, self._server, self._pictures = node, narrator, server, pictures
         self._has_thumbnails = has_thumbnails
-        self._namespace, _, self._node_name = name.rpartition('/')
+        self._namespace, _, self._node_name = narrator.rpartition('/')
         self._prompt_publisher = None
         self._picture_topics: dict[str, tuple[str, type] | None] = {
-            'camera': None, 'overlay': (f'{name}/overlay/compressed', CompressedImage)}
+            'camera': None, 'overlay': (f'{narrator}/overlay/compressed', CompressedImage)}
         self._picture_subscriptions: dict[str, tuple[tuple[str, type], object]] = {}
         self._truth_subscriptions: dict[str, object] = {}
         self._waiting: list[tuple[float, Callable[[], bool], Callable[[], None]]] = []
-        server.take(DeskMemory.take_presence, name, True, time.monotonic())
+        server.take(DeskMemory.take_presence, narrator, True, time.monotonic())
         node.create_subscription(
-            String, f'{name}/events', self._on_event, QoSProfile(depth=1000))
+            String, f'{narrator}/events', self._on_event, QoSProfile(depth=1000))
         node.create_subscription(
-            Bool, f'{name}/silence', self._on_silence,
+            Bool, f'{narrator}/silence', self._on_silence,
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self._clients = {
-            service: node.create_client(service_type, f'{name}/{service}')
+            service: node.create_client(service_type, f'{narrator}/{service}')
             for service, service_type in _SERVICE_TYPES.items()}
 
     def look(self, is_there: bool) -> None:
@@ -140,12 +140,16 @@ class NarratorFeed:
                 DeskMemory.take_pause, self._name, service == 'pause', time.monotonic())
         answer(response.success, response.message)
 
-    def _subscribe(self, source, topic, message_type):
+    def _subscribe(self, source, picture, message_type):
+        def take(data):
+            self._pictures.add(self._name, source, message_type, data)
+
+        qos = QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability)
         # Not unpacked here: only a few of them are shown, on another thread.
-        return self._node.create_subscription(
-            message_type, topic,
-            lambda data: self._pictures.add(self._name, source, message_type, data),
-            QoSProfile(depth=1, reliability=qos_profile_sensor_data.reliability), raw=True)
+        if message_type is CompressedImage:
+            return self._node.create_subscription(
+                CompressedImage, picture, take, qos, raw=True)
+        return self._node.create_subscription(Image, picture, take, qos, raw=True)
 
     def _find_topics(self):
         try:
@@ -168,21 +172,21 @@ class NarratorFeed:
                     and self._node.count_publishers(f'{topic}/compressed')
                 self._picture_topics['camera'] = (
                     (f'{topic}/compressed', CompressedImage) if is_packed else (topic, Image))
-        for topic, types in types_by_topic.items():
-            parts = topic.removeprefix(f'{self._namespace}/').split('/')
-            if STRING in types and parts[-1] == 'truth' and len(parts) == 2 \
-                    and topic.startswith(f'{self._namespace}/') \
-                    and topic not in self._truth_subscriptions:
-                self._truth_subscriptions[topic] = self._node.create_subscription(
-                    String, topic, self._on_truth, QoSProfile(depth=100))
+        for truth, types in types_by_topic.items():
+            # That of a camera in the same namespace.
+            namespace, _, last = truth.rpartition('/')
+            if STRING in types and last == 'truth' and truth not in self._truth_subscriptions \
+                    and namespace.rpartition('/')[0] == self._namespace:
+                self._truth_subscriptions[truth] = self._node.create_subscription(
+                    String, truth, self._on_truth, QoSProfile(depth=100))
 
-    def _publish_on(self, topic):
+    def _publish_on(self, prompt):
         publisher = self._prompt_publisher
-        if publisher is not None and publisher.topic_name == topic:
+        if publisher is not None and publisher.topic_name == prompt:
             return
         if publisher is not None:
             self._node.destroy_publisher(publisher)
-        self._prompt_publisher = self._node.create_publisher(String, topic, QoSProfile(depth=10))
+        self._prompt_publisher = self._node.create_publisher(String, prompt, QoSProfile(depth=10))
 
     def _on_event(self, message):
         try:

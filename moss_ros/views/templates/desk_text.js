@@ -7,7 +7,7 @@ export const MARKS = {
 export const LEVELS = ['OK', 'WARN', 'ERROR', 'STALE'];
 const FIRST_CALENDAR_S = 1e9; // earlier stamps are those of a simulator
 const ENDS = {
-  interrupted: 'cut off by a prompt or a call', limit: 'cut off: too long', stopped: 'stopped',
+  interrupted: 'cut off by a question', limit: 'cut off: too long', stopped: 'cut off',
 };
 const NO_ANSWERS = {
   unanswered: 'not answered in time', interrupted: 'not answered: another question came',
