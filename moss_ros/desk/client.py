@@ -59,7 +59,11 @@ class Client:
         self._welcome, self._on_order, self._on_watch = welcome, on_order, on_watch
         self._wake = asyncio.Event()
         self._waiting: list[tuple[str, int]] = []
+        self._own: list[str] = []
         self._num_letters = 0
+        self._is_leaving = False
+        self._receiver: asyncio.Task | None = None
+        self._has_gone = asyncio.Event()
         self._has_greeted = False
         # (boot, after) for the welcome to send before anything else.
         self._is_behind: tuple[str, int] | None = None
@@ -83,7 +87,7 @@ class Client:
 
     def answer(self, order_id: int, is_done: bool, text: str) -> None:
         """Send the result of an order."""
-        self.tell(json.dumps({'type': 'result', 'id': order_id, 'ok': is_done, 'text': text}))
+        self._tell_alone({'type': 'result', 'id': order_id, 'ok': is_done, 'text': text})
 
     def show(self, picture: Picture, data: bytes) -> None:
         """Send a picture, if it is watched, in place of one that still waits."""
@@ -91,34 +95,43 @@ class Client:
             self._pictures[picture] = data
             self._wake.set()
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Tell the browser that the desk ends, and end."""
-        asyncio.get_running_loop().create_task(self._say_goodbye())
+        self._is_leaving = True
+        if self._receiver is not None:
+            self._receiver.cancel()
+            await self._has_gone.wait()
 
     async def run(self) -> None:
         """Serve the browser until it has gone, or is sent away."""
         sender = asyncio.create_task(self._send())
+        self._receiver = asyncio.create_task(self._receive())
         try:
-            await self._receive()
+            await asyncio.wait([self._receiver])
+            if self._is_leaving:
+                await self._say_goodbye(WSCloseCode.GOING_AWAY, 'the desk has ended')
         finally:
             sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            self._receiver.cancel()
+            await asyncio.gather(sender, self._receiver, return_exceptions=True)
             self.watched = frozenset()
             self._on_watch()
+            self._has_gone.set()
 
     async def _receive(self):
         now_s = asyncio.get_running_loop().time
         budget = Budget(MAX_MESSAGES_PER_S, MAX_BURST, now_s())
         async for message in self._socket:
             if not budget.take(now_s()):
-                await self._send_away('too many messages')
+                await self._say_goodbye(WSCloseCode.POLICY_VIOLATION, 'too many messages')
                 return
             if message.type is WSMsgType.TEXT:
                 self._take(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._refuse('it is not a text')
             if self._num_bad > MAX_BAD_MESSAGES:
-                await self._send_away('messages that are not those of the page')
+                await self._say_goodbye(
+                    WSCloseCode.POLICY_VIOLATION, 'messages that are not those of the page')
                 return
 
     def _take(self, text):
@@ -149,18 +162,19 @@ class Client:
 
     def _refuse(self, reason):
         self._num_bad += 1
-        self.tell(json.dumps({'type': 'refused', 'text': f'A message was refused: {reason}.'}))
+        self._tell_alone({'type': 'refused', 'text': f'A message was refused: {reason}.'})
 
-    async def _say_goodbye(self):
+    def _tell_alone(self, message):
+        """Send what no welcome has: only this browser is told."""
+        if len(self._own) < MAX_WAITING:
+            self._own.append(json.dumps(message))
+            self._wake.set()
+
+    async def _say_goodbye(self, code, reason):
         try:
-            await self._bounded(self._socket.close(
-                code=WSCloseCode.GOING_AWAY, message=b'the desk has ended'))
+            await self._bounded(self._socket.close(code=code, message=reason.encode()))
         except (TimeoutError, ConnectionError):
             pass
-
-    async def _send_away(self, reason):
-        await self._bounded(self._socket.close(
-            code=WSCloseCode.POLICY_VIOLATION, message=reason.encode()))
 
     async def _send(self):
         while True:
@@ -172,8 +186,11 @@ class Client:
                 await self._send_messages()
 
     async def _send_messages(self):
-        while self._waiting or self._is_behind is not None:
-            if self._is_behind is not None:
+        while self._waiting or self._own or self._is_behind is not None:
+            if self._own:
+                own, self._own = self._own, []
+                text = f'[{",".join(own)}]'
+            elif self._is_behind is not None:
                 messages = self._welcome(*self._is_behind)
                 self._is_behind = None
                 self._sent = (messages[0]['boot'], messages[0]['after'])

@@ -132,9 +132,10 @@ class DeskServer:
         await self._end.wait()
         beat.cancel()
         listener.close()
-        for client in list(self._clients):
-            client.leave()
-        await server.shutdown(CLOSE_TIMEOUT_S / 2)
+        leaving = [asyncio.create_task(client.leave()) for client in self._clients]
+        if leaving:
+            await asyncio.wait(leaving, timeout=CLOSE_TIMEOUT_S / 2)
+        await server.shutdown(CLOSE_TIMEOUT_S / 4)
 
     async def _beat(self):
         while True:
