@@ -74,6 +74,11 @@ class Child:
         """None while it runs; negative: minus the signal that ended it."""
         return self._process.poll()
 
+    @property
+    def process_id(self) -> int:
+        """Its number among the processes of the machine."""
+        return self._process.pid
+
     def interrupt(self) -> None:
         """Ask it to end; does not block."""
         if self.exit_status is None:

@@ -108,9 +108,17 @@ def test_what_is_said_stands_over_the_picture_and_in_the_list(page, desk):
     page.browser.until(f"{quoted('.narration img')}?.naturalWidth === 64")
     assert page.texts('.narration .said') == ['A red ball leaves.']
     assert page.text('#live') == 'A red ball leaves.'  # for a screen reader, once
-    # It fades some seconds after its end, as on the overlay.
-    page.browser.evaluate('{const now = Date.now; Date.now = () => now() + 5000}')
-    page.browser.until(f"{quoted('#caption')}.hidden")
+    assert page.browser.evaluate(f"{quoted('#caption')}.classList.contains('ended')")
+
+
+def test_a_caption_goes_some_seconds_after_its_end_as_on_the_overlay(page):
+    page.open()
+    texts = page.browser.evaluate("""import('./desk_streams.js').then(({Stream}) => {
+        const stream = new Stream('/narrator');
+        stream.add({n: 1, kind: 'narration', text: 'It stops.', prompt_id: null}, 1000);
+        return [1000, 5000, 5001].map((nowMs) => stream.captionAt(nowMs)?.text ?? '');
+    })""")
+    assert texts == ['It stops.', 'It stops.', '']
 
 
 def test_pictures_are_drawn_as_they_come(page, desk):

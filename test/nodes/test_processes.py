@@ -3,6 +3,7 @@
 from array import array
 import os
 from pathlib import Path
+import re
 import signal
 from statistics import median
 import subprocess
@@ -152,6 +153,7 @@ def test_demo_ends_by_itself_and_compares(babbling_checkpoint):
         env=environment)
     assert demo.returncode == 0, demo.stderr
     lines = demo.stdout.splitlines()
+    assert re.fullmatch(r'Look at it in a browser: http://127\.0\.0\.1:\d+/', lines[0])
     assert '[observing]' in lines
     assert ' events, ' in lines[-1] and 'quiet frames' in lines[-1]
 
@@ -171,13 +173,14 @@ def test_demo_reports_a_process_that_died(tmp_path):
 def test_demo_ends_on_a_signal_to_it_alone(babbling_checkpoint):
     environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
     demo = subprocess.Popen(
-        [sys.executable, '-m', 'moss_ros.nodes.demo', '--checkpoint', str(babbling_checkpoint)],
-        cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        [sys.executable, '-m', 'moss_ros.nodes.demo', '--view', 'terminal', '--checkpoint',
+         str(babbling_checkpoint)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         env=environment)
     # The time of day: something was said. What compares hears it on a way of its own, and may have
     # been found a moment later than the console.
     num_said = 0
     for line in demo.stdout:
+        assert 'http' not in line
         num_said += line[2:3] == ':'
         if num_said == 3:
             break
