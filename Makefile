@@ -13,8 +13,8 @@ VIEW ?= browser
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-cameras benchmark-transport \
-	pictures clean help
+.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-cameras benchmark-desk \
+	benchmark-transport pictures clean help
 
 demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
@@ -53,12 +53,16 @@ benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memo
 benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone and together
 	@$(RUN) -m tools.camera_benchmark $(ARGS)
 
+benchmark-desk: venv  ## Measure what the desk and its browsers cost a narrator
+	@$(RUN) -m tools.desk_benchmark $(ARGS)
+
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m tools.transport_benchmark $(ARGS)
 
 pictures: venv  ## Make the pictures of README and docs anew, of the embedded model's narration
 	$(RUN) -m tools.pictures $(ARGS)
 	$(RUN) -m tools.report_picture
+	$(RUN) -m tools.desk_picture
 
 clean:  ## Remove what builds and runs left behind, the virtual environment too
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache

@@ -1,7 +1,7 @@
 """What the tests of the desk share: a browser."""
 
-from browser import Browser, find_program
 import pytest
+from tools.browser import Browser, find_program
 
 
 @pytest.fixture(scope='session')

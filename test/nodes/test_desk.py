@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 
-from browser import Browser, find_program
 from moss_ros.nodes.node_process import Child
 import pytest
+from tools.browser import Browser, find_program
 
 QUESTION = 'What do you see?'
 

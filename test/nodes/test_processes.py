@@ -174,7 +174,8 @@ def test_demo_ends_on_a_signal_to_it_alone(babbling_checkpoint):
     environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
     demo = subprocess.Popen(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--view', 'terminal', '--checkpoint',
-         str(babbling_checkpoint)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+         str(babbling_checkpoint)],
+        cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         env=environment)
     # The time of day: something was said. What compares hears it on a way of its own, and may have
     # been found a moment later than the console.

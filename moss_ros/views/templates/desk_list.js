@@ -145,9 +145,9 @@ export class NarrationList {
       fillNarration(answer, row.answer, timeText(row.answer.stampS, row.answer.timeMs));
       const waited = waitedS(row);
       if (waited !== null) {
-        const end = endText(row.answer.end);
-        answer.querySelector('.note').textContent =
-          `after ${durationText(waited)}${end ? `, ${end}` : ''}`;
+        const after = waited < 0.05 ? 'at once' : `after ${durationText(waited)}`;
+        answer.querySelector('.note').textContent = [after, endText(row.answer.end)].filter(
+          Boolean).join(', ');
       }
       item.append(answer);
     } else if (row.answer) {
