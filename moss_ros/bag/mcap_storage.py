@@ -37,7 +37,11 @@ _MAX_CHUNK_SIZE = 1 << 32
 
 
 class _DamagedError(Exception):
-    """A chunk that cannot be used; the text says why."""
+    """A chunk that cannot be used; the text says why. data: what is in it all the same."""
+
+    def __init__(self, text: str, data: bytes = b''):
+        super().__init__(text)
+        self.data = data
 
 
 @dataclass(eq=False)
@@ -239,7 +243,7 @@ class McapStorage:
     def _walk(self):
         """Find channels and messages by reading the file from its start to where it ends."""
         position, is_ended = self._first, False
-        while position + _HEAD.size <= self._size and not is_ended:
+        while position + _HEAD.size <= self._size:
             self._file.seek(position)
             opcode, size = _HEAD.unpack(self._file.read(_HEAD.size))
             if not opcode:
@@ -251,8 +255,8 @@ class McapStorage:
             elif end <= self._size and opcode in (
                     Opcode.MESSAGE, Opcode.SCHEMA, Opcode.CHANNEL):
                 self._walk_record(opcode, position, size)
-            is_ended = opcode in (Opcode.DATA_END, Opcode.FOOTER) and end <= self._size
-            if end > self._size:
+            is_ended = is_ended or opcode == Opcode.DATA_END
+            if end > self._size or opcode == Opcode.FOOTER:
                 break
             position = end
         self._file.seek(-len(MAGIC), 2)
@@ -267,6 +271,9 @@ class McapStorage:
             data = self._data_of(block)
         except _DamagedError as error:
             self._pass_over(block, error)
+            # Channels are named once in a file, perhaps here.
+            for opcode, start, length in _records_in(error.data):
+                self._note(opcode, error.data[start:start + length])
             return
         block.ids, block.times_ns = [], []
         for opcode, start, length in _records_in(data):
@@ -355,9 +362,9 @@ def _chunk_data(record: bytes) -> bytes:
         raise _DamagedError(f'cannot be decompressed ({error})') from error
     if is_whole:
         if len(data) != chunk.uncompressed_size:
-            raise _DamagedError(f'holds {len(data)} bytes, not {chunk.uncompressed_size}')
+            raise _DamagedError(f'holds {len(data)} bytes, not {chunk.uncompressed_size}', data)
         if chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
-            raise _DamagedError('fails its checksum')
+            raise _DamagedError('fails its checksum', data)
     return data
 
 
