@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-import heapq
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 import struct
@@ -22,7 +22,9 @@ from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel as ChannelRecord, Chunk, ChunkIndex, Footer, Schema, Statistics
 from moss_ros.bag.bag_error import BagError
-from moss_ros.bag.storage import absolute, Channel, MAX_TIME_NS, Recorded, ros_type
+from moss_ros.bag.storage import (
+    absolute, Channel, MAX_TIME_NS, merged_by_time, Recorded, ros_type,
+)
 import numpy as np
 import zstandard
 
@@ -107,25 +109,14 @@ class McapStorage:
     def messages(self, ids: Collection[int], start_ns: int = 0,
                  in_file_order: bool = False) -> Iterator[Recorded]:
         """Yield the messages of these channels from start_ns on, as Storage has it."""
-        blocks = [block for block in self._blocks
+        blocks = [(block.start_ns, partial(self._messages_of, block, ids, start_ns))
+                  for block in sorted(self._blocks, key=lambda block: block.begin)
                   if block.end_ns >= start_ns and block.holds(ids)]
-        if in_file_order:
-            for block in sorted(blocks, key=lambda block: block.begin):
-                yield from self._messages_of(block, ids, start_ns)
+        if not in_file_order:
+            yield from merged_by_time(blocks)
             return
-        blocks.sort(key=lambda block: (block.start_ns, block.begin))
-        streams = (self._in_order(number, block, ids, start_ns)
-                   for number, block in enumerate(blocks))
-        for _, _, index, message in heapq.merge(*streams):
-            if index >= 0:
-                yield message
-
-    def _in_order(self, number, block, ids, start_ns):
-        # First a mark, so that a block is read only when its time has come.
-        yield block.start_ns, number, -1, None
-        found = sorted(self._messages_of(block, ids, start_ns), key=lambda item: item[1])
-        for index, message in enumerate(found):
-            yield message[1], number, index, message
+        for _, load in blocks:
+            yield from load()
 
     def _messages_of(self, block, ids, start_ns):
         try:

@@ -7,8 +7,9 @@ them. A storage knows no topics of interest and unpacks no message.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+import heapq
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +70,24 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Close the file; may be called twice."""
+
+
+def merged_by_time(
+        blocks: Iterable[tuple[int, Callable[[], Iterable[Recorded]]]]) -> Iterator[Recorded]:
+    """
+    Yield the messages of blocks by time; of one time, in the order of the blocks and in them.
+
+    A block is when it begins, in ns, and what loads it, which is called when its time has come.
+    """
+    def mark_and_messages(number, start_ns, load):
+        yield start_ns, number, -1, None
+        for index, message in enumerate(sorted(load(), key=lambda message: message[1])):
+            yield message[1], number, index, message
+
+    streams = [mark_and_messages(number, *block) for number, block in enumerate(blocks)]
+    for _, _, index, message in heapq.merge(*streams):
+        if index >= 0:
+            yield message
 
 
 def absolute(topic: str) -> str:
