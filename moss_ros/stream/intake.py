@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 import math
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
 from moss_ros.stream.frame import Frame
+from moss_ros.stream.stamp_clock import StampClock
 
 _NUM_INTERVALS = 5
 
@@ -113,14 +115,135 @@ class FrameSampler:
 
 
 # Stamps that fall back by as much are a camera or a clock that began anew, not images out of
-# order.
+# order. What goes back by less may be a recording that is played in a loop.
 RESTART_NS = 2_000_000_000
+# So many images behind the newest one, with none before it in between, are no images out of order.
+_NUM_BEHIND = 10
+# So many of the last stamps are known again.
+_NUM_SEEN = 256
+# So many images behind the newest, at most so many newer ones between two, are of another camera.
+_NUM_REGULAR, _MOST_BETWEEN = 20, 3
 
 
 class LateFrameError(Exception):
     """An image came too late to be shown; the text says by how much."""
 
     kind = 'late'
+
+
+@dataclass
+class _OrderState:
+    """Of a StampOrder; plain values for JSON."""
+
+    newest_ns: int | None = None
+    seen_ns: list[int] = field(default_factory=list)  # the last ones, of late images as well
+    num_behind: int = 0  # images in a row that are behind the newest one
+    repeated_ns: int | None = None  # of those, the last one with a stamp that was seen before
+    back_from_ns: int | None = None  # the newest stamp before stamps went back last ...
+    back_ns: int = 0  # ... by so much
+    has_returned: bool = False  # whether they went on from there since
+    num_returns: int = 0  # how often they did, less the times that they did not
+    late_ns: int | None = None  # the last one that was late
+    num_newer: int = 0  # images since then
+    num_regular: int = 0  # late ones in a row with few others between
+
+
+class StampOrder:
+    """
+    Tells which stamps of a stream are late, and which begin it anew.
+
+    A stamp that is not newer than the newest one is late: images out of order come single, and
+    each of them once. Stamps begin anew where they
+
+    - go back by RESTART_NS: a camera or a clock that started again;
+    - are behind the newest by less, but were seen before, two in a row that ascend: a recording
+      that is played in a loop;
+    - are behind it in ten images in a row: any other loop.
+
+    Two cameras on one topic, whose clocks differ, would begin the stream anew again and again. So
+    where stamps go on from where they went back from, leaping forward by more than half the way,
+    only what is behind in twice as many images in a row begins anew, and twice as many each time;
+    the images of the one that is behind are late. One thread at a time; nothing blocks.
+    """
+
+    def __init__(self):
+        self._state = _OrderState()
+
+    @property
+    def newest_ns(self) -> int | None:
+        """The stamp up to which an image is late; None before the first."""
+        return self._state.newest_ns
+
+    @property
+    def has_two_clocks(self) -> bool:
+        """Whether images of two cameras, or of one camera played twice, come in turn."""
+        return bool(self._state.num_returns) or self._state.num_regular >= _NUM_REGULAR
+
+    def admit(self, stamp_ns: int) -> int:
+        """Return by how many ns the stamps went back; LateFrameError where it is late."""
+        state = self._state
+        if state.newest_ns is None or stamp_ns > state.newest_ns:
+            self._note_newer(stamp_ns)
+            return 0
+        back_ns = state.newest_ns - stamp_ns
+        if not self._begins_anew(stamp_ns, back_ns):
+            raise LateFrameError(
+                f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
+        num_returns = state.num_returns if state.has_returned else max(0, state.num_returns - 1)
+        self._state = _OrderState(
+            newest_ns=stamp_ns, seen_ns=state.seen_ns, back_from_ns=state.newest_ns,
+            back_ns=back_ns, num_returns=num_returns)
+        return back_ns
+
+    def snapshot(self) -> dict:
+        """Return all that admit() depends on, as plain values for JSON."""
+        return {**vars(self._state), 'seen_ns': [*self._state.seen_ns]}
+
+    def restore(self, snapshot: dict) -> None:
+        """Go on as the one whose snapshot() this is."""
+        self._state = replace(_OrderState(**snapshot), seen_ns=[*snapshot['seen_ns']])
+
+    def _note_newer(self, stamp_ns):
+        state = self._state
+        if state.back_from_ns is not None and stamp_ns > state.back_from_ns:
+            if stamp_ns - state.newest_ns > state.back_ns / 2:
+                state.has_returned = True
+                state.num_returns += 1
+            if stamp_ns > state.back_from_ns + 4 * state.back_ns:
+                state.back_from_ns = None  # too long ago
+        state.newest_ns = stamp_ns
+        state.num_behind, state.repeated_ns = 0, None
+        state.num_newer += 1
+        self._note_seen(stamp_ns)
+
+    def _begins_anew(self, stamp_ns, back_ns):
+        """Judge a stamp that is not newer, and remember it."""
+        state = self._state
+        is_seen = stamp_ns in state.seen_ns
+        self._note_seen(stamp_ns)
+        self._note_late(stamp_ns)
+        if back_ns == 0:
+            return False  # a copy
+        state.num_behind += 1
+        if self.has_two_clocks:
+            return state.num_behind >= _NUM_BEHIND << min(state.num_returns, 20)
+        is_repeated_again = (
+            is_seen and state.repeated_ns is not None and stamp_ns > state.repeated_ns)
+        if is_seen:
+            state.repeated_ns = stamp_ns
+        return back_ns >= RESTART_NS or is_repeated_again or state.num_behind >= _NUM_BEHIND
+
+    def _note_seen(self, stamp_ns):
+        self._state.seen_ns.append(stamp_ns)
+        del self._state.seen_ns[:-_NUM_SEEN]
+
+    def _note_late(self, stamp_ns):
+        state = self._state
+        if state.num_newer:
+            is_regular = state.num_newer <= _MOST_BETWEEN and (
+                state.late_ns is None or stamp_ns > state.late_ns)
+            state.num_regular = state.num_regular + 1 if is_regular else 0
+        state.late_ns, state.num_newer = stamp_ns, 0
 
 
 class StampedImage(Protocol):
@@ -138,7 +261,8 @@ class FrameIntake(Generic[Image]):
     """
     Chooses frame_rate_fps frames a second, and has only those converted that are shown.
 
-    - Call admit() with the stamp of each image, then offer() with the image.
+    - Call admit() with the stamp of each image, then offer() with the image; where stamps may
+      stand still, have time_ns() say before what is to count as its stamp.
     - An image that turns out bad when it is converted is treated as if it had not been there: the
       next one takes its place, and an image behind it is late only by the good ones. But where
       its stamp went back, the stream has begun anew: what was before it is of another time.
@@ -155,7 +279,10 @@ class FrameIntake(Generic[Image]):
         """
         self._sampler = FrameSampler(frame_rate_fps)
         self._convert = convert
-        self._newest_stamp_ns: int | None = None
+        self._clock = StampClock()
+        self._order = StampOrder()
+        # Before the image that was admitted last, unless that began the stream anew.
+        self._order_before: dict | None = None
         self._left_out: Image | None = None
 
     @property
@@ -166,7 +293,7 @@ class FrameIntake(Generic[Image]):
     @property
     def newest_stamp_ns(self) -> int | None:
         """The stamp up to which an image is late; None before the first."""
-        return self._newest_stamp_ns
+        return self._order.newest_ns
 
     @property
     def left_out(self) -> Image | None:
@@ -180,7 +307,26 @@ class FrameIntake(Generic[Image]):
     def forget(self) -> None:
         """Take whatever stamp comes next as the first one."""
         self._sampler.reset()
-        self._newest_stamp_ns = self._left_out = None
+        self._order = StampOrder()
+        self._order_before = self._left_out = None
+
+    @property
+    def has_frozen_stamps(self) -> bool:
+        """Whether the stamps do not change, so that images are as old as they arrived."""
+        return self._clock.is_frozen
+
+    @property
+    def has_two_clocks(self) -> bool:
+        """Whether images of two cameras come in turn, of which those of one are late."""
+        return self._order.has_two_clocks
+
+    def time_ns(self, stamp_ns: int, arrival_ns: int | None) -> int:
+        """
+        Return what is to count as the stamp of the next image; call it once for each, or never.
+
+        That is its stamp, or arrival_ns where the stamps do not change; None: it is not known.
+        """
+        return self._clock.time_ns(stamp_ns, arrival_ns)
 
     def admit(self, stamp_ns: int) -> int:
         """
@@ -189,14 +335,14 @@ class FrameIntake(Generic[Image]):
         Where they did, the camera or its clock began anew: all before this stamp is forgotten.
         Raises LateFrameError where the image is only out of order.
         """
-        if self._newest_stamp_ns is None or stamp_ns > self._newest_stamp_ns:
-            return 0
-        back_ns = self._newest_stamp_ns - stamp_ns
-        if back_ns < RESTART_NS:
-            raise LateFrameError(
-                f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
-        self.forget()
-        self._newest_stamp_ns = stamp_ns
+        before = self._order.snapshot()
+        self._order_before = None
+        back_ns = self._order.admit(stamp_ns)
+        if back_ns:
+            self._sampler.reset()
+            self._left_out = None
+        else:
+            self._order_before = before
         return back_ns
 
     def offer(self, image: Image, is_wanted: bool = False) -> Frame | None:
@@ -209,15 +355,15 @@ class FrameIntake(Generic[Image]):
         if is_wanted:
             self._sampler.restart_from(image.stamp_ns)
         elif not self._sampler.select(image.stamp_ns):
-            self._newest_stamp_ns = image.stamp_ns
             self._left_out = image
             return None
         try:
             frame = self._convert(image)
         except Exception:
             self._sampler.restore(before)
+            if self._order_before is not None:
+                self._order.restore(self._order_before)
             raise
-        self._newest_stamp_ns = image.stamp_ns
         self._left_out = None
         return frame
 
@@ -236,10 +382,12 @@ class FrameIntake(Generic[Image]):
 
     def snapshot(self) -> dict:
         """Return all that is chosen by, as plain values for JSON; left_out is not among them."""
-        return {'newest_stamp_ns': self._newest_stamp_ns, 'sampler': self._sampler.snapshot()}
+        return {'clock': self._clock.snapshot(), 'order': self._order.snapshot(),
+                'sampler': self._sampler.snapshot()}
 
     def restore(self, snapshot: dict, left_out: Image | None = None) -> None:
         """Go on as the intake of the same rate that had this snapshot() and this left_out."""
         self._sampler.restore(snapshot['sampler'])
-        self._newest_stamp_ns = snapshot['newest_stamp_ns']
+        self._clock.restore(snapshot['clock'])
+        self._order.restore(snapshot['order'])
         self._left_out = left_out
