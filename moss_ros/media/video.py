@@ -1,8 +1,8 @@
 """
-Video files: a path and times in, frames uint8 [H, W, 3] RGB out, one at a time.
+Reads video files: a path and times in, frames uint8 [H, W, 3] RGB out, one at a time.
 
-Chooses the times at which a video is looked at and decodes no more of it than these need. Knows
-neither models nor queries. Called by the offline answerer and by the reader of bags.
+Also chooses the times at which to look at a video, and decodes no more of it than they need.
+Called by the offline answerer and by the reader of bags.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from moss_ros.media.pictures import existing_file, MediaError
 from moss_ros.media.video_times import read_times, VideoTimes
 import numpy as np
 
-# A gap between two wanted times, in seconds, that is rather jumped over than decoded. Most
-# videos have a key frame, where decoding can start, more often than this.
+# A gap between two wanted times, in seconds, from which on it pays to seek instead of decoding.
+# Most videos have key frames, where decoding can start, more often than this.
 _JUMP_S = 10.0
 
 
 def num_samples(duration_s: float, fps: float, min_frames: int, max_frames: int) -> int:
-    """Return how many frames to look at of a video of duration_s: the length of the list below."""
-    # A duration is a rounded sum: 10.000001 s at 1 fps are ten frames, not eleven.
+    """Return how many times sample_times_s() chooses for the same arguments."""
+    # Durations are rounded: 10.000001 s at 1 fps are ten frames, not eleven.
     return min(max(1, math.ceil(duration_s * fps - 1e-3), min_frames), max_frames)
 
 
@@ -35,9 +35,10 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
     """
     Return the times in seconds at which to look at a video of duration_s.
 
-    As published: ceil(duration * fps) frames at fps. Where these are fewer than min_frames or
-    more than max_frames, that many, uniformly spaced from the first frame to the last one, which
-    begins at last_s (None: not known).
+    As in the published scripts: ceil(duration * fps) frames at fps. If these are fewer than
+    min_frames or more than max_frames, then that many frames, uniformly spaced from the first
+    frame to the last one. last_s is when the last frame begins; None if not known, and duration_s
+    is taken instead.
     """
     num_frames = num_samples(duration_s, fps, 1, max_frames + 1)
     if min_frames <= num_frames <= max_frames:
@@ -50,13 +51,14 @@ class VideoFile:
     """
     An open video: its times, and the frames shown at given ones. Close it, or use `with`.
 
-    Time counts from the first frame that is shown, by the frames' own times; of a stream that has
-    none, by the rate that it tells. A clock that starts again, as in joined recordings, goes on.
-    One thread at a time. Memory is what the decoder needs, one frame, and 50 bytes a frame.
+    Time counts from the first frame that is shown, by the frames' own times; if the stream has
+    none, by the rate that it tells. If its clock starts again, as in joined recordings, the time
+    goes on. One thread at a time may call. It holds the decoder, one frame, and 50 bytes for each
+    frame of the file in memory.
     """
 
     def __init__(self, path: str | Path):
-        """Open the file. Raises MediaError where it is missing, no video, or has no pictures."""
+        """Open the file. Raises MediaError if it is missing, no video, or has no video stream."""
         self.path = existing_file(path, 'video')
         self._num_damaged = 0
         self._container = self._open()
@@ -94,14 +96,14 @@ class VideoFile:
         return notes
 
     def sample_times_s(self, fps: float, min_frames: int, max_frames: int) -> list[float]:
-        """Return the times in seconds at which to look at it, as the function of that name."""
+        """Return the times in seconds at which to look at it; see the function of this name."""
         return sample_times_s(
             self.duration_s, fps, min_frames, max_frames, self.times.last_s)
 
     def count_frames(self, most: int) -> int:
-        """Return how many frames can be decoded, or most where there are that many or more."""
+        """Return how many frames can be decoded, but at most `most`."""
         if self._stream.frames >= 2 * most:
-            return most  # as the file says; some are wrong by a few
+            return most  # the file's own count, which may be wrong by a few
         with self._open() as container:
             stream = container.streams[self._stream.index]
             stream.thread_type = 'AUTO'
@@ -109,7 +111,7 @@ class VideoFile:
             return sum(1 for _ in islice(decoder.frames(), most))
 
     def every_frame(self) -> Iterator[np.ndarray]:
-        """Yield all frames, uint8 [H, W, 3] RGB, once each. Call it once, and no frames_at."""
+        """Yield all frames, uint8 [H, W, 3] RGB. Call it once, and not with frames_at()."""
         decoder = _Decoder(self._container, self._stream, self.times)
         for frame, _ in decoder.frames():
             yield _rgb_array_of_frame(frame)
@@ -117,11 +119,11 @@ class VideoFile:
 
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
-        Yield, for each of the ascending times_s, the frame uint8 [H, W, 3] RGB shown then.
+        Yield the frame, uint8 [H, W, 3] RGB, that is shown at each of times_s (ascending seconds).
 
-        That is the last one that begins at or before the time; the first frame before there is
-        one. Damaged parts are passed over. Raises MediaError where nothing at all can be decoded.
-        Call it once.
+        That is the last frame that begins at or before the time, or the first frame if none does.
+        Damaged parts are skipped. Raises MediaError if nothing at all can be decoded. Call it
+        once.
         """
         decoder = _Decoder(self._container, self._stream, self.times)
         tolerance_s = self.times.tolerance_s
@@ -148,7 +150,7 @@ class VideoFile:
 
     def _open(self):
         try:
-            # With the protocol, a name such as 'concat:a' can't be taken for one.
+            # 'file:' keeps FFmpeg from reading a file name such as 'concat:a' as a protocol.
             return av.open(f'file:{self.path}')
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f'{self.path} is not a video that can be read '
@@ -175,7 +177,7 @@ class VideoFile:
 
 
 class _Decoder:
-    """Decodes one stream from the start on, damaged parts left out, and jumps ahead."""
+    """Decodes one stream from its start, skips damaged parts, and can jump ahead."""
 
     def __init__(self, container, stream, times: VideoTimes):
         self.num_damaged = 0
@@ -184,7 +186,7 @@ class _Decoder:
         self._times = times
         self._packets = None
         self._can_jump = times.start_ticks is not None
-        self._jumped_from_s: float | None = None  # until the first frame after it
+        self._jumped_from_s: float | None = None  # only until the first frame after a jump
         self._jumped_to_s: float | None = None
         self._num_packets = self._num_frames = 0
         self._newest_ticks = -times.interval_ticks
@@ -211,12 +213,12 @@ class _Decoder:
             for frame in frames:
                 yield frame, self._time_s(frame)
                 if self._packets is not packets:
-                    break  # jumped: the others are old
+                    break  # jump() was called: the rest of these frames is from before it
 
     def jump(self, time_s: float, wanted_s: float) -> None:
-        """Go on decoding near wanted_s where that is far ahead."""
+        """Go on decoding near wanted_s if that is far ahead of time_s; both in seconds."""
         if self._jumped_from_s is not None and time_s <= self._jumped_from_s:
-            # It led back: no key frame in between, and there may be none until the end.
+            # The last jump led back: there was no key frame in between, and may be none at all.
             self._can_jump = False
         self._jumped_from_s = None
         if not self._can_jump or wanted_s == self._jumped_to_s or wanted_s - time_s < _JUMP_S:
@@ -254,7 +256,7 @@ class _Decoder:
 
 
 def _is_moving(stream):
-    """Whether a stream is a video; the cover of a song is no other kind of stream."""
+    """Return whether it is a video; the cover picture of a song is a video stream too."""
     return stream.type == 'video' and not stream.disposition & Disposition.attached_pic
 
 
