@@ -145,7 +145,7 @@ class OfflineAnswerer:
                              f'for the checkpoint, which takes {most} frames')
         videos = [stack.enter_context(VideoFile(path)) for path in query.videos]
         for video in videos:
-            stack.callback(_tell_notes, video)  # some is known at the end only
+            stack.callback(_tell_notes, video)  # damage is known at the end only
         fps = query.video_fps or self._options.frame_rate_fps
         num_frames, pictures = num_images, [map(read_image, query.images)]
         for index, video in enumerate(videos):
@@ -218,6 +218,10 @@ class OfflineAnswerer:
 
 
 def _tell_notes(video):
-    for note in [*video.notes, video.times.breaks_off]:
-        if note:
-            _LOGGER.warning('%s: %s', video.path, note)
+    notes = [*video.notes]
+    if video.times.breaks_off:
+        notes.append(f'it breaks off: {video.times.breaks_off}')
+    if video.num_damaged:
+        notes.append(f'{video.num_damaged} damaged parts were passed over')
+    for note in notes:
+        _LOGGER.warning('%s: %s', video.path, note)

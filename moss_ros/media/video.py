@@ -60,7 +60,7 @@ class VideoFile:
     def __init__(self, path: str | Path):
         """Open the file. Raises MediaError if it is missing, no video, or has no video stream."""
         self.path = existing_file(path, 'video')
-        self._num_damaged = 0
+        self.num_damaged = 0  # parts that could not be decoded, so far
         self._container = self._open()
         try:
             self._stream = self._video_stream()
@@ -86,13 +86,11 @@ class VideoFile:
 
     @property
     def notes(self) -> list[str]:
-        """What was odd about the file so far, each in one sentence; some is known when decoded."""
+        """What is odd about the file, each in one sentence, besides damage."""
         notes = list(self.times.notes)
         num_streams = sum(map(_is_moving, self._container.streams))
         if num_streams > 1:
             notes.append(f'it has {num_streams} video streams, of which the first one is taken')
-        if self._num_damaged:
-            notes.append(f'{self._num_damaged} damaged parts were passed over')
         return notes
 
     def sample_times_s(self, fps: float, min_frames: int, max_frames: int) -> list[float]:
@@ -115,7 +113,7 @@ class VideoFile:
         decoder = _Decoder(self._container, self._stream, self.times)
         for frame, _ in decoder.frames():
             yield _rgb_array_of_frame(frame)
-        self._num_damaged = decoder.num_damaged
+        self.num_damaged = decoder.num_damaged
 
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
@@ -143,7 +141,7 @@ class VideoFile:
             decoder.jump(time_s, times_s[index])
         if shown is None:
             raise MediaError(f'{self.path} has no frame that can be decoded; is it damaged?')
-        self._num_damaged = decoder.num_damaged
+        self.num_damaged = decoder.num_damaged
         for _ in times_s[index:]:
             picture = _rgb_array_of_frame(shown) if picture is None else picture
             yield picture
@@ -207,7 +205,8 @@ class _Decoder:
             try:
                 frames = self._stamped(packet).decode()
             except av.FFmpegError:
-                self.num_damaged += 1
+                # Nothing can be decoded before the first key frame.
+                self.num_damaged += self._num_frames > 0
                 continue
             packets = self._packets
             for frame in frames:

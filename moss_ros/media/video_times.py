@@ -21,7 +21,7 @@ import numpy as np
 # in between. Slides and time lapses are well below.
 GAP_S = 60.0
 # What goes back by less is a recorder's jitter, not a clock that starts again.
-_MIN_RESTART_S = 0.2
+_MIN_RESTART_S = 0.1
 # A container's length may be beyond the last packet by as much, without anything being lost.
 _SPARE_S = 1.0
 _DEFAULT_FPS = 25  # of a stream that does not say it, as everywhere in FFmpeg
@@ -72,12 +72,12 @@ class VideoTimes:
         return 1e-6 + (min(float(self.tick_s), float(self.interval_ticks * self.tick_s) / 20)
                        if is_rounded else 0.0)
 
-    def pieces_s(self, gap_s: float) -> list[tuple[float, float]]:
+    def pieces_ns(self, gap_s: float = GAP_S) -> list[tuple[int, int]]:
         """
-        Return (begin, end) in seconds of the pieces between gaps of more than gap_s.
+        Return (begin, end) in ns of the pieces of the video between gaps of more than gap_s.
 
-        A piece ends a usual interval after its last frame begins; the last one with the video,
-        unless that is a gap as well.
+        A piece ends a usual interval after its last frame begins. The last piece ends with the
+        video, unless its last frame is followed by a gap as well.
         """
         ticks = self.frame_ticks
         gap_ticks = gap_s / float(self.tick_s)
@@ -86,7 +86,7 @@ class VideoTimes:
         ends = [*(ticks[lasts] + self.interval_ticks), self.end_ticks]
         if self.end_ticks - ticks[-1] > gap_ticks:
             ends[-1] = ticks[-1] + self.interval_ticks
-        return [(float(int(begin) * self.tick_s), float(int(end) * self.tick_s))
+        return [(round(int(begin) * self.tick_s * 10**9), round(int(end) * self.tick_s * 10**9))
                 for begin, end in zip(begins, ends)]
 
 
@@ -117,9 +117,12 @@ class _Packets:
     def __init__(self):
         self.pts, self.dts, self.durations = array('q'), array('q'), array('q')
         self.is_shown = bytearray()
+        self.begins_with_key = True
         self.is_last_cut = False
 
     def add(self, packet):
+        if not self.pts:
+            self.begins_with_key = packet.is_keyframe
         self.pts.append(_UNKNOWN if packet.pts is None else packet.pts)
         self.dts.append(_UNKNOWN if packet.dts is None else packet.dts)
         self.durations.append(packet.duration or 0)
@@ -141,6 +144,8 @@ class _Reckoning:
         if not self._is_shown.any():
             self._is_shown[:] = True
         self._notes = []
+        if not packets.begins_with_key:
+            self._notes.append('it begins without a key frame, so its first pictures are missing')
 
     def times(self, end_s, breaks_off) -> VideoTimes:
         known = self._pts[(self._pts != _UNKNOWN) & self._is_shown]
@@ -203,7 +208,7 @@ class _Reckoning:
         if not len(order):
             return []
         dts = self._dts[order]
-        least = max(_MIN_RESTART_S / float(self._tick_s), 2 * self._interval)
+        least = max(_MIN_RESTART_S / float(self._tick_s), 1.5 * self._interval)
         starts = []
         for at in np.flatnonzero(np.diff(dts) < 0) + 1:
             if at + 1 < len(dts) and dts[at + 1] > dts[at - 1]:
