@@ -60,7 +60,7 @@ class VideoFile:
     def __init__(self, path: str | Path):
         """Open the file. Raises MediaError if it is missing, no video, or has no video stream."""
         self.path = existing_file(path, 'video')
-        self.num_damaged = 0  # parts that could not be decoded, so far
+        self._decoder: _Decoder | None = None
         self._container = self._open()
         try:
             self._stream = self._video_stream()
@@ -83,6 +83,11 @@ class VideoFile:
     def duration_s(self) -> float:
         """From the begin of the first frame to the end of the last one, gaps and all."""
         return self.times.duration_s
+
+    @property
+    def num_damaged(self) -> int:
+        """How many parts could not be decoded, so far."""
+        return self._decoder.num_damaged if self._decoder else 0
 
     @property
     def notes(self) -> list[str]:
@@ -110,10 +115,9 @@ class VideoFile:
 
     def every_frame(self) -> Iterator[np.ndarray]:
         """Yield all frames, uint8 [H, W, 3] RGB. Call it once, and not with frames_at()."""
-        decoder = _Decoder(self._container, self._stream, self.times)
-        for frame, _ in decoder.frames():
+        self._decoder = _Decoder(self._container, self._stream, self.times)
+        for frame, _ in self._decoder.frames():
             yield _rgb_array_of_frame(frame)
-        self.num_damaged = decoder.num_damaged
 
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
@@ -123,7 +127,7 @@ class VideoFile:
         Damaged parts are skipped. Raises MediaError if nothing at all can be decoded. Call it
         once.
         """
-        decoder = _Decoder(self._container, self._stream, self.times)
+        decoder = self._decoder = _Decoder(self._container, self._stream, self.times)
         tolerance_s = self.times.tolerance_s
         shown, picture = None, None
         index = 0
@@ -141,7 +145,6 @@ class VideoFile:
             decoder.jump(time_s, times_s[index])
         if shown is None:
             raise MediaError(f'{self.path} has no frame that can be decoded; is it damaged?')
-        self.num_damaged = decoder.num_damaged
         for _ in times_s[index:]:
             picture = _rgb_array_of_frame(shown) if picture is None else picture
             yield picture

@@ -83,9 +83,10 @@ class VideoTimes:
         gap_ticks = gap_s / float(self.tick_s)
         lasts = np.flatnonzero(np.diff(ticks) > gap_ticks)
         begins = ticks[[0, *(lasts + 1)]]
-        ends = [*(ticks[lasts] + self.interval_ticks), self.end_ticks]
+        held = min(self.interval_ticks, int(gap_ticks))
+        ends = [*(ticks[lasts] + held), self.end_ticks]
         if self.end_ticks - ticks[-1] > gap_ticks:
-            ends[-1] = ticks[-1] + self.interval_ticks
+            ends[-1] = ticks[-1] + held
         return [(round(int(begin) * self.tick_s * 10**9), round(int(end) * self.tick_s * 10**9))
                 for begin, end in zip(begins, ends)]
 
@@ -106,9 +107,30 @@ def read_times(container: av.container.InputContainer, stream_index: int) -> Vid
         breaks_off = error.strerror or str(error)
     if not packets.pts:
         raise ValueError('no packets')
-    if packets.is_last_cut:
+    if packets.is_last_cut or _is_matroska_cut(container):
         breaks_off = breaks_off or 'it is cut off'
     return _Reckoning(container, stream, packets).times(end_s, breaks_off)
+
+
+def _is_matroska_cut(container):
+    """
+    Return whether a Matroska or WebM file ends before its segment does.
+
+    FFmpeg takes that for its end; every other format has a last packet that is cut. The size of a
+    segment stands behind its id, in as many bytes as its first one has zeros in front, and one;
+    all ones for a recording that goes on (https://www.rfc-editor.org/rfc/rfc8794).
+    """
+    if 'matroska' not in container.format.name:
+        return False
+    with open(container.name.removeprefix('file:'), 'rb') as file:
+        head = file.read(4096)
+    at = head.find(b'\x18\x53\x80\x67') + 4
+    num_bytes = 9 - head[at].bit_length() if 4 <= at < len(head) else 9
+    if num_bytes > 8:
+        return False
+    size = int.from_bytes(head[at:at + num_bytes], 'big') & (1 << 7 * num_bytes) - 1
+    is_known = size != (1 << 7 * num_bytes) - 1
+    return is_known and at + num_bytes + size > container.size
 
 
 class _Packets:

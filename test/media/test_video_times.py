@@ -224,13 +224,15 @@ def test_a_picture_is_shown_as_a_player_shows_it(tmp_path, matrix):
 def test_what_was_cut_off_is_seen_as_far_as_it_goes(tmp_path):
     rng = np.random.default_rng(3)
     pictures = {index / 10: rng.integers(0, 255, (48, 64, 3), np.uint8) for index in range(30)}
-    for name, container in (('a.avi', {}), ('a.mp4', {'movflags': 'faststart'})):
-        path = write_video(tmp_path / name, pictures, 'mjpeg', Fraction(1, 10), container)
+    for name, container in (
+            ('a.avi', {}), ('a.mp4', {'movflags': 'faststart'}), ('a.mkv', {}), ('a.webm', {})):
+        codec = 'libvpx' if name == 'a.webm' else 'mjpeg'
+        path = write_video(tmp_path / name, pictures, codec, Fraction(1, 10), container)
         data = path.read_bytes()
         path.write_bytes(data[:len(data) // 2])
         with VideoFile(path) as video:
             assert 1 <= video.duration_s < 2
-            assert video.times.breaks_off == 'it is cut off'
+            assert video.times.breaks_off == 'it is cut off', name
             assert len(list(video.frames_at([0.0, 0.5, 1.0]))) == 3
 
 
