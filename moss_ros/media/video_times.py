@@ -97,7 +97,7 @@ def read_times(container: av.container.InputContainer, stream_index: int) -> Vid
     packets = _Packets()
     end_s, breaks_off = 0.0, ''
     try:
-        for packet in container.demux():
+        for packet in container.demux(list(container.streams)):  # not those found later
             if packet.size and packet.pts is not None:
                 end_s = max(end_s, float((packet.pts + (packet.duration or 0))
                                          * packet.stream.time_base))
