@@ -11,10 +11,14 @@ from dataclasses import dataclass, field, replace
 # If a stamp is older than the newest one by this much or more, the camera or its clock was
 # restarted. If by less, the image may be out of order, or the recording be played in a loop.
 RESTART_NS = 2_000_000_000
+# What is repeated sooner is a copy that came a little later.
+_LEAST_LOOP_NS = 250_000_000
 # So many images in a row that are behind the newest one are not just out of order.
 _NUM_BEHIND = 10
 # How many of the latest stamps are remembered, to know them again.
 _NUM_SEEN = 256
+# After so many late images, stamps that went back and returned are told to be of two cameras.
+_NUM_LATE = 3
 # If so many images were late, with at most so many others between two, they are of another camera.
 _NUM_REGULAR, _MOST_BETWEEN = 20, 3
 
@@ -37,6 +41,7 @@ class _OrderState:
     back_ns: int = 0  # ... by so much
     has_returned: bool = False  # whether they went on from there since
     num_returns: int = 0  # how often they did, less the times that they did not
+    num_late_since: int = 0  # images that were late since they first did
     late_ns: int | None = None  # the last one that was late
     num_newer: int = 0  # images since then
     num_regular: int = 0  # late ones in a row with few others between
@@ -50,8 +55,8 @@ class StampOrder:
     but few in a row, and none of them twice. So the stream begins anew if stamps
 
     - go back by RESTART_NS or more: the camera or its clock was restarted;
-    - go back by less, and two in ascending order were seen before, with none newer than the newest
-      in between: a recording is played in a loop;
+    - go back by 0.25 s or more to one that was seen before, and another one follows, with none
+      newer than the newest in between: a recording is played in a loop;
     - are behind the newest in ten images in a row: a loop whose stamps differ each time.
 
     Two cameras on one topic, whose clocks differ, must not begin the stream anew again and again.
@@ -72,7 +77,9 @@ class StampOrder:
     @property
     def has_two_clocks(self) -> bool:
         """Whether images of two cameras, or of two replays of one, come in turn."""
-        return bool(self._state.num_returns) or self._state.num_regular >= _NUM_REGULAR
+        state = self._state
+        return state.num_regular >= _NUM_REGULAR or (
+            state.num_returns > 0 and state.num_late_since >= _NUM_LATE)
 
     def admit(self, stamp_ns: int) -> int:
         """
@@ -91,7 +98,8 @@ class StampOrder:
         num_returns = state.num_returns if state.has_returned else max(0, state.num_returns - 1)
         self._state = _OrderState(
             newest_ns=stamp_ns, seen_ns=state.seen_ns, back_from_ns=state.newest_ns,
-            back_ns=back_ns, num_returns=num_returns)
+            back_ns=back_ns, num_returns=num_returns,
+            num_late_since=state.num_late_since if num_returns else 0)
         return back_ns
 
     def snapshot(self) -> dict:
@@ -124,11 +132,12 @@ class StampOrder:
         if back_ns == 0:
             return False  # a copy
         state.num_behind += 1
-        if self.has_two_clocks:
+        if state.num_returns or self.has_two_clocks:
+            state.num_late_since += 1
             return state.num_behind >= _NUM_BEHIND << min(state.num_returns, 20)
         is_repeated_again = (
             is_seen and state.repeated_ns is not None and stamp_ns > state.repeated_ns)
-        if is_seen:
+        if is_seen and (back_ns >= _LEAST_LOOP_NS or state.repeated_ns is not None):
             state.repeated_ns = stamp_ns
         return back_ns >= RESTART_NS or is_repeated_again or state.num_behind >= _NUM_BEHIND
 
