@@ -188,7 +188,7 @@ class ImageInput:
         if self._intake.has_two_clocks:
             num_publishers = len(self._node.get_publishers_info_by_topic(self.topic))
             return (f'images of two clocks come in turn on {self.topic}, which has '
-                    f'{num_publishers} publisher{"s" if num_publishers != 1 else ""}: those of the '
+                    f'{num_publishers} publisher{"s" * (num_publishers != 1)}: those of the '
                     'one behind are not used; stop one of them, or remap it')
         return ''
 
