@@ -20,9 +20,13 @@ class SourceInfo:
     """
     What a source is; the same for every copy of the same file.
 
-    - kind: 'rosbag2' or 'video'. name: of the folder or file. files: (name, bytes) of each file.
-    - start_ns, end_ns: bag time of the first message of any topic, and of the last one.
+    - kind: 'rosbag2', 'rosbag1' or 'video'. name: of the folder or file. files: (name, bytes) of
+      each file.
+    - start_ns, end_ns: bag time of the first image or prompt, and of the last one; times that lie
+      a year from nearly all others are left out.
     - image_topic, image_type, num_images: what is shown to the model; '' for a video.
+    - clock: what bag time is: 'bag', when a message was recorded, or 'header', the stamps of the
+      images; '' for a video. notes: what is odd about the source, in words.
     """
 
     kind: str
@@ -34,6 +38,7 @@ class SourceInfo:
     image_type: str = ''
     num_images: int = 0
     prompt_topic: str = ''
+    clock: str = ''
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
