@@ -18,3 +18,10 @@ def desk_files() -> dict[str, tuple[str, bytes]]:
     """Return content type and content by name of all that makes up the desk's page."""
     paths = [*(TEMPLATES / name for name in SHARED_STYLES), *sorted(TEMPLATES.glob('desk*'))]
     return {path.name: (_TYPE_BY_SUFFIX[path.suffix], path.read_bytes()) for path in paths}
+
+
+def report_style() -> str:
+    """Return the style of reports and index pages, which have it inside."""
+    shared, dark, own = ((TEMPLATES / name).read_text(encoding='utf-8')
+                         for name in (*SHARED_STYLES, 'page.css'))
+    return f'{shared}@media (prefers-color-scheme: dark) {{\n{dark}}}\n{own}'

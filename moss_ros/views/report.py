@@ -17,9 +17,8 @@ from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
+from moss_ros.views.page_files import report_style, TEMPLATES
 from moss_ros.views.timeline import Narration, Timeline
-
-TEMPLATES = Path(__file__).parent / 'templates'
 
 # A shorter silence between two narrations is not worth a line of its own.
 _LEAST_REST_S = 15
@@ -72,7 +71,7 @@ def report_page(head: ReportHead, timeline: Timeline,
 
 def pieces(template: str, script_name: str | None = None, **values) -> Iterator[str]:
     """Yield a page made of a template, the common style and a script of the templates folder."""
-    style = (TEMPLATES / 'page.css').read_text(encoding='utf-8')
+    style = report_style()
     script = (TEMPLATES / script_name).read_text(encoding='utf-8') if script_name else ''
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
