@@ -12,7 +12,8 @@ import time
 
 from moss_ros.desk import DeskServer
 from moss_ros.desk.memory import DeskMemory
-from moss_ros.images import BadImageError, check_compressed, rgb_to_jpeg
+from moss_ros.images import BadImageError, check_compressed
+from moss_ros.images.jpeg import rgb_to_jpeg
 from moss_ros.nodes.conversions import ImageConverter
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage

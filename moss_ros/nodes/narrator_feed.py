@@ -58,8 +58,9 @@ class NarratorFeed:
         self._has_thumbnails = has_thumbnails
         self._namespace, _, self._node_name = narrator.rpartition('/')
         self._prompt_publisher = None
+        self._overlay = (f'{narrator}/overlay/compressed', CompressedImage)
         self._picture_topics: dict[str, tuple[str, type] | None] = {
-            'camera': None, 'overlay': (f'{narrator}/overlay/compressed', CompressedImage)}
+            'camera': None, 'overlay': self._overlay}
         self._picture_subscriptions: dict[str, tuple[tuple[str, type], object]] = {}
         self._truth_subscriptions: dict[str, object] = {}
         self._waiting: list[tuple[float, Callable[[], bool], Callable[[], None]]] = []
@@ -89,7 +90,8 @@ class NarratorFeed:
 
     def watch(self, sources: set[str]) -> None:
         """Subscribe to the pictures of these sources, and to no others."""
-        if self._has_thumbnails:
+        # Not for the overlay: it is painted only while somebody subscribes.
+        if self._has_thumbnails and self._picture_topics['camera'] != self._overlay:
             sources = sources | {'camera'}
         for source, topic in self._picture_topics.items():
             has = self._picture_subscriptions.get(source)
@@ -162,6 +164,8 @@ class NarratorFeed:
         prompts.sort(key=lambda topic: not topic.endswith('/prompt'))
         if prompts:
             self._publish_on(prompts[0])
+            # Of a camera that sends something else, such as video, the overlay is shown.
+            self._picture_topics['camera'] = self._overlay
         types_by_topic = dict(self._node.get_topic_names_and_types())
         for topic, types in subscribed:
             if COMPRESSED in types:
