@@ -92,9 +92,8 @@ class Access:
 
 def hosts_of(text: str) -> frozenset[str]:
     """Return the names in a list that is separated by commas, in lower case, without ports."""
-    names = (item.strip().lower() for item in text.split(','))
-    return frozenset(name.rpartition(':')[0] if re.search(r':\d+$', name) else name
-                     for name in names if name)
+    items = filter(None, (item.strip() for item in text.split(',')))
+    return frozenset(_host_name(item) or item.lower() for item in items)
 
 
 def link_of(address: str, port: int, token: str) -> str:

@@ -107,7 +107,8 @@ class Client:
         sender = asyncio.create_task(self._send())
         self._receiver = asyncio.create_task(self._receive())
         try:
-            await asyncio.wait([self._receiver])
+            await asyncio.wait(
+                [self._receiver, sender], return_when=asyncio.FIRST_COMPLETED)
             if self._is_leaving:
                 await self._say_goodbye(WSCloseCode.GOING_AWAY, 'the desk has ended')
         finally:
@@ -141,8 +142,7 @@ class Client:
             self._refuse(str(error))
             return
         if isinstance(message, Hello):
-            self._has_greeted = True
-            self._is_behind = (message.boot, message.after)
+            self._greet(message)
         elif isinstance(message, Watch):
             self._watch(message.pictures)
         elif isinstance(message, Shown):
@@ -151,6 +151,14 @@ class Client:
         else:
             self._on_order(self, message)
         self._wake.set()
+
+    def _greet(self, message):
+        # Once: a welcome is the most work that a message can make.
+        if self._has_greeted:
+            self._refuse('it was greeted already')
+            return
+        self._has_greeted = True
+        self._is_behind = (message.boot, message.after)
 
     def _watch(self, pictures):
         self.watched = pictures

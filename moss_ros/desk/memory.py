@@ -18,6 +18,7 @@ from moss_ros.desk.marks import mark_of, Statuses
 MAX_ENTRIES = 1000
 MAX_NARRATORS = 32
 MAX_TEXT = 20_000
+MAX_STATUSES, MAX_VALUES = 10, 100
 # At two a second these reach back for half a minute, as far as a slow model may.
 MAX_SMALL_PICTURES = 60
 # Pictures farther from a narration's first stamp than this show something else.
@@ -148,8 +149,8 @@ class DeskMemory:
         return {'type': 'pulse', 'now_ms': now_ms, 'narrators': [
             {**_marked(stream), 'statuses': [
                 {'name': _short(status_name), 'level': level, 'message': _short(message),
-                 'values': [[_short(key), _short(value)] for key, value in values]}
-                for status_name, level, message, values in stream.statuses]}
+                 'values': [[_short(key), _short(value)] for key, value in values[:MAX_VALUES]]}
+                for status_name, level, message, values in stream.statuses[:MAX_STATUSES]]}
             for stream in self._streams.values()]}
 
     def welcome(self, boot: str, after: int, now_s: float, now_ms: int) -> list[dict]:

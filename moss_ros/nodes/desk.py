@@ -25,6 +25,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 LOOK_PERIOD_S = 0.5
+# A page that looks here and there makes no more subscriptions than this.
+LEAST_WATCH_PERIOD_S = 0.2
 MAX_ORDERS = 1000
 
 
@@ -43,6 +45,7 @@ class Desk(Node):
         self._settings = settings
         self._feeds: dict[str, NarratorFeed] = {}
         self._orders: deque = deque(maxlen=MAX_ORDERS)
+        self._last_watch_s = 0.0
         self._server = DeskServer(
             ServerOptions(settings.address, settings.port, Access.for_address(
                 settings.address, hosts_of(settings.hosts))),
@@ -117,7 +120,9 @@ class Desk(Node):
             pass  # the process was told to end
 
     def _work(self):
-        self._update_pictures()
+        # Otherwise the next look does it.
+        if time.monotonic() - self._last_watch_s > LEAST_WATCH_PERIOD_S:
+            self._update_pictures()
         while self._orders:
             client, order = self._orders.popleft()
             feed = self._feeds.get(order.narrator)
@@ -133,6 +138,7 @@ class Desk(Node):
         return lambda is_done, text: self._server.answer(client, order_id, is_done, text)
 
     def _update_pictures(self):
+        self._last_watch_s = time.monotonic()
         watched = self._server.watched
         for name, feed in self._feeds.items():
             feed.watch({source for each, source in watched if each == name})

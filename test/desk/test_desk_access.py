@@ -59,6 +59,11 @@ def test_a_token_is_needed_from_elsewhere_only():
     assert OPEN.token != Access.for_address('0.0.0.0', frozenset()).token
 
 
+def test_names_are_taken_without_port_and_brackets():
+    assert hosts_of(' Robot:8443 ,[fd00::1]:80,desk.local') == {'robot', 'fd00::1', 'desk.local'}
+    assert hosts_of('') == frozenset()
+
+
 def test_the_link_has_the_token_and_a_name_that_others_reach():
     assert link_of('127.0.0.1', 8088, '') == 'http://127.0.0.1:8088/'
     assert link_of('::1', 80, 't') == 'http://[::1]:80/?token=t'

@@ -235,6 +235,8 @@ def test_the_mark_says_in_a_word_how_it_stands(page, desk, health, mark, reason)
     page.browser.until(f"{quoted('#mark')}.textContent === {json.dumps(mark)}")
     assert page.is_shown('#reason') == bool(reason) and reason in page.text('#reason')
     page.until_text('.tab', mark)
+    # For a screen reader.
+    assert page.browser.evaluate(f"{quoted('#trouble')}.textContent") == mark.replace('silent', '')
 
 
 def test_figures_and_warnings_with_their_remedy_are_shown(page, desk):

@@ -138,7 +138,8 @@ def test_pictures_come_as_fast_as_they_are_drawn_and_newest_first(desk):
 
 
 @pytest.mark.parametrize('rubbish', [
-    'rubbish', '{', '[' * 10_000, '{"type": "ask"}', b'\xff\x00', '\x00', '{"type": "hello"}'])
+    'rubbish', '{', '[' * 10_000, '{"type": "ask"}', b'\xff\x00', '\x00', '{"type": "hello"}',
+    '{"type": "hello", "boot": "", "after": 0}'])
 def test_who_sends_rubbish_is_told_and_then_sent_away_alone(desk, rubbish):
     async def run():
         async with desk.browser() as browser:

@@ -216,6 +216,10 @@ function showHealth(stream) {
 function showReason(stream) {
   byId('reason').hidden = !stream.reason;
   if (byId('reason').textContent !== stream.reason) byId('reason').textContent = stream.reason;
+  // For a screen reader: not whether it speaks, which changes all the time and is heard anyway.
+  const isWell = stream.mark === 'speaking' || stream.mark === 'silent';
+  const trouble = isWell ? '' : MARKS[stream.mark];
+  if (byId('trouble').textContent !== trouble) byId('trouble').textContent = trouble;
   byId('pause-text').textContent = stream.mark === 'paused' ? 'Go on' : 'Pause';
 }
 
