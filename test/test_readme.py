@@ -8,6 +8,7 @@ import subprocess
 
 from moss_ros.bag.bag_error import ExitCode
 from moss_ros.generator.query import GENERATION_KEYS
+from moss_ros.nodes.node_main import ExitStatus
 from moss_ros.records import bag_record_of, event_json, OUTPUT_TOPICS, record_of
 from moss_ros.settings import (
     allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings,
@@ -177,6 +178,11 @@ def test_exit_statuses_are_those_of_narrate_bag():
     found = [int(row[0]) for row in
              table('docs/bags.md', '## Interruptions, and what may go wrong')]
     assert found == list(ExitCode)
+
+
+def test_exit_statuses_are_those_of_the_nodes():
+    found = [int(row[0]) for row in table('docs/launch.md', '## Exit statuses')]
+    assert found == list(ExitStatus)
 
 
 def test_generation_arguments_are_those_that_are_taken():
