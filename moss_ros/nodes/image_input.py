@@ -12,6 +12,7 @@ from enum import Enum
 import time
 
 from moss_ros.images import BadImageError
+from moss_ros.nodes.camera_topics import camera_topics
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
@@ -321,8 +322,7 @@ class ImageInput:
     def _no_publisher_text(self):
         message_type = self._subscription.msg_type
         type_name = f'sensor_msgs/msg/{message_type.__name__}'
-        others = [name for name, types in self._node.get_topic_names_and_types()
-                  if type_name in types and self._node.count_publishers(name)]
+        others = camera_topics(self._node, type_name)
         text = (f'nobody publishes {message_type.__name__} on {self.topic}: start the camera, or '
                 "remap 'image' to its topic")
         if others:
