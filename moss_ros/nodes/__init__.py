@@ -14,8 +14,8 @@ def _is_started_as_a_module_here():
     return Path(__file__).with_name(f'{command}.py').is_file()
 
 
-# Until a node takes over the signals, Ctrl-C ends its process at once, as SIGTERM does: the imports
-# that follow take seconds, and an interrupt in them would end in a traceback.
+# Until a node takes over the signals, Ctrl-C ends its process at once, as SIGTERM does: the
+# imports that follow take seconds, and an interrupt in them would end in a traceback.
 if _is_started_as_a_module_here() and threading.current_thread() is threading.main_thread() \
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from moss_ros.engines.loading import make_engine, stream_change
 from moss_ros.nodes.activation import Activation, free_memory, STOP_TIMEOUT_S
+from moss_ros.nodes.autostart import Autostart
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
@@ -25,7 +26,6 @@ from moss_ros.settings import NarratorSettings, rows
 from moss_ros.stream import Channel, Session, Worker
 from moss_ros.stream.mailbox import Prompter
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -64,11 +64,8 @@ class Narrator(LifecycleNode):
             self, interrupt=lambda: self._require_active().channel.request_interrupt(),
             reset=lambda: self._require_active().begin_anew(),
             pause=lambda is_paused: self._require_active().channel.request_pause(is_paused))
-        self._autostart_timer = None
         if self.get_parameter('autostart').value:
-            # On steady time: with use_sim_time, a node's own clock may stand still.
-            self._autostart_timer = self.create_timer(
-                0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            Autostart(self)
 
     @property
     def num_bad_by_kind(self) -> Counter:
@@ -172,16 +169,6 @@ class Narrator(LifecycleNode):
         self._deactivate()
         self._release()
         return TransitionCallbackReturn.SUCCESS
-
-    def _start_by_itself(self):
-        self._autostart_timer.cancel()
-        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-            self.get_logger().warning(
-                'waits unconfigured: mend what was reported, then request the configure and '
-                'activate transitions, or start it again')
-        elif self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
-            self.get_logger().warning(
-                'waits inactive: mend what was reported, then request the activate transition')
 
     def _tell_trouble(self, text):
         self._diagnostics.trouble = text
