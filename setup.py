@@ -33,6 +33,7 @@ setup(
             'console = moss_ros.nodes.console:main',
             'demo = moss_ros.nodes.demo:main',
             'demo_camera = moss_ros.nodes.demo_camera:main',
+            'doctor = moss_ros.nodes.doctor:main',
             'describe = moss_ros.generator.describe:main',
             'multi_camera = moss_ros.nodes.multi_camera:main',
             'narrate_bag = moss_ros.bag.command:main',

@@ -25,9 +25,13 @@ from moss_ros.nodes.services import StreamServices
 from moss_ros.settings import NarratorSettings, rows
 from moss_ros.stream import Channel, Session, Worker
 from moss_ros.stream.mailbox import Prompter
+from moss_ros.systemd import patience
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+
+# The weights of a large model, downloaded first perhaps, are there after so long, or never.
+LOADING_S = 3600.0
 
 
 class Narrator(LifecycleNode):
@@ -92,6 +96,11 @@ class Narrator(LifecycleNode):
         """The stream as it is served, None while the node is not active."""
         return None if self._activation is None else self._activation.channel
 
+    @property
+    def stuck_s(self) -> float:
+        """Seconds for which the model has taken no step although something waits for it."""
+        return self._diagnostics.stuck_s
+
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
         if self._session is not None:
@@ -112,7 +121,8 @@ class Narrator(LifecycleNode):
                 self.get_logger().info(
                     'images are converted without cv_bridge, which cannot be used: '
                     f'{self._converter.without_cv_bridge}')
-            self._session, self._worker = self._make_engine(settings)
+            with patience(LOADING_S):
+                self._session, self._worker = self._make_engine(settings)
             self._outputs = Outputs(self, self._event_numbers)
         # rclpy would turn any exception into a failure and log nothing.
         except Exception as error:

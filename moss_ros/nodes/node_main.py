@@ -15,6 +15,8 @@ import threading
 from typing import NoReturn
 import warnings
 
+from moss_ros import systemd
+from moss_ros.nodes.heartbeat import Heartbeat
 import rclpy
 from rclpy.exceptions import (
     InvalidHandle, NameValidationException, ParameterException, ROSInterruptException,
@@ -85,6 +87,7 @@ def run_node(node_class, args=None) -> NoReturn:
         node = node_class()
         executor = SingleThreadedExecutor()
         _add(executor, node)
+        Heartbeat(node)
         if hasattr(node, 'run'):
             node.run(executor)
             status = ExitStatus.ASKED_TO_END
@@ -105,7 +108,7 @@ def run_node(node_class, args=None) -> NoReturn:
             _tell(node_class, error)
         elif executor is None and isinstance(error, (
                 ParameterException, NameValidationException, rclpy_implementation.RCLError)):
-            _tell(node_class, _reason(error))
+            _tell(node_class, reason_of(error))
         else:
             sys.excepthook(*sys.exc_info())
     finally:
@@ -117,6 +120,7 @@ def run_node(node_class, args=None) -> NoReturn:
         uninstall_signal_handlers()
         # A callback that the signal overtook is never run; Python would warn of that.
         warnings.filterwarnings('ignore', message='coroutine .* was never awaited')
+        systemd.notify('STOPPING=1')
         _close(node, executor)
         # Peers hear of the end when the last reference to the node is gone.
         del node, executor
@@ -135,7 +139,7 @@ def _init(arguments):
     except rclpy_implementation.UnknownROSArgsError as error:
         raise _WrongArguments(f'unknown arguments {error}; {_WAY_OUT_BY_KIND[""]}') from error
     except rclpy_implementation.RCLError as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         if "Couldn't parse" not in reason:
             raise
         way_out = next(way_out for kind, way_out in _WAY_OUT_BY_KIND.items() if kind in reason)
@@ -146,8 +150,8 @@ def _init(arguments):
         raise _WrongArguments(f'unknown arguments {others}; {_WAY_OUT_BY_KIND[""]}')
 
 
-def _reason(error):
-    """Return the text of an error as one line, without what is of no use to the user."""
+def reason_of(error: Exception) -> str:
+    """Return the text of an error of rclpy as one line, without what is of no use to the user."""
     text = _USELESS.sub('', str(error))
     return ' '.join(text.split()) or type(error).__name__
 
