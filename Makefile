@@ -38,6 +38,7 @@ test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
 lint: venv  ## Check the style as ament does
 	$(RUN) -m flake8
 	$(RUN) -m pydocstyle moss_ros tools launch test setup.py
+	$(VENV)/bin/hadolint deploy/Containerfile.*
 
 train: venv  ## Train the embedded model anew, from a seed
 	$(RUN) -m moss_ros.training.train $(ARGS)

@@ -24,6 +24,7 @@ setup(
         (f'share/{PACKAGE_NAME}', ['package.xml']),
         (f'share/{PACKAGE_NAME}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE_NAME}/config', sorted(glob('config/*'))),
+        (f'share/{PACKAGE_NAME}/deploy', sorted(glob('deploy/*'))),
     ],
     zip_safe=False,
     # colcon test needs the extra: with tests_require it would silently run no test.
