@@ -37,7 +37,7 @@ test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
 
 lint: venv  ## Check the style as ament does
 	$(RUN) -m flake8
-	$(RUN) -m pydocstyle moss_ros tools launch test setup.py
+	$(RUN) -m pydocstyle --property-decorators=none moss_ros tools launch test setup.py
 	$(VENV)/bin/hadolint deploy/Containerfile.*
 
 train: venv  ## Train the embedded model anew, from a seed

@@ -29,8 +29,8 @@ PACKAGE_BY_TYPE = {
     'DiagnosticArray': 'diagnostic_msgs',
     'Image': 'sensor_msgs', 'SetBool': 'std_srvs', 'String': 'std_msgs', 'Trigger': 'std_srvs'}
 # Parts of a node in files of their own.
-NODE_BY_FILE = {
-    name: 'narrator' for name in ('activation', 'diagnostics', 'image_input', 'output_topics')}
+NODE_BY_FILE = dict.fromkeys(
+    ('activation', 'diagnostics', 'image_input', 'output_topics'), 'narrator')
 # What builds and runs leave behind.
 UNTOLD_FOLDERS = {'.pytest_cache', '.venv', 'build', 'install', 'log', '__pycache__'}
 

@@ -14,11 +14,11 @@ import time
 from moss_ros.images import BadImageError
 from moss_ros.nodes.camera_topics import camera_topics
 from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.rclpy_names import SubscriptionEventCallbacks
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
 from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image

@@ -21,6 +21,7 @@ from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.output_topics import Outputs
 from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.nodes.rclpy_names import call_after_parameters_are_set
 from moss_ros.nodes.services import StreamServices
 from moss_ros.settings import NarratorSettings, rows
 from moss_ros.stream import Channel, Session, Worker
@@ -52,7 +53,7 @@ class Narrator(LifecycleNode):
         self._make_engine = make_engine
         declare_settings(self, NarratorSettings)
         self.add_on_set_parameters_callback(self._refuse_change)
-        self.add_post_set_parameters_callback(self._apply_change)
+        call_after_parameters_are_set(self, self._apply_change)
         self._session: Session | None = None
         self._worker: Worker | None = None
         self._converter: ImageConverter | None = None
@@ -83,17 +84,17 @@ class Narrator(LifecycleNode):
 
     @property
     def session(self) -> Session | None:
-        """The session that is loaded, None while it is unconfigured; to look at, not to drive."""
+        """Return the loaded session, None while it is unconfigured; to look at, not to drive."""
         return self._session
 
     @property
     def worker(self) -> Worker | None:
-        """The worker of that session; to look at, not to drive."""
+        """Return the worker of that session; to look at, not to drive."""
         return self._worker
 
     @property
     def channel(self) -> Channel | None:
-        """The stream as it is served, None while the node is not active."""
+        """Return the stream as it is served, None while the node is not active."""
         return None if self._activation is None else self._activation.channel
 
     @property
