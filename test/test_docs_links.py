@@ -40,7 +40,7 @@ def test_links_lead_to_files_and_headings(path):
     assert links
     broken = []
     for link in links:
-        if link.startswith('https://'):
+        if link.startswith(('https://', 'http://')):
             continue
         name, _, anchor = link.partition('#')
         target = (path.parent / name).resolve() if name else path

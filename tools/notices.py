@@ -12,7 +12,7 @@ import sys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # In the words that ament_copyright looks for.
-NOTICE = '''\
+NOTICE = """\
 # Copyright 2026 moss_ros developers
 #
 # Licensed under the Apache License, Version 2.0 (the "License");
@@ -26,7 +26,7 @@ NOTICE = '''\
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-'''
+"""
 
 
 def source_files(folder: Path) -> list[Path]:
