@@ -1,5 +1,5 @@
 """
-The parameters of the nodes as tables: a settings dataclass is the table of a node.
+The parameters of the nodes: one settings dataclass for each node.
 
 Each field is one parameter with its default, description and bounds. Plain data without ROS, so
 that engines and tests can make settings too; nodes/parameters.py declares them on a node.
@@ -19,12 +19,12 @@ TABLE_KEY = 'parameter'
 @dataclass(frozen=True)
 class ParameterRow:
     """
-    What is true of one parameter besides its name and default.
+    One parameter, without its name and default.
 
     - description: one sentence for `ros2 param describe` and docs/parameters.md.
     - is_live: may be changed while the node runs; all others are read when it starts.
     - minimum, maximum: inclusive bounds of a number. choices: all values a string may take.
-    - pattern: what else a string must match, with pattern_text as the reason to give.
+    - pattern: a string must match it; pattern_text says in words what is allowed.
     """
 
     description: str
@@ -179,7 +179,7 @@ def ros_type(settings_class, name: str) -> str:
 
 
 def allowed_text(row: ParameterRow) -> str:
-    """Return what a parameter may be, in words; '' where anything goes."""
+    """Return in words which values a parameter may have; '' if all are allowed."""
     if row.choices:
         return ', '.join(row.choices)
     if row.minimum is not None:
@@ -188,8 +188,8 @@ def allowed_text(row: ParameterRow) -> str:
 
 
 def refusal(name: str, row: ParameterRow, value) -> str:
-    """Return why value is not allowed, quoting it and what is; '' where it is."""
-    # rclpy checks the bounds itself, but not every version of it refuses nan.
+    """Return why value is not allowed, with the allowed values; '' if it is allowed."""
+    # rclpy checks the bounds, but not every version of it refuses nan.
     is_allowed = not isinstance(value, float) or math.isfinite(value)
     if is_allowed and row.choices:
         is_allowed = value in row.choices

@@ -18,8 +18,10 @@ import time
 from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag
 from moss_ros.bag.batch import BagTask, ENGINES, INDEX_FILE, narrate_many, write_index
+from moss_ros.bag.clock import CLOCKS
 from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
+from moss_ros.bag.outputs import RUN_FILE
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 from tqdm import tqdm
 
@@ -103,9 +105,14 @@ def _narrate(source, output, options, given, stop) -> RunRecord:
             bar.set_postfix_str(f'{done_s / elapsed_s:.0f} x real time', refresh=False)
             bar.update(done_s - bar.n)
 
-        record = narrate_bag(
-            source, output, options, show, resume=given.resume, overwrite=given.overwrite,
-            save_every_s=given.save_every, should_stop=lambda: stop.has_come)
+        try:
+            record = narrate_bag(
+                source, output, options, show, resume=given.resume, overwrite=given.overwrite,
+                save_every_s=given.save_every, should_stop=lambda: stop.has_come)
+        except BagError as error:
+            bar.clear()
+            _print_notes_of_incomplete(output, error.exit_code)
+            raise
     _print_end(output, record)
     return record
 
@@ -128,6 +135,7 @@ def _narrate_many(options, given, stop, prog) -> ExitCode:
             if outcome.record is not None:
                 _print_end(outcome.task.output, outcome.record)
             else:
+                _print_notes_of_incomplete(outcome.task.output, outcome.exit_code)
                 print(f'{prog}: error: {outcome.error}', file=sys.stderr)
             bar.refresh()
 
@@ -146,10 +154,23 @@ def _print_end(output, record):
     counts = record.counts
     print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
           f'{counts["frames_read"]} frames')
+    _print_notes(record)
     if record.unusable:
         kinds = ', '.join(f'{count} {kind}' for kind, count in record.unusable.items())
         print(f'{output}: {counts["unusable"]} messages could not be used: {kinds}',
               file=sys.stderr)
+
+
+def _print_notes(record):
+    for note in record.source['notes']:
+        print(f'{record.source["name"]}: {note}')
+
+
+def _print_notes_of_incomplete(output, exit_code):
+    """Print what is odd about a bag that was narrated as far as it goes."""
+    if exit_code is ExitCode.INCOMPLETE:
+        text = (output / RUN_FILE).read_text(encoding='utf-8')
+        _print_notes(RunRecord.from_json(text))
 
 
 def _options(given) -> NarrateOptions:
@@ -169,8 +190,9 @@ def _prompt_at(time_text, text):
 
 def _make_parser():
     parser = _Parser(
-        prog='narrate_bag', description='Narrate recordings: rosbag2 folders, .mcap, .db3 or '
-        'video files become captions, records and a bag with the narration.')
+        prog='narrate_bag', description='Narrate recordings: bags of ROS 2 and ROS 1 (folders, '
+        '.mcap, .db3 or .bag files) and videos become captions, records and a bag with the '
+        'narration.')
     parser.add_argument('bags', metavar='BAG', type=Path, nargs='+')
     parser.add_argument('--output', metavar='DIR', type=Path, required=True,
                         help='folder of the outputs; with several bags, of a folder for each')
@@ -189,6 +211,9 @@ def _make_parser():
     what = parser.add_argument_group('what to look at')
     what.add_argument('--image-topic', metavar='TOPIC', default='',
                       help='needed where there are several')
+    what.add_argument('--clock', choices=CLOCKS, default=CLOCKS[0],
+                      help="time of a bag: its messages' (bag) or the stamps of its images "
+                           '(header); default: the first, unless it is plainly no clock')
     what.add_argument('--frame-rate', metavar='FPS', type=float, default=0.0,
                       dest='frame_rate_fps',
                       help="frames a second shown to the model (default: the checkpoint's own)")

@@ -14,7 +14,7 @@ from pathlib import Path
 from moss_ros.checks import require_count, require_number
 
 ACTIVATIONS = ('silu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh', 'quick_gelu', 'relu')
-# Mllama's embedding table has so many rows above the vocabulary; the image token is one of them.
+# Rows of Mllama's embedding table beyond the vocabulary; one is for the image token.
 NUM_EXTRA_EMBEDDINGS = 8
 _FOUR_TILE_ASPECT_RATIOS = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1))
 _DEFAULT_CROSS_ATTENTION_LAYERS = (3, 8, 13, 18, 23, 28, 33, 38)

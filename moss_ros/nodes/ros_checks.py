@@ -68,6 +68,8 @@ def check_camera(node: Node, settings: NarratorSettings, converter: ImageConvert
                      _FRAME_RATE_FPS, converter)
         _spin(executor, camera, frames, wait_s)
         yield _finding(camera, frames, wait_s)
+        if camera.stamp_trouble:
+            yield Finding(Verdict.WARN, 'stamps', camera.stamp_trouble)
         yield from _quality(node, camera.topic, camera.state is InputState.INCOMPATIBLE)
     finally:
         camera.stop()

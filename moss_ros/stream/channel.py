@@ -38,7 +38,7 @@ class EngineChannel:
     def __init__(self, host: ChannelHost, session: StreamSession, mailbox: Mailbox,
                  on_event: Callable[[Event], None], max_tokens_per_s: float,
                  is_held: bool = False):
-        """is_held: serve nothing until the first restart(), even if the worker runs."""
+        """Make a channel; is_held: serve nothing until restart(), even if the worker runs."""
         self._host = host
         self._session = session
         self._mailbox = mailbox

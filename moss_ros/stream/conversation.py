@@ -53,7 +53,7 @@ class Conversation:
     """
 
     def __init__(self, answer_within_s: float):
-        """answer_within_s: seconds above 0; may be changed at any time."""
+        """Begin without a question. answer_within_s: seconds above 0; may be changed later."""
         self.answer_within_s = answer_within_s
         self.reset()
 

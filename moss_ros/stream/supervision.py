@@ -20,7 +20,7 @@ class Supervisor:
     """Restarts one channel when it fails. Made when the channel starts; one thread at a time."""
 
     def __init__(self, channel: Channel, before_restart: Callable[[], None], logger):
-        """before_restart is called just before a failed stream is started again."""
+        """Call before_restart just before a failed stream is started again."""
         self._channel = channel
         self._before_restart = before_restart
         self._logger = logger

@@ -33,7 +33,7 @@ class WorkerThread(ABC):
     """
 
     def __init__(self, thread_name: str, condition: threading.Condition | None = None):
-        """condition: the thread waits on it for calls and other work; None: a new one."""
+        """Wait on condition for calls and other work; None: on a new one."""
         self._thread_name = thread_name
         self._condition = condition or threading.Condition()  # guards all below
         self._calls: deque[tuple[Callable, Future]] = deque()

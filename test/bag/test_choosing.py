@@ -69,7 +69,7 @@ def told(items):
             yield 'restart', time_ms, None
 
 
-def choose(path, prompts=(), prompt_topic=''):
+def choose(path, prompts=(), prompt_topic='', clock='auto'):
     """
     Return all items in words, and the counts, of a bag looked at twice a second.
 
@@ -77,7 +77,7 @@ def choose(path, prompts=(), prompt_topic=''):
     a new chooser makes of it must be the same.
     """
     prompts = [(START_NS + time_ms * 10**6, text) for time_ms, text in prompts]
-    with open_source(path, '', prompt_topic) as source:
+    with open_source(path, '', prompt_topic, clock=clock) as source:
         groups = list(FrameChooser(source, None, 2.0, prompts).groups())
         items = [list(told(group.items)) for group in groups]
         for index, group in enumerate(groups):
@@ -230,7 +230,7 @@ def test_a_new_beginning_forgets_what_was_left_out(tmp_path):
 
 def test_where_many_were_recorded_at_once_the_sampler_chooses(tmp_path):
     messages = [image(index * 100, 0) for index in range(20)]
-    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(0, 'What?')])
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(0, 'What?')], clock='bag')
     assert items == [('prompt', 0, 'What?'), *(
         ('frame', 0, stamp) for stamp in (0, 500, 1000, 1500))]
     assert counts[:2] == [20, 4]
@@ -268,3 +268,28 @@ def test_of_a_video_nothing_is_left_out(tmp_path):
             for group in groups for item in group.items] == [
         (0, 'First?'), (0, ''), (0.5, ''), (1, 'At a frame?'), (1, ''), (1.5, ''),
         (1.7, 'Between?'), (2, ''), (2.5, '')]
+
+
+def test_header_stamps_that_stop_give_way_to_the_times_of_recording(tmp_path):
+    """And count again when they move again. The second image of one stamp is late."""
+    messages = [image(min(index, 10) * 100 if index < 30 else index * 100,
+                      index * 100 + DELAY_MS) for index in range(40)]
+    with open_source(write_bag(tmp_path / 'bag', messages)) as source:
+        groups = list(FrameChooser(source, None, 2.0).groups())
+    times_ms = [((item.bag_time_ns - START_NS) // 10**6, (item.frame.stamp_ns - START_NS) // 10**6)
+                for group in groups for item in group.items if isinstance(item, ChosenFrame)]
+    assert times_ms == [(5, 0), (505, 500), (1005, 1000), (1505, 1505), (2005, 2005), (2505, 2505),
+                        (3005, 3005), (3505, 3500)]
+    assert groups[-1].chooser_state['num_unusable_by_kind'] == {'late': 1}
+
+
+@pytest.mark.parametrize('num_images', [5, 10, 19])
+def test_a_short_loop_begins_anew_in_each_round(tmp_path, num_images):
+    """As it is recorded of `ros2 bag play --loop`."""
+    messages = [image(index % num_images * 100, index * 100 + DELAY_MS)
+                for index in range(4 * num_images)]
+    items, counts = choose(write_bag(tmp_path / 'bag', messages))
+    restarts = [item for item in items if item[0] == 'restart']
+    assert [time_ms for _, time_ms, _ in restarts] == [
+        (index * num_images + 1) * 100 + DELAY_MS for index in (1, 2, 3)]
+    assert counts[2] == {'late': 3}
