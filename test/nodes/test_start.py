@@ -101,13 +101,15 @@ def test_an_interrupt_of_the_imports_is_that_of_the_process(tmp_path, is_command
 
 def test_without_ros_a_node_says_that_it_is_missing():
     # As python -m does it, but with an rclpy that is nowhere.
-    code = ("import runpy, sys\n"
-            "sys.modules['rclpy'] = None\n"
-            "sys.orig_argv[:] = ['python', '-m', 'moss_ros.nodes.narrator']\n"
-            "import importlib.util as util\n"
-            "find = util.find_spec\n"
-            "util.find_spec = lambda name: None if name == 'rclpy' else find(name)\n"
-            "runpy.run_module('moss_ros.nodes.narrator', run_name='__main__')\n")
+    code = """
+import importlib.util
+import runpy
+import sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == 'rclpy' else find_spec(name)
+sys.orig_argv[:] = ['python', '-m', 'moss_ros.nodes.narrator']
+runpy.run_module('moss_ros.nodes.narrator', run_name='__main__')
+"""
     ended = subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True,
                            text=True, timeout=60)
     assert ended.returncode == 1
