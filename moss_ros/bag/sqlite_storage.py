@@ -38,7 +38,7 @@ class SqliteStorage:
             self._open(path)
         except sqlite3.Error as error:
             self.close()
-            raise BagError(path, f"is no bag that can be read ({error}): if it is damaged, "
+            raise BagError(path, f'is no bag that can be read ({error}): if it is damaged, '
                            "sqlite3's command .recover saves what is in it") from error
         except BaseException:
             self.close()

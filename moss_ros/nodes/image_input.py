@@ -12,12 +12,13 @@ from enum import Enum
 import time
 
 from moss_ros.images import BadImageError
+from moss_ros.nodes.camera_topics import camera_topics
 from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.rclpy_names import SubscriptionEventCallbacks
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
 from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -179,7 +180,7 @@ class ImageInput:
 
     @property
     def stamp_trouble(self) -> str:
-        """What is wrong with the header stamps, and what to do about it; '' if all is well."""
+        """Return what is wrong with the header stamps, and the way out; '' if all is well."""
         if not self.topic:
             return ''
         if self._intake.has_frozen_stamps:
@@ -361,8 +362,7 @@ class ImageInput:
     def _no_publisher_text(self):
         message_type = self._subscription.msg_type
         type_name = f'sensor_msgs/msg/{message_type.__name__}'
-        others = [name for name, types in self._node.get_topic_names_and_types()
-                  if type_name in types and self._node.count_publishers(name)]
+        others = camera_topics(self._node, type_name)
         text = (f'nobody publishes {message_type.__name__} on {self.topic}: start the camera, or '
                 "remap 'image' to its topic")
         if others:
