@@ -22,7 +22,7 @@ from moss_ros.settings import NarratorSettings
 # What requirements/runtime.txt brings, by the names under which it is imported.
 PACKAGES = (
     'numpy', 'cv2', 'torch', 'safetensors', 'tokenizers', 'huggingface_hub', 'psutil', 'PIL',
-    'textual')
+    'textual', 'aiohttp')
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 # What the profile for large images asks of shared memory, for each process.
 SEGMENT_BYTES = 64 * 2 ** 20

@@ -7,6 +7,7 @@ browser. Needs no model, and may run on another machine.
 """
 
 from collections import deque
+import os
 import time
 from typing import NoReturn
 
@@ -28,6 +29,7 @@ LOOK_PERIOD_S = 0.5
 # A page that looks here and there makes no more subscriptions than this.
 LEAST_WATCH_PERIOD_S = 0.2
 MAX_ORDERS = 1000
+LOWER_PRIORITY = 5
 
 
 class Desk(Node):
@@ -146,6 +148,8 @@ class Desk(Node):
 
 def main(args=None) -> NoReturn:
     """Run the node until Ctrl-C or SIGTERM, and end the process."""
+    # Where they share a machine, the narrator comes first.
+    os.nice(LOWER_PRIORITY)
     run_node(Desk, args)
 
 
