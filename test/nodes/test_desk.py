@@ -87,8 +87,9 @@ def test_the_caption_is_what_the_narrator_says(page, host, listener):
     said = host.until(lambda: listener.narration, what='a narration')[0]
     page.until(f"[...document.querySelectorAll('#list .said')].some((item) => "
                f'item.textContent === {json.dumps(said)})')
-    until_text(page, '#caption', host.until(
-        lambda: listener.narration[1:], what='another narration')[0])
+    num_said = len(listener.narration)
+    said = host.until(lambda: listener.narration[num_said:], what='another narration')[0]
+    page.until(f"{quoted('#caption .words')}?.textContent === {json.dumps(said)}")
     page.until(f"{quoted('#list .narration:not(.running) img')}?.naturalWidth > 0")
     page.until(f"Number({quoted('#picture')}.dataset.drawn) > 3")
     until_text(page, '#truth-line', 'In the scene')
@@ -115,6 +116,11 @@ def test_it_is_interrupted_paused_and_reset(page, host, listener):
     page.until(f"{quoted('#mark')}.textContent === 'speaking'")
     page.press('Escape')
     until_text(page, '#told', 'Interrupted.')
+    cut = host.until(lambda: [each for each in listener.of_type('narration')
+                              if each['reason'] == 'stopped'], what='the cut')[0]
+    page.until("[...document.querySelectorAll('#list .words')].some(({children: [said, note]}) => "
+               f"said.textContent === {json.dumps(cut['text'].strip())} && "
+               "note.textContent === 'cut off')")
     page.press(' ')
     page.until(f"{quoted('#mark')}.textContent === 'paused'")
     num_records = len(listener.events)
@@ -122,6 +128,9 @@ def test_it_is_interrupted_paused_and_reset(page, host, listener):
     page.click('#pause')
     page.until(f"['silent', 'speaking'].includes({quoted('#mark')}.textContent)")
     host.until(lambda: len(listener.events) > num_records, what='that it goes on')
+    page.until(f"{quoted('#mark')}.textContent === 'speaking'")
+    page.click('#interrupt')
+    until_text(page, '#told', 'Interrupted.')
     page.click('#reset')
     until_text(page, '#list', 'The stream begins anew.')
     host.until(lambda: [each for each in listener.of_type('state') if each['stamp_ns'] is None],
