@@ -14,6 +14,8 @@ import numpy as np
 # What of a depth picture is shown where nobody has said: nearest and farthest, metres.
 DEFAULT_DEPTH_RANGE_M = (0.0, 10.0)
 MM_PER_M = 1000.0
+# A few kilobytes can unpack to many gigabytes: twice a picture of 8K is the most that is unpacked.
+MAX_NUM_PIXELS = 2 * 7680 * 4320
 
 
 class BadImageError(Exception):
