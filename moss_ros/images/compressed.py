@@ -31,14 +31,53 @@ def check_compressed(format_text: str, data) -> tuple[int, int]:
     'unknown_format', 'truncated', 'zero_size' and 'too_large'. A JPEG that lacks its end mark may
     turn out to be cut off only when it is decoded.
     """
+    size, _ = _checked(format_text, _bytes_of(data))
+    return size
+
+
+def compressed_to_rgb(
+        format_text: str, data,
+        depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M) -> np.ndarray:
+    """
+    Return the picture u8 [H, W, 3], RGB, 0 to 255, of a JPEG or PNG of any depth, grey or colour.
+
+    A compressedDepth, and a PNG of 16 bits whose format_text begins with 16UC1, is depth, shown
+    as image_to_rgb() shows it; one of 8 bits, as some cameras send, is the grey picture that it
+    is. Raises BadImageError with the kinds of check_compressed(), and 'not_convertible' where the
+    content is damaged. Any thread; nothing is kept.
+    """
     data = _bytes_of(data)
+    _, found = _checked(format_text, data)
     if data[:len(JPEG_START)] == JPEG_START:
-        layout = jpeg_layout(data)
+        try:
+            return jpeg_to_rgb(data, found)
+        except DamagedJpegError as error:
+            raise (_cut_off(format_text, data) if error.is_cut
+                   else _damaged(format_text, data, error)) from error
+    if _DEPTH_TRANSPORT in format_text:
+        return _depth_to_rgb(depth_values(found), depth_range)
+    try:
+        if format_text.partition(';')[0].strip() == _DEPTH_ENCODING:
+            values = png_values(data, cv2.IMREAD_UNCHANGED)
+            if values.dtype == np.uint16 and values.ndim == 2:
+                return _depth_to_rgb(values.astype('<u2'), depth_range)
+        picture = png_values(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except DamagedPngError as error:
+        raise _damaged(format_text, data, error) from error
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _checked(format_text, data):
+    """Return (height, width), and what more was found: of a JPEG its layout, of depth its head."""
+    found = None
+    if data[:len(JPEG_START)] == JPEG_START:
+        found = layout = jpeg_layout(data)
         size = layout and (layout.height_px, layout.width_px)
-        is_whole = layout is not None and (layout.is_ended or layout.is_in_one_scan)
+        is_whole = layout is not None and (
+            layout.is_ended and layout.has_all_colours or layout.is_in_one_scan)
     elif _DEPTH_TRANSPORT in format_text:
-        depth = read_coded_depth(format_text, data)
-        size, is_whole = (depth.height_px, depth.width_px), True
+        found = read_coded_depth(format_text, data)
+        size, is_whole = (found.height_px, found.width_px), True
     elif data[:len(PNG_START)] == PNG_START:
         size, is_whole = png_size(data), is_png_whole(data)
     else:
@@ -55,39 +94,7 @@ def check_compressed(format_text: str, data) -> tuple[int, int]:
             'pixels are unpacked')
     if not is_whole:
         raise _cut_off(format_text, data)
-    return size
-
-
-def compressed_to_rgb(
-        format_text: str, data,
-        depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M) -> np.ndarray:
-    """
-    Return the picture u8 [H, W, 3], RGB, 0 to 255, of a JPEG or PNG of any depth, grey or colour.
-
-    A compressedDepth, and a PNG of 16 bits whose format_text begins with 16UC1, is depth, shown
-    as image_to_rgb() shows it; one of 8 bits, as some cameras send, is the grey picture that it
-    is. Raises BadImageError with the kinds of check_compressed(), and 'not_convertible' where the
-    content is damaged. Any thread; nothing is kept.
-    """
-    check_compressed(format_text, data)
-    data = _bytes_of(data)
-    if data[:len(JPEG_START)] == JPEG_START:
-        try:
-            return jpeg_to_rgb(data, jpeg_layout(data))
-        except DamagedJpegError as error:
-            raise (_cut_off(format_text, data) if error.is_cut
-                   else _damaged(format_text, data, error)) from error
-    if _DEPTH_TRANSPORT in format_text:
-        return _depth_to_rgb(depth_values(read_coded_depth(format_text, data)), depth_range)
-    try:
-        if format_text.partition(';')[0].strip() == _DEPTH_ENCODING:
-            values = png_values(data, cv2.IMREAD_UNCHANGED)
-            if values.dtype == np.uint16 and values.ndim == 2:
-                return _depth_to_rgb(values.astype('<u2'), depth_range)
-        picture = png_values(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except DamagedPngError as error:
-        raise _damaged(format_text, data, error) from error
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return size, found
 
 
 def _depth_to_rgb(depth, depth_range):

@@ -27,11 +27,9 @@ _SEQUENTIAL = frozenset((0xc0, 0xc1))
 _NEEDED_MARKERS = _FRAME_MARKERS | {0xc4, 0xcc, 0xdb, 0xdd}
 # Markers that stand alone, without a length and content; all below are reserved.
 _BARE_MARKERS = frozenset((*range(0x01, 0xc0), *range(0xd0, 0xd8)))
-# Two that have nothing in common, behind data that lacks its end: with restarts, for which a
-# decoder would leave out all else. What is whole looks the same with both.
-_PADDINGS = tuple(
-    value * 64 + b''.join(bytes((0xff, 0xd0 + index % 8)) + value * 16 for index in range(16))
-    for value in (b'\x55', b'\xb2'))
+_RESTART = re.compile(rb'\xff+([\xd0-\xd7])', re.DOTALL)
+# Codes that have nothing in common, of which no decoder makes what was there.
+_PADDINGS = (b'\x55', b'\xb2')
 
 
 class DamagedJpegError(Exception):
@@ -50,7 +48,8 @@ class JpegLayout:
     - height_px, width_px: what the header says.
     - header: from the start on, what the decoder needs of it. scan_start: where the data begins.
     - scan_end: where it ends, with the end mark where is_ended; else where nothing more of it is.
-    - is_in_one_scan: all of it is coded in turn, so that the end can be missed by nothing else.
+    - has_all_colours: each is in one of the scans.
+    - is_in_one_scan: all of it is coded in turn, so that nothing but the end can be missing.
     """
 
     height_px: int
@@ -59,6 +58,7 @@ class JpegLayout:
     scan_start: int
     scan_end: int
     is_ended: bool
+    has_all_colours: bool
     is_in_one_scan: bool
 
 
@@ -75,10 +75,12 @@ def jpeg_layout(data: bytes) -> JpegLayout | None:
         end = position + max(2, int.from_bytes(data[position:position + 2], 'big'))
         segment = data[position:end]
         if marker == _START_OF_SCAN and size is not None and len(segment) > 2:
-            scan_end, is_ended, num_scans = _scan_end(data, end)
+            scan_end, is_ended, scans = _scans(data, end)
+            colours = [_colours(scan) for scan in (segment, *scans)]
             return JpegLayout(
                 *size, b''.join(header), found.end() - 2, scan_end, is_ended,
-                num_scans == 1 and frame_marker in _SEQUENTIAL and segment[2] == num_components)
+                len(set().union(*colours)) >= num_components,
+                not scans and frame_marker in _SEQUENTIAL and len(colours[0]) == num_components)
         if marker in _FRAME_MARKERS and len(segment) > 7:
             frame_marker, num_components = marker, segment[7]
             size = (int.from_bytes(segment[3:5], 'big'), int.from_bytes(segment[5:7], 'big'))
@@ -96,33 +98,49 @@ def jpeg_to_rgb(data: bytes, layout: JpegLayout) -> np.ndarray:
     else is: it would show what follows the data. That takes three times as long.
     """
     scan = data[layout.scan_start:layout.scan_end]
-    if layout.is_ended:
+    if layout.is_ended and layout.has_all_colours:
         return _decoded(layout.header + scan)
     if not layout.is_in_one_scan:
-        raise DamagedJpegError('it has no end', is_cut=True)
-    # Drivers fill up with zeros; one may be of the data.
+        raise DamagedJpegError('it has no end, or not all of its colours', is_cut=True)
+    # Drivers fill up with zeros.
     scan = scan.rstrip(b'\0')
-    scan = layout.header + scan + (b'\0\0' if scan.endswith(b'\xff') else b'\0')
+    scan = layout.header + scan + (b'\0' if scan.endswith(b'\xff') else b'')
     picture = _decoded(scan + _END)
-    for padding in _PADDINGS:
-        if not np.array_equal(picture, _decoded(scan + padding + _END)):
-            raise DamagedJpegError('it has no end', is_cut=True)
+    for value in _PADDINGS:
+        if not np.array_equal(picture, _decoded(scan + _padding(scan, value) + _END)):
+            raise DamagedJpegError('it ends too early', is_cut=True)
     return picture
 
 
-def _scan_end(data, position):
-    """Return where the coded data ends, whether by the end mark, and the number of scans."""
-    num_scans = 1
+def _padding(scan, value):
+    """Return data that would be shown behind the scan, if it lacks any."""
+    # Where a restart is due, decoders pass over all that is before its mark.
+    marks = _RESTART.findall(scan)
+    due = marks[-1][0] + 1 if marks else 0
+    return value * 64 + b''.join(
+        bytes((0xff, 0xd0 + (due + index) % 8)) + value * 16 for index in range(8))
+
+
+def _scans(data, position):
+    """Return where the coded data ends, whether by the end mark, and the heads of more scans."""
+    scans: list[bytes] = []
     while (found := _MARKER_BEHIND_SCAN.search(data, position)) is not None:
         marker, position = found[1][0], found.end()
         if marker == _END_OF_IMAGE:
-            return position, True, num_scans
+            return position, True, scans
         if marker == _START_OF_IMAGE:
-            return found.start(), False, num_scans  # another picture
+            return found.start(), False, scans  # another picture
         if marker not in _BARE_MARKERS:
-            num_scans += marker == _START_OF_SCAN
-            position += max(2, int.from_bytes(data[position:position + 2], 'big'))
-    return len(data), False, num_scans
+            end = position + max(2, int.from_bytes(data[position:position + 2], 'big'))
+            if marker == _START_OF_SCAN:
+                scans.append(data[position:end])
+            position = end
+    return len(data), False, scans
+
+
+def _colours(scan_head):
+    """Return the ids of the components that a scan has."""
+    return set(scan_head[3:3 + 2 * scan_head[2]:2]) if len(scan_head) > 2 else set()
 
 
 def _tells_colours(marker, segment):
