@@ -8,12 +8,16 @@ reading.py; one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 import struct
 
 from moss_ros.bag.bag_error import BagError, ExitCode
-from moss_ros.bag.ros_types import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, TYPESTORE
+from moss_ros.bag.coded_messages import decoded_messages, is_coded
+from moss_ros.bag.ros_types import (
+    COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, TYPESTORE, VIDEO_TYPES,
+)
 from moss_ros.bag.source import (
     BadPromptError, files_of, Message, ReadPosition, Source, SourceInfo,
 )
@@ -21,6 +25,8 @@ from moss_ros.images import BadImageError, compressed_to_rgb, image_to_rgb
 import numpy as np
 from rosbags.rosbag2 import Reader
 
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE, *VIDEO_TYPES)
+_NUM_FIRST_IMAGES = 32
 BAG_SUFFIXES = ('.mcap', '.db3')
 _REMEDIES = (
     ('end magic', "it is truncated or was never closed: 'mcap recover' saves what is in it"),
@@ -36,6 +42,7 @@ class BagSource(Source):
     def __init__(self, path: Path, image_topic: str, prompt_topic: str):
         """Open it and find the topics; BagError where either cannot be."""
         self._path = path
+        self._is_coded = False
         _require_index(path)
         try:
             self._reader = Reader(path)
@@ -54,6 +61,18 @@ class BagSource(Source):
             self._reader.close()
 
     def messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
+        """
+        Yield images and prompts; BagError where the bag breaks off.
+
+        They come in the order in which they were recorded, but for the packets of coded video:
+        these in the order in which their pictures are shown.
+        """
+        if not self._is_coded:
+            return self.recorded_messages(position)
+        return decoded_messages(
+            self.recorded_messages, _image_fields, self._stamp_ns, position.num_messages)
+
+    def recorded_messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
         """
         Yield images and prompts as they were recorded; BagError where the bag breaks off.
 
@@ -74,8 +93,13 @@ class BagSource(Source):
 
     def stamp_ns(self, message: Message) -> int:
         """Return the header stamp, the bag's time where it is zero; BadImageError if none."""
+        if isinstance(message.decoded, BadImageError):
+            raise message.decoded
+        return self._stamp_ns(message)
+
+    def _stamp_ns(self, message):
         content = message.content
-        # Both kinds of image begin with their header, and a header with its stamp, so that
+        # All kinds of image begin with their header, and a header with its stamp, so that
         # images which nobody wants need not be unpacked.
         if len(content) < 12 or content[0] != 0 or content[1] > 1:
             raise BadImageError('bad_message', f'{len(content)} bytes are no {message.type}')
@@ -84,7 +108,9 @@ class BagSource(Source):
 
     def picture(self, message: Message) -> np.ndarray:
         """Return the image u8 [H, W, 3] RGB; BadImageError where it is none."""
-        image = _unpacked(message, BadImageError)
+        if message.decoded is not None:
+            return message.decoded.to_rgb()
+        image = _image_fields(message)
         if message.type == COMPRESSED_TYPE:
             return compressed_to_rgb(image.format, image.data)
         return image_to_rgb(image.encoding, image.height, image.width, image.step,
@@ -105,10 +131,14 @@ class BagSource(Source):
             'rosbag2', self._path.resolve().name, files_of(self._path), self._reader.start_time,
             self._reader.end_time - 1, wanted[0], images[0].msgtype,
             sum(item.msgcount for item in images), prompt_topic)
+        first = islice((item for item in self.recorded_messages() if not item.is_prompt),
+                       _NUM_FIRST_IMAGES)
+        with suppress(BagError):  # where it breaks off is told when it is read
+            self._is_coded = any(is_coded(message, _image_fields) for message in first)
 
     def _image_topic(self, wanted):
         images = {item.topic: item for item in self._reader.connections
-                  if item.msgtype in (IMAGE_TYPE, COMPRESSED_TYPE)}
+                  if item.msgtype in IMAGE_TYPES}
         choices = ', '.join(f'{topic} ({_short(item.msgtype)}, {item.msgcount})'
                             for topic, item in sorted(images.items())) or 'none'
         if wanted:
@@ -149,6 +179,10 @@ def prompt_text(message: Message) -> str:
     if not text.strip():
         raise BadPromptError('empty_prompt', 'a prompt is empty')
     return text
+
+
+def _image_fields(message):
+    return _unpacked(message, BadImageError)
 
 
 def _unpacked(message, error_type):

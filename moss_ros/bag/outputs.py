@@ -56,7 +56,7 @@ def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = N
             connections[topic] = writer.add_connection(
                 topic, images_of.info.image_type, typestore=TYPESTORE)
             streams.append((item.bag_time_ns, topic, item.content)
-                           for item in images_of.messages() if not item.is_prompt)
+                           for item in images_of.recorded_messages() if not item.is_prompt)
         for time_ns, topic, content in heapq.merge(*streams, key=lambda item: item[0]):
             writer.write(connections[topic], time_ns, content)
     (folder / path.name).replace(path)

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Pictures of cameras to RGB, raw, compressed or coded as video; no ROS, no torch."""
-=======
-"""Conversion of raw and compressed camera pictures to RGB; needs neither ROS nor torch."""
->>>>>>> main
+"""Conversion of camera pictures to RGB: raw, compressed or coded as video; needs no ROS."""
 
 from .coded_video import codec_of, CodedPicture, CODECS, DecodedPacket, PacketDecoder
 from .compressed import check_compressed, compressed_to_rgb
