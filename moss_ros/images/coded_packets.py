@@ -248,6 +248,8 @@ class _Av1Scanner(PacketScanner):
         return 1 << (self._sequence.num_hint_bits if self._sequence else 0)
 
     def look_at(self, packet: bytes) -> PacketFacts:
+        if not packet:
+            raise BadImageError('unknown_format', 'an empty packet is none of av1')
         kinds, has_picture, is_start, is_gap = set(), False, False, False
         for kind, content in self._units(packet):
             kinds.add(kind)

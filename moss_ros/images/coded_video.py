@@ -9,6 +9,7 @@ readers of bags.
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 import re
 from statistics import median
 from typing import Generic, TypeVar
@@ -25,7 +26,7 @@ _DECODERS = {'h264': 'h264', 'hevc': 'hevc', 'av1': 'libdav1d'}
 CODECS = tuple(_DECODERS)
 # A picture may be shown so many packets after its own: more than any of these codecs allows.
 _MAX_PENDING = 64
-_NUM_STEPS = 31
+_NUM_VALUES = 31
 _MIN_NUM_MISSING = 4
 
 Tag = TypeVar('Tag')
@@ -37,8 +38,9 @@ def codec_of(format_text: str) -> str:
 
     format_text: of a message, such as 'H.264', 'video/h265', 'libx264' or 'h264;yuv420p;bgr8'.
     """
-    name = re.sub(r'[^a-z0-9]', '', format_text.partition(';')[0].lower())
-    return next((codec for codec, signs in _SIGNS if any(sign in name for sign in signs)), '')
+    names = [re.sub('[^a-z0-9]', '', part) for part in re.split(r'[;,\s]', format_text.lower())]
+    return next((codec for codec, signs in _SIGNS
+                 if any(sign in name for sign in signs for name in names)), '')
 
 
 class CodedPicture:
@@ -106,6 +108,7 @@ class PacketDecoder(Generic[Tag]):
         known: list[DecodedPacket] = []
         if facts.is_clean_start:
             known = self._restart()
+            self._waits_for = None
         elif facts.is_gap or self._is_leap(clock):
             known = self._lose('a packet before it is missing')
         self._note(facts, clock)
@@ -228,32 +231,37 @@ class PacketDecoder(Generic[Tag]):
 
 
 class _Clock:
-    """By how much a clock goes forward with each packet, as far as it does."""
+    """How evenly a clock goes forward from picture to picture, which may come reordered."""
 
     def __init__(self):
-        self._newest: int | None = None
-        # Steps forward: of them the last ones, each with the number of packets it stands for.
-        self._steps: deque[int] = deque(maxlen=_NUM_STEPS)
-        self._num_packets: deque[int] = deque(maxlen=_NUM_STEPS)
-        self._num_since_step = 0
+        self._values: deque[int] = deque(maxlen=_NUM_VALUES)
+        # Steps forward, and how far others were behind the newest.
+        self._steps: deque[int] = deque(maxlen=_NUM_VALUES)
+        self._backs: deque[int] = deque(maxlen=_NUM_VALUES)
 
     def note(self, value: int | None) -> None:
+        """Take in the clock of the next picture."""
         if value is None:
             return
-        self._num_since_step += 1
-        if self._newest is None:
-            self._newest, self._num_since_step = value, 0
-        elif value > self._newest:
-            self._steps.append(value - self._newest)
-            self._num_packets.append(self._num_since_step)
-            self._newest, self._num_since_step = value, 0
-        elif value < self._newest - 2 * _NUM_STEPS * (median(self._steps) if self._steps else 0):
-            self.__init__()  # set back
-            self.note(value)
+        newest = max(self._values, default=value)
+        if value > newest:
+            self._steps.append(value - newest)
+        elif len(self._values) > 1 and newest - value > _NUM_VALUES * self._period():
+            for kept in (self._values, self._steps, self._backs):  # it was set back
+                kept.clear()
+        elif value < newest:
+            self._backs.append(newest - value)
+        self._values.append(value)
 
     def num_missing(self, value: int | None) -> int:
-        """Return how many packets may be missing before the one with this value."""
-        if value is None or not self._steps:
+        """Return how many pictures may be missing before the one with this value."""
+        period = self._period() if value is not None and self._steps else 0
+        if not period:
             return 0
-        step = median(self._steps) * len(self._steps) / sum(self._num_packets)
-        return round((value - self._newest) / step) - 1
+        lead = max(self._backs, default=0)
+        usual = max(self._steps) if lead else median(self._steps)
+        return round((value - max(self._values) - usual + lead) / period)
+
+    def _period(self):
+        """Return by how much it goes forward from one picture to the next one that is shown."""
+        return median(after - before for before, after in pairwise(sorted(self._values)))
