@@ -35,10 +35,12 @@ class SourceInfo:
     image_type: str = ''
     num_images: int = 0
     prompt_topic: str = ''
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         """Return plain values for JSON."""
-        return {**asdict(self), 'files': [list(file) for file in self.files]}
+        return {**asdict(self), 'files': [list(file) for file in self.files],
+                'notes': list(self.notes)}
 
 
 @dataclass(frozen=True, eq=False)
