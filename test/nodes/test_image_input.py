@@ -5,7 +5,8 @@ from array import array
 import cv2
 from encoded_pictures import ENCODED, HEIGHT_PX, message_fields, WIDTH_PX
 from moss_ros.nodes.conversions import ImageConverter
-from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.image_input import ImageInput
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.settings import NarratorSettings
 import numpy as np
 import pytest
