@@ -37,8 +37,8 @@ def decoded_messages(recorded: Callable[[], Iterator[Message]], unpack: Unpack,
     """
     Yield the messages of a bag from number num_passed on, those with packets decoded.
 
-    recorded() reads the bag from its beginning, and unpack() gives the fields of an image; stamp_ns
-    is that of the source. Nothing before the last key frame that all can be begun from is decoded.
+    recorded() reads the bag from its beginning; unpack() gives the fields of an image, stamp_ns()
+    its stamp. Nothing before the last key frame that all can be begun from is decoded.
     Raises BagError, as recorded() does, behind what came before it.
     """
     begin = _last_beginning(recorded, unpack, stamp_ns, num_passed)
