@@ -128,8 +128,8 @@ class _H264Scanner(PacketScanner):
                 bits = _Bits(_plain(unit[1:_MAX_HEADER_BYTES]))
                 pps_id = bits.take_counted()
                 self._sps_of_pps[pps_id] = bits.take_counted()
-            elif kind == self._SEI and unit[1:2] == bytes((self._RECOVERY_POINT,)):
-                is_recovery = True
+            elif kind == self._SEI:
+                is_recovery |= self._RECOVERY_POINT in _sei_kinds(_plain(unit[1:]))
             elif kind in (self._SLICE, self._IDR_SLICE):
                 bits = _Bits(_plain(unit[1:_MAX_HEADER_BYTES]))
                 bits.take_counted()
@@ -191,6 +191,21 @@ class _H264Scanner(PacketScanner):
         for _ in range(2):
             bits.take_counted()
         self._sps[sps_id] = _H264Settings(num_bits, has_planes, not bits.take(1))
+
+
+def _sei_kinds(data):
+    """Yield the kind of each message in a unit of supplemental information (7.3.2.3)."""
+    position = 0
+    while position + 1 < len(data):
+        numbers = []  # kind and size, each as bytes that are added up
+        for _ in range(2):
+            number = 0
+            while position < len(data) and data[position] == 255:
+                number, position = number + 255, position + 1
+            numbers.append(number + (data[position] if position < len(data) else 0))
+            position += 1
+        yield numbers[0]
+        position += numbers[1]
 
 
 def _pass_scaling_list(bits, num_values):
