@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 
+from moss_ros.bag.clock import CLOCKS
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.checks import require_count, require_number, require_utf8_text
 from moss_ros.stream import StreamCheckpoint
@@ -24,6 +25,8 @@ class NarrateOptions:
 
     - image_topic: may be '' if the bag has only one with images. prompt_topic: topic of String
       messages, each asked at the time when it was recorded; '': none.
+    - clock: of a bag, its times ('bag'), the stamps of its images ('header'), or the first unless
+      they are plainly no clock ('auto').
     - prompt: asked at the first frame; '': none. prompts_at: (seconds since the start of the
       bag, text) pairs.
     - checkpoint: folder or name on the Hugging Face hub; '': the embedded model. device, dtype,
@@ -43,6 +46,7 @@ class NarrateOptions:
 
     image_topic: str = ''
     prompt_topic: str = ''
+    clock: str = 'auto'
     prompt: str = ''
     prompts_at: tuple[tuple[float, str], ...] = ()
     checkpoint: str = ''
@@ -71,6 +75,9 @@ class NarrateOptions:
         if self.sampling not in ('checkpoint', 'greedy', 'random'):
             raise ValueError(
                 f'sampling must be checkpoint, greedy or random, not {self.sampling!r}')
+        if self.clock not in CLOCKS:
+            raise ValueError(f'clock must be {", ".join(CLOCKS[:-1])} or {CLOCKS[-1]}, not '
+                             f'{self.clock!r}')
         # JSON has lists, no tuples.
         object.__setattr__(self, 'prompts_at', tuple(
             (time_s, text) for time_s, text in self.prompts_at))

@@ -9,8 +9,9 @@ FOXGLOVE_TYPE = 'foxglove_msgs/msg/CompressedVideo'
 FFMPEG_TYPE = 'ffmpeg_image_transport_msgs/msg/FFMPEGPacket'
 # Types whose messages are packets of coded video, whatever they say.
 VIDEO_TYPES = (FOXGLOVE_TYPE, FFMPEG_TYPE)
-# The first three types are the same in every distribution from Foxy on, whether or not a bag
-# brings their definitions; what else is in a bag need not be understood.
+# The first three types are the same in every distribution from Foxy on, and but for the number in
+# their headers in ROS 1, whether or not a bag brings their definitions; what else is in a bag need
+# not be understood.
 TYPESTORE = get_typestore(Stores.ROS2_JAZZY)
 # These two come with packages of their own, and not with every bag that has such messages.
 TYPESTORE.register({
