@@ -69,7 +69,7 @@ class BagTimes:
 def choose_clock(wanted: str, times: BagTimes) -> Clock:
     """Return the clock that is wanted, of 'auto' the better one; NoClockError where it is none."""
     stamps = np.array([stamp_ns for _, stamp_ns in times.first], np.int64)
-    changes = len(stamps) < 2 or bool(np.ptp(stamps))
+    changes = len(stamps) < 2 or not _are_equal(stamps)
     has_stamps = changes and bool(stamps.any())
     if wanted == 'header':
         clock = _header_clock(times, ())
@@ -107,7 +107,7 @@ def header_stamp_ns(content: bytes, encoding: str) -> int | None:
 
 def _problem_of(images_ns) -> str:
     """Return why bag times look like those of no clock; '' where they do not."""
-    if len(images_ns) > 1 and not np.ptp(images_ns):
+    if len(images_ns) > 1 and _are_equal(images_ns):
         return 'are all the same'
     if (_steps(images_ns) >= GAP_NS).any():
         return 'jump where the header stamps go on'
@@ -117,7 +117,7 @@ def _problem_of(images_ns) -> str:
 def _better_header_clock(times, problem) -> Clock | None:
     """Return the clock of the header stamps where they are better than the bag's times."""
     bag_ns, stamps_ns, _ = times.read_stamps()
-    if np.ptp(times.images_ns):
+    if not _are_equal(times.images_ns):
         jumps, stamp_jumps = _steps(bag_ns) >= GAP_NS, _steps(stamps_ns) >= GAP_NS
         if (jumps & ~stamp_jumps).sum() <= (stamp_jumps & ~jumps).sum():
             return None
@@ -134,18 +134,20 @@ def _header_clock(times, notes) -> Clock | None:
 
 
 def _stamp_notes(stamps, times):
-    if len(stamps) > 1 and not np.ptp(stamps) and len(times.images_ns) > 1:
-        if not np.ptp(times.images_ns):
+    if len(stamps) > 1 and _are_equal(stamps) and len(times.images_ns) > 1:
+        if _are_equal(times.images_ns):
             yield 'neither its times nor the header stamps of its images change'
         elif stamps[0]:
-            yield ('the header stamps of its images never change; the times at which they were '
-                   'recorded stand for them')
+            _, all_ns, _ = times.read_stamps()
+            how = 'never change' if _are_equal(all_ns) else 'do not change at first'
+            yield (f'the header stamps of its images {how}; the times at which they were recorded '
+                   'stand for them')
 
 
 def _gap_notes(times_ns):
     start_ns, end_ns = _span(times_ns)
     inside = np.sort(times_ns[(times_ns >= start_ns) & (times_ns <= end_ns)])
-    steps = np.diff(inside)
+    steps = _steps(inside)
     places = np.flatnonzero(steps >= GAP_NS)
     if len(places):
         first = places[0]
@@ -155,8 +157,12 @@ def _gap_notes(times_ns):
 
 
 def _steps(times_ns):
-    """Return how far each time is from the one before it; times are not below 0."""
-    return np.abs(np.diff(times_ns))
+    """Return how far each time is from the one before it, f64 in ns."""
+    return np.abs(np.diff(times_ns.astype(np.float64)))  # which nothing makes overflow
+
+
+def _are_equal(times_ns) -> bool:
+    return bool((times_ns == times_ns[0]).all())
 
 
 def _span(times_ns) -> tuple[int, int]:
@@ -164,7 +170,7 @@ def _span(times_ns) -> tuple[int, int]:
     times_ns = np.sort(times_ns)
     if not len(times_ns):
         return 0, 0
-    edges = np.flatnonzero(np.diff(times_ns) >= _STRAY_NS) + 1
+    edges = np.flatnonzero(_steps(times_ns) >= _STRAY_NS) + 1
     stretches = np.split(times_ns, edges)
     longest = max(range(len(stretches)), key=lambda index: len(stretches[index]))
     few = max(1.0, _STRAY_PART * len(times_ns))

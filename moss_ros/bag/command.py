@@ -148,7 +148,7 @@ def _print_end(output, record):
     print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
           f'{counts["frames_read"]} frames')
     for note in record.source.get('notes', ()):
-        print(f'{output}: {note}')
+        print(f'{record.source["name"]}: {note}')
     if record.unusable:
         kinds = ', '.join(f'{count} {kind}' for kind, count in record.unusable.items())
         print(f'{output}: {counts["unusable"]} messages could not be used: {kinds}',

@@ -138,7 +138,11 @@ class McapStorage:
     def _data_of(self, block):
         self._file.seek(block.begin)
         data = self._file.read(block.size)
-        return _chunk_data(data[_HEAD.size:]) if block.is_chunk else data
+        if not block.is_chunk:
+            return data
+        if len(data) < _HEAD.size or data[0] != Opcode.CHUNK:
+            raise _DamagedError('is not where the index says')
+        return _chunk_data(data[_HEAD.size:])
 
     def _times_in(self, block, ids):
         if block.index_offsets:

@@ -34,8 +34,10 @@ def open_source(path: Path | str, image_topic: str = '', prompt_topic: str = '',
         if path.is_dir() or kind_of(path) is not FileKind.OTHER:
             return BagSource(path, image_topic, prompt_topic, clock)
     except OSError as error:
-        raise BagError(path, f'cannot be read ({error.strerror})') from error
+        raise BagError(path, f'cannot be read ({error.strerror or error})') from error
     if image_topic or prompt_topic:
         raise BagError(path, f'is no bag, so it has no topic {image_topic or prompt_topic!r}')
+    if clock == 'header':
+        raise BagError(path, 'is no bag, so it has no header stamps for --clock header')
     require_video(path)
     return VideoSource(path, frame_rate_fps)

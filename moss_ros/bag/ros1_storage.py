@@ -53,8 +53,8 @@ class Ros1Storage:
                  in_file_order: bool = False) -> Iterator[Recorded]:
         """Yield the messages of these channels from start_ns on, as Storage has it."""
         blocks = []
-        for position, entries in self._chunks(ids):
-            entries = [entry for entry in entries if entry.time >= start_ns]
+        for position, found in self._chunks(ids):
+            entries = [entry for entry in found if entry.time >= start_ns]
             if entries:
                 blocks.append((min(entry.time for entry in entries),
                                partial(self._messages_in, position, entries, frozenset(ids))))

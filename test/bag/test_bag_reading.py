@@ -300,3 +300,7 @@ def test_a_video_is_read_at_the_frame_rate(video):
 def test_a_video_has_no_topics(video):
     with pytest.raises(BagError, match="no topic '/rear'"):
         open_source(video, '/rear')
+    with pytest.raises(BagError, match='no header stamps for --clock header'):
+        open_source(video, clock='header')
+    with open_source(video, clock='bag') as source:
+        assert source.info.clock == ''

@@ -123,6 +123,19 @@ def test_a_damaged_chunk_is_passed_over_and_told(tmp_path, number, has_index):
                 assert str(caught.value) == str(error)
 
 
+@pytest.mark.parametrize('kind', ['zstd', 'plain'])
+def test_an_index_of_any_bytes_loses_nothing_unsaid(tmp_path, kind):
+    whole = mcap_of(tmp_path / 'bag.mcap', **CHUNKED[kind]).read_bytes()
+    begin = chunk_starts(whole)[-1]
+    generator = np.random.default_rng(3)
+    for place in generator.integers(sum(begin), len(whole), 150):
+        data = bytearray(whole)
+        data[place] ^= 1 << int(generator.integers(8))
+        (tmp_path / 'bag.mcap').write_bytes(data)
+        found, error = read(tmp_path / 'bag.mcap')
+        assert found == list(range(NUMBER)) or error is not None
+
+
 def test_zeros_at_the_end_are_told_and_nothing_is_lost_before(tmp_path):
     path = mcap_of(tmp_path / 'bag.mcap', **CHUNKED['no chunks'])
     data = path.read_bytes()
