@@ -2,7 +2,7 @@
 
 import struct
 
-import cv2
+from depth_coding import coded_depth, encode_rvl, png_of
 from moss_ros.images import BadImageError, check_compressed, compressed_to_rgb, MAX_NUM_PIXELS
 from moss_ros.images.depth_pictures import decode_rvl, depth_values, read_coded_depth
 import numpy as np
@@ -25,55 +25,13 @@ def depth_picture():
 DEPTH = depth_picture()
 
 
-def encode_rvl(values):
-    """Encode u16 values as the paper does: nibbles of 3 bits, eight to a word, highest first."""
-    nibbles, before, index = [], 0, 0
-    values = [int(value) for value in values]
-
-    def put(number):
-        while True:
-            number, bits = number >> 3, number & 7
-            nibbles.append(bits | 8 * bool(number))
-            if not number:
-                return
-
-    while index < len(values):
-        for is_zero in (True, False):
-            end = index
-            while end < len(values) and (values[end] == 0) == is_zero:
-                end += 1
-            put(end - index)
-            if not is_zero:
-                for value in values[index:end]:
-                    difference = (value - before + 32768) % 65536 - 32768  # of 16 bits
-                    put(difference << 1 if difference >= 0 else (-difference << 1) - 1)
-                    before = value
-            index = end
-    nibbles += [0] * (-len(nibbles) % 8)
-    return b''.join(
-        struct.pack('<I', sum(nibble << 28 - 4 * place for place, nibble in enumerate(
-            nibbles[start:start + 8]))) for start in range(0, len(nibbles), 8))
-
-
-def png(values):
-    return cv2.imencode('.png', values)[1].tobytes()
-
-
-def coded(values, kind='png', quantum=(0.0, 0.0)):
-    """Return the data of a compressedDepth message."""
-    height, width = values.shape
-    content = png(values) if kind == 'png' else struct.pack('<II', width, height) + encode_rvl(
-        values.reshape(-1))
-    return struct.pack('<iff', 0, *quantum) + content
-
-
 @pytest.mark.parametrize('values', [
     DEPTH, np.zeros((3, 4), np.uint16), np.full((2, 3), 65535, np.uint16),
     np.array([[0, 65535, 0, 1, 40000, 5, 0]], np.uint16),
     DRAW.integers(0, 65536, (20, 20)).astype(np.uint16)])
 @pytest.mark.parametrize('kind', ['png', 'rvl'])
 def test_millimetres_come_out_as_they_went_in(values, kind):
-    data = coded(values, kind)
+    data = coded_depth(values, kind)
     assert check_compressed(f'16UC1; compressedDepth {kind}', data) == values.shape
     found = depth_values(read_coded_depth(f'16UC1; compressedDepth {kind}', data))
     assert found.dtype == np.uint16 and np.array_equal(found, values)
@@ -83,11 +41,11 @@ def test_millimetres_come_out_as_they_went_in(values, kind):
     '16UC1; compressedDepth', '16UC1;compressedDepth png', 'mono16; compressedDepth png',
     'compressedDepth', '16UC1; compressedDepth rvl'])
 def test_the_content_tells_what_it_is(format_text):
-    assert np.array_equal(depth_values(read_coded_depth(format_text, coded(DEPTH))), DEPTH)
+    assert np.array_equal(depth_values(read_coded_depth(format_text, coded_depth(DEPTH))), DEPTH)
 
 
 def test_a_png_without_the_header_is_millimetres():
-    found = depth_values(read_coded_depth('16UC1; compressedDepth png', png(DEPTH)))
+    found = depth_values(read_coded_depth('16UC1; compressedDepth png', png_of(DEPTH)))
     assert np.array_equal(found, DEPTH)
 
 
@@ -100,7 +58,7 @@ def test_metres_are_quantised_as_their_inverse(kind):
     quantum_b = 1 - quantum_a / 10.0
     with np.errstate(invalid='ignore'):
         values = np.where(np.isnan(metres), 0, quantum_a / metres + quantum_b).astype(np.uint16)
-    data = coded(values, kind, (quantum_a, quantum_b))
+    data = coded_depth(values, kind, (quantum_a, quantum_b))
     found = depth_values(read_coded_depth(f'32FC1; compressedDepth {kind}', data))
     is_there = ~np.isnan(metres)
     assert np.allclose(found[is_there], metres[is_there], rtol=0.01)
@@ -113,7 +71,7 @@ def test_metres_are_quantised_as_their_inverse(kind):
 def test_it_is_shown_over_the_range():
     values = np.array([[0, 1000, 2000, 3000, 9000]], np.uint16)
     for kind in ('png', 'rvl'):
-        picture = compressed_to_rgb(f'16UC1; compressedDepth {kind}', coded(values, kind), (1, 3))
+        picture = compressed_to_rgb(f'16UC1; compressedDepth {kind}', coded_depth(values, kind), (1, 3))
         assert picture[0].tolist() == [[grey] * 3 for grey in (0, 0, 128, 255, 255)]
 
 
@@ -121,15 +79,15 @@ HEADER = bytes(12)
 BAD = {
     'nothing': ('16UC1; compressedDepth png', b'', 'truncated', '0 bytes'),
     'header only': ('16UC1; compressedDepth rvl', HEADER, 'truncated', 'the end'),
-    'half a png': ('16UC1; compressedDepth png', coded(DEPTH)[:300], 'truncated', 'the end'),
-    'half an rvl': ('16UC1; compressedDepth rvl', coded(DEPTH, 'rvl')[:300], 'truncated',
+    'half a png': ('16UC1; compressedDepth png', coded_depth(DEPTH)[:300], 'truncated', 'the end'),
+    'half an rvl': ('16UC1; compressedDepth rvl', coded_depth(DEPTH, 'rvl')[:300], 'truncated',
                     'before the end of 1260'),
-    'rvl without its last word': ('16UC1; compressedDepth rvl', coded(DEPTH, 'rvl')[:-8],
+    'rvl without its last word': ('16UC1; compressedDepth rvl', coded_depth(DEPTH, 'rvl')[:-8],
                                   'truncated', 'before the end'),
-    'colours': ('16UC1; compressedDepth png', HEADER + png(np.zeros((4, 4, 3), np.uint8)),
+    'colours': ('16UC1; compressedDepth png', HEADER + png_of(np.zeros((4, 4, 3), np.uint8)),
                 'not_convertible', 'no depth'),
-    'damaged png': ('16UC1; compressedDepth png', coded(DEPTH)[:70] + b'????'
-                    + coded(DEPTH)[74:], 'not_convertible', 'checksum'),
+    'damaged png': ('16UC1; compressedDepth png', coded_depth(DEPTH)[:70] + b'????'
+                    + coded_depth(DEPTH)[74:], 'not_convertible', 'checksum'),
     'bomb': ('16UC1; compressedDepth rvl', HEADER + struct.pack('<II', 65000, 65000) + bytes(80),
              'too_large', '65000x65000'),
     'no size': ('16UC1; compressedDepth rvl', HEADER + bytes(80), 'zero_size', '0x0'),
@@ -137,7 +95,7 @@ BAD = {
                               + bytes(80), 'not_convertible', 'stands still'),
     'rvl of one long value': ('16UC1; compressedDepth rvl', HEADER + struct.pack('<II', 9, 9)
                               + b'\xff' * 80 + bytes(8), 'not_convertible', '32 bits'),
-    'colour camera': ('bgr8; compressedDepth png', coded(DEPTH), 'unknown_encoding', 'bgr8'),
+    'colour camera': ('bgr8; compressedDepth png', coded_depth(DEPTH), 'unknown_encoding', 'bgr8'),
 }
 
 
