@@ -189,6 +189,7 @@ class _Decoder:
         self._can_jump = times.start_ticks is not None
         self._jumped_from_s: float | None = None  # only until the first frame after a jump
         self._jumped_to_s: float | None = None
+        self._has_seen_key = False
         self._num_packets = self._num_frames = 0
         self._newest_ticks = -times.interval_ticks
 
@@ -205,11 +206,12 @@ class _Decoder:
                 return
             if not packet.size and packet.pts is not None:
                 continue  # one without data in the middle would end the decoder
+            self._has_seen_key |= packet.is_keyframe
             try:
                 frames = self._stamped(packet).decode()
             except av.FFmpegError:
                 # Nothing can be decoded before the first key frame.
-                self.num_damaged += self._num_frames > 0
+                self.num_damaged += self._has_seen_key
                 continue
             packets = self._packets
             for frame in frames:

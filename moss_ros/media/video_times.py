@@ -24,6 +24,8 @@ GAP_S = 60.0
 _MIN_RESTART_S = 0.1
 # A container's length may be beyond the last packet by as much, without anything being lost.
 _SPARE_S = 1.0
+# So much of a joined MPEG-TS may be behind the begin of the last packet.
+_MOST_UNREAD_BYTES = 2_000_000
 _DEFAULT_FPS = 25  # of a stream that does not say it, as everywhere in FFmpeg
 _UNKNOWN = np.iinfo(np.int64).min
 
@@ -101,6 +103,8 @@ def read_times(container: av.container.InputContainer, stream_index: int) -> Vid
             if packet.size and packet.pts is not None:
                 end_s = max(end_s, float((packet.pts + (packet.duration or 0))
                                          * packet.stream.time_base))
+            if packet.size:
+                packets.note_place(packet)
             if packet.stream_index == stream_index and packet.size:
                 packets.add(packet)
     except av.FFmpegError as error:
@@ -109,6 +113,10 @@ def read_times(container: av.container.InputContainer, stream_index: int) -> Vid
         raise ValueError('no packets')
     if packets.is_last_cut or _is_matroska_cut(container):
         breaks_off = breaks_off or 'it is cut off'
+    elif packets.is_followed(container):
+        breaks_off = breaks_off or (
+            'another video stream follows where its first one ends, and is not read; split the '
+            'file there')
     return _Reckoning(container, stream, packets).times(end_s, breaks_off)
 
 
@@ -141,6 +149,30 @@ class _Packets:
         self.is_shown = bytearray()
         self.begins_with_key = True
         self.is_last_cut = False
+        self._num_before_others = 0  # of these, before the last stream that began in the file
+        self._streams_seen: set[int] = set()
+        self._last_pos = 0
+
+    def note_place(self, packet):
+        """Note where in the file a packet of any stream is."""
+        self._last_pos = max(self._last_pos, packet.pos or 0)
+        if packet.stream_index not in self._streams_seen and packet.stream.type == 'video':
+            self._num_before_others = len(self.pts)
+        self._streams_seen.add(packet.stream_index)
+
+    def is_followed(self, container):
+        """
+        Return whether a joined MPEG-TS goes on in another stream.
+
+        That is one that begins behind all of these packets, or that is not known of at all, as its
+        tables come too late in the file.
+        """
+        if container.format.name != 'mpegts':
+            return False
+        unread = container.size - self._last_pos
+        # The last packet of a stream is known to be whole at the end of the file only.
+        begins_behind = len(self.pts) > 4 and self._num_before_others >= len(self.pts) - 2
+        return begins_behind or unread > max(_MOST_UNREAD_BYTES, container.size // 20)
 
     def add(self, packet):
         if not self.pts:

@@ -179,13 +179,13 @@ class ImageInput:
         if not self.topic:
             return ''
         if self._intake.has_frozen_stamps:
-            return (f'the header stamps on {self.topic} do not change, so an image is as old as it '
-                    'arrived; have the driver stamp each image')
+            return (f'the header stamps on {self.topic} do not change, so images count from when '
+                    'they arrive; have the driver stamp each image')
         if self._intake.has_two_clocks:
             num_publishers = len(self._node.get_publishers_info_by_topic(self.topic))
             return (f'images of two clocks come in turn on {self.topic}, which has '
-                    f'{num_publishers} publisher{"s" if num_publishers != 1 else ""}: those behind '
-                    'are not used; stop one of them, or remap it')
+                    f'{num_publishers} publisher{"s" * (num_publishers != 1)}: those of the '
+                    'one behind are not used; stop one of them, or remap it')
         return ''
 
     @property

@@ -257,3 +257,29 @@ def test_a_file_without_any_packet_is_refused(tmp_path):
     path.write_bytes(data[:data.index(b'\x1f\x43\xb6\x75')])
     with pytest.raises(MediaError, match='(End of file)'):
         VideoFile(path)
+
+
+def test_what_goes_on_in_another_stream_or_codec_is_no_secret(tmp_path):
+    """As of recordings joined that were written by different programs."""
+    first = write_video(tmp_path / '1.ts', evenly(20))
+    other_stream = write_video(tmp_path / '2.ts', evenly(20, first_level=100),
+                               container={'mpegts_start_pid': '0x150'})
+    with VideoFile(join(tmp_path / 'streams.ts', first, other_stream)) as video:
+        assert video.times.breaks_off.startswith('another video stream follows')
+        assert levels_at(video, [0.01, 1.91]) == close_to([20, 77])
+    other_codec = write_video(tmp_path / '3.ts', evenly(20, first_level=100), 'libx265')
+    with VideoFile(join(tmp_path / 'codecs.ts', first, other_codec)) as video:
+        assert len(levels_at(video, [0.01, 3.91])) == 2
+        assert video.num_damaged
+
+
+def test_the_tables_of_another_stream_may_come_late(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 255, (200, 48, 64, 3), np.uint8)
+    parts = [write_video(tmp_path / f'{index}.ts', {
+        at / 10: picture for at, picture in enumerate(np.tile(noise, (4, 1, 1, 1)))},
+        container={'mpegts_start_pid': pid}, qp=1, preset='ultrafast')
+        for index, pid in enumerate(('0x100', '0x150'))]
+    path = join(tmp_path / 'joined.ts', *parts)
+    assert path.stat().st_size > 5_000_000
+    with VideoFile(path) as video:
+        assert video.times.breaks_off.startswith('another video stream follows')

@@ -1,4 +1,4 @@
-"""Which stamps are late and which begin a stream anew: loops, networks, and two cameras at once."""
+"""Which stamps are late and which begin a stream anew: loops, networks, two cameras at once."""
 
 import json
 from random import Random
@@ -11,7 +11,7 @@ MS_NS = 1_000_000
 
 
 class Judge:
-    """Hands stamps (in ms after START_NS) to a StampOrder, which goes through JSON now and then."""
+    """Hands stamps (in ms after START_NS) to a StampOrder, which now and then is in JSON."""
 
     def __init__(self):
         self.order = StampOrder()
