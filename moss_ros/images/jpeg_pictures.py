@@ -75,12 +75,16 @@ def jpeg_layout(data: bytes) -> JpegLayout | None:
         end = position + max(2, int.from_bytes(data[position:position + 2], 'big'))
         segment = data[position:end]
         if marker == _START_OF_SCAN and size is not None and len(segment) > 2:
-            scan_end, is_ended, scans = _scans(data, end)
-            colours = [_colours(scan) for scan in (segment, *scans)]
+            colours = _colours(segment)
+            is_in_one_scan = frame_marker in _SEQUENTIAL and len(colours) >= num_components
+            if is_in_one_scan:
+                scan_end, is_ended = _only_scan_end(data, end)
+            else:
+                scan_end, is_ended, scans = _scans(data, end)
+                colours = colours.union(*map(_colours, scans))
             return JpegLayout(
                 *size, b''.join(header), found.end() - 2, scan_end, is_ended,
-                len(set().union(*colours)) >= num_components,
-                not scans and frame_marker in _SEQUENTIAL and len(colours[0]) == num_components)
+                len(colours) >= num_components, is_in_one_scan)
         if marker in _FRAME_MARKERS and len(segment) > 7:
             frame_marker, num_components = marker, segment[7]
             size = (int.from_bytes(segment[3:5], 'big'), int.from_bytes(segment[5:7], 'big'))
@@ -119,6 +123,15 @@ def _padding(scan, value):
     due = marks[-1][0] + 1 if marks else 0
     return value * 64 + b''.join(
         bytes((0xff, 0xd0 + (due + index) % 8)) + value * 16 for index in range(8))
+
+
+def _only_scan_end(data, position):
+    """Return where the only scan ends, and whether by the end mark; several times as fast."""
+    end = data.find(_END, position)
+    next_start = data.find(JPEG_START[:2], position, end if end >= 0 else len(data))
+    if next_start >= 0:
+        return next_start, False  # another picture
+    return (end + len(_END), True) if end >= 0 else (len(data), False)
 
 
 def _scans(data, position):

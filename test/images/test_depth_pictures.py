@@ -71,7 +71,8 @@ def test_metres_are_quantised_as_their_inverse(kind):
 def test_it_is_shown_over_the_range():
     values = np.array([[0, 1000, 2000, 3000, 9000]], np.uint16)
     for kind in ('png', 'rvl'):
-        picture = compressed_to_rgb(f'16UC1; compressedDepth {kind}', coded_depth(values, kind), (1, 3))
+        picture = compressed_to_rgb(
+            f'16UC1; compressedDepth {kind}', coded_depth(values, kind), (1, 3))
         assert picture[0].tolist() == [[grey] * 3 for grey in (0, 0, 128, 255, 255)]
 
 
