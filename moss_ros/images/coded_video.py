@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 import re
-from statistics import median
+from statistics import mean, median
 from typing import Generic, TypeVar
 
 import av
@@ -28,6 +28,7 @@ CODECS = tuple(_DECODERS)
 _MAX_PENDING = 64
 _NUM_VALUES = 31
 _MIN_NUM_MISSING = 4
+_MIN_NUM_VALUES = 4
 
 Tag = TypeVar('Tag')
 
@@ -106,12 +107,12 @@ class PacketDecoder(Generic[Tag]):
         except BadImageError as error:
             return [*self._lose('a packet before it is none'), DecodedPacket(tag, error=error)]
         known: list[DecodedPacket] = []
+        is_behind_loss = self._note(facts, clock)
         if facts.is_clean_start:
             known = self._restart()
             self._waits_for = None
-        elif facts.is_gap or self._is_leap(clock):
+        elif is_behind_loss:
             known = self._lose('a packet before it is missing')
-        self._note(facts, clock)
         number, self._num_packets = self._num_packets, self._num_packets + 1
         if not facts.has_picture:
             self._feed(packet, number)
@@ -156,18 +157,17 @@ class PacketDecoder(Generic[Tag]):
         return decoder
 
     def _note(self, facts, clock):
+        """Take in what is known of the next packet; return whether one before it is missing."""
+        # So many may be missing that the count looks the same without them: that is where a key
+        # frame may be among them, behind which it begins anew.
+        is_behind_loss = facts.is_gap or self._clock.num_missing(clock) >= max(
+            _MIN_NUM_MISSING, self._num_since_start % self._scanner.num_counted)
+        if is_behind_loss:
+            self._clock = _Clock()
         self._num_since_start = 0 if facts.is_start else self._num_since_start + 1
         if facts.has_picture:
             self._clock.note(clock)
-
-    def _is_leap(self, clock):
-        """
-        Whether so many pictures may be missing that their count looks the same without them.
-
-        That is where a key frame may be among them, behind which it begins anew.
-        """
-        return self._clock.num_missing(clock) >= max(
-            _MIN_NUM_MISSING, self._num_since_start % self._scanner.num_counted)
+        return is_behind_loss
 
     def _feed(self, data, number):
         """Return the frames that come out whole, and whether the decoder finds anything wrong."""
@@ -255,13 +255,16 @@ class _Clock:
 
     def num_missing(self, value: int | None) -> int:
         """Return how many pictures may be missing before the one with this value."""
-        period = self._period() if value is not None and self._steps else 0
+        is_known = value is not None and self._steps and (
+            len(self._values) >= _MIN_NUM_VALUES)
+        period = self._period() if is_known else 0
         if not period:
             return 0
         lead = max(self._backs, default=0)
-        usual = max(self._steps) if lead else median(self._steps)
-        return round((value - max(self._values) - usual + lead) / period)
+        return round((value - max(self._values) - max(self._steps) + lead) / period)
 
     def _period(self):
         """Return by how much it goes forward from one picture to the next one that is shown."""
-        return median(after - before for before, after in pairwise(sorted(self._values)))
+        gaps = [after - before for before, after in pairwise(sorted(self._values))]
+        # The usual one, but some come in bursts.
+        return max(median(gaps), mean(gaps) / 2)
