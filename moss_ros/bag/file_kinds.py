@@ -121,6 +121,8 @@ def _hopeless(head: bytes, path: Path) -> str:
 
 
 def _is_text(head):
+    if head.startswith(b'YUV4MPEG2'):  # whose pictures may be of any bytes
+        return False
     if any(byte < 32 and byte not in b'\t\n\v\f\r\x1b' for byte in head):
         return False
     try:

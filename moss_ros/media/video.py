@@ -53,7 +53,7 @@ class VideoFile:
 
     Time counts from the first frame that is shown, by the frames' own times; if the stream has
     none, by the rate that it tells. If its clock starts again, as in joined recordings, the time
-    goes on. One thread at a time may call. It holds the decoder, one frame, and 50 bytes for each
+    goes on. One thread at a time may call. It holds the decoder, one frame, and 100 bytes for each
     frame of the file in memory.
     """
 

@@ -26,6 +26,10 @@ _MIN_RESTART_S = 0.1
 _SPARE_S = 1.0
 # So much of a joined MPEG-TS may be behind the begin of the last packet.
 _MOST_UNREAD_BYTES = 2_000_000
+# What goes back by more is a clock that starts again, even without a key frame.
+_FAR_S = 1.0
+# So far from the others, a time is damaged.
+_ABSURD_S = 1e9
 _DEFAULT_FPS = 25  # of a stream that does not say it, as everywhere in FFmpeg
 _UNKNOWN = np.iinfo(np.int64).min
 
@@ -85,7 +89,7 @@ class VideoTimes:
         gap_ticks = gap_s / float(self.tick_s)
         lasts = np.flatnonzero(np.diff(ticks) > gap_ticks)
         begins = ticks[[0, *(lasts + 1)]]
-        held = min(self.interval_ticks, int(gap_ticks))
+        held = max(1, min(self.interval_ticks, int(gap_ticks)))
         ends = [*(ticks[lasts] + held), self.end_ticks]
         if self.end_ticks - ticks[-1] > gap_ticks:
             ends[-1] = ticks[-1] + held
@@ -142,12 +146,11 @@ def _is_matroska_cut(container):
 
 
 class _Packets:
-    """Times of packets, 25 bytes each."""
+    """Times of packets, 26 bytes each."""
 
     def __init__(self):
         self.pts, self.dts, self.durations = array('q'), array('q'), array('q')
-        self.is_shown = bytearray()
-        self.begins_with_key = True
+        self.is_shown, self.is_key = bytearray(), bytearray()
         self.is_last_cut = False
         self._num_before_others = 0  # of these, before the last stream that began in the file
         self._streams_seen: set[int] = set()
@@ -175,12 +178,11 @@ class _Packets:
         return begins_behind or unread > max(_MOST_UNREAD_BYTES, container.size // 20)
 
     def add(self, packet):
-        if not self.pts:
-            self.begins_with_key = packet.is_keyframe
         self.pts.append(_UNKNOWN if packet.pts is None else packet.pts)
         self.dts.append(_UNKNOWN if packet.dts is None else packet.dts)
         self.durations.append(packet.duration or 0)
         self.is_shown.append(not packet.is_discard)  # an edit list leaves out the others
+        self.is_key.append(packet.is_keyframe)
         self.is_last_cut = packet.is_corrupt
 
 
@@ -198,10 +200,12 @@ class _Reckoning:
         if not self._is_shown.any():
             self._is_shown[:] = True
         self._notes = []
-        if not packets.begins_with_key:
+        self._is_key = np.array(packets.is_key, bool)
+        if not self._is_key[0]:
             self._notes.append('it begins without a key frame, so its first pictures are missing')
 
     def times(self, end_s, breaks_off) -> VideoTimes:
+        self._forget_absurd()
         known = self._pts[(self._pts != _UNKNOWN) & self._is_shown]
         if len(known) == 0 or (len(self._pts) > 1 and len(np.unique(known)) == 1):
             if len(known):
@@ -225,6 +229,15 @@ class _Reckoning:
             self._tick_s, ticks, np.sort(ticks[self._is_shown]), self._interval, int(end),
             int(shift) if is_plain and not is_counted else None, is_counted, breaks_off,
             tuple(self._notes))
+
+    def _forget_absurd(self):
+        """Make times unknown that damage has set to what no clock can show."""
+        self._durations[self._durations > _ABSURD_S / float(self._tick_s)] = 0
+        known = self._pts[self._pts != _UNKNOWN]
+        if len(known):
+            # As floats: the difference of two of them need not fit into 64 bits.
+            away_s = np.abs(self._pts.astype(float) - np.median(known)) * float(self._tick_s)
+            self._pts[away_s > _ABSURD_S] = self._dts[away_s > _ABSURD_S] = _UNKNOWN
 
     def _counted(self, breaks_off):
         """Frames of a stream without times, one after the other."""
@@ -256,24 +269,28 @@ class _Reckoning:
         """
         Return at which packets the clock starts again; one packet's stray time becomes unknown.
 
-        Decoding times never go back in a stream that was written in one go.
+        Decoding times never go back in a stream that was written in one go. But FFmpeg guesses
+        them where a container has none, and errs by a few frames behind a joint.
         """
         order = np.flatnonzero(self._dts != _UNKNOWN)
-        if not len(order):
-            return []
         dts = self._dts[order]
         least = max(_MIN_RESTART_S / float(self._tick_s), 1.5 * self._interval)
+        far = max(_FAR_S / float(self._tick_s), 4 * self._interval)
         starts = []
         for at in np.flatnonzero(np.diff(dts) < 0) + 1:
+            back = dts[at - 1] - dts[at]
             if at + 1 < len(dts) and dts[at + 1] > dts[at - 1]:
                 stray = at
             elif at > 1 and dts[at] > dts[at - 2]:
                 stray = at - 1
             else:
-                if dts[at - 1] - dts[at] > least:
-                    starts.append(int(order[at]))
+                # The first ones of the new piece may have none.
+                first = int(order[at - 1]) + 1
+                keys = np.flatnonzero(self._is_key[first:order[at] + 1])
+                if back > (least if len(keys) else far):
+                    starts.append(first + int(keys[0]) if len(keys) else int(order[at]))
                 continue
-            if abs(int(dts[stray]) - int(dts[stray - 1])) > least:
+            if abs(int(dts[stray]) - int(dts[stray - 1])) > far:
                 self._pts[order[stray]] = self._dts[order[stray]] = _UNKNOWN
         return starts
 

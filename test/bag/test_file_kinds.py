@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from types import SimpleNamespace
 
+import av
 from bag_making import (
     image_message, IMAGE_TOPIC, small_images, START_NS, write_bag, write_ros1_bag,
 )
@@ -152,6 +153,30 @@ def test_arbitrary_bytes_are_no_video(tmp_path, seed):
     path.write_bytes(content[:300] + (picture + content[:50]) * 30 + content)
     with pytest.raises(BagError, match='neither a bag nor a video'):
         open_source(path)
+
+
+@pytest.mark.parametrize(('name', 'codec'), [
+    ('clip.mp4', 'mpeg4'), ('clip.mkv', 'mpeg4'), ('clip.avi', 'mjpeg'), ('clip.ts', 'mpeg2video'),
+    ('clip.webm', 'libvpx'), ('clip.mjpeg', 'mjpeg'), ('clip.y4m', 'rawvideo'),
+    ('clip.m2v', 'mpeg2video'), ('clip.gif', 'gif'), ('clip.flv', 'flv1'),
+    ('clip.mpg', 'mpeg1video')])
+def test_videos_of_every_kind_have_any_name(tmp_path, name, codec):
+    path = tmp_path / name
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = stream.codec_context.codec.video_formats[0].name \
+            if codec in ('gif', 'mjpeg') else 'yuv420p'
+        for _ in range(25):
+            picture = np.full((48, 64, 3), 60, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
+        container.mux(stream.encode())
+    for named in (name, 'clip', 'clip.mcap'):
+        path = path.rename(tmp_path / named)
+        with open_source(path) as source:
+            assert source.info.kind == 'video'
+            message = next(source.messages())
+            assert source.picture(message).mean() == pytest.approx(60, abs=12)
 
 
 def test_what_is_no_file_is_refused(tmp_path):

@@ -74,6 +74,17 @@ def test_of_joined_recordings_all_is_seen_and_the_time_goes_on(tmp_path, nums, o
         assert levels_at(video, [at / 10 + 0.01 for at in range(sum(nums))]) == close_to(wanted)
 
 
+@pytest.mark.parametrize('name, codec', [
+    ('a.mkv', 'libx264'), ('a.webm', 'libvpx'), ('a.avi', 'mjpeg'), ('a.h264', 'libx264')])
+def test_other_files_that_can_be_joined_are_seen_to_the_end_too(tmp_path, name, codec):
+    first = write_video(tmp_path / f'1{name}', evenly(20), codec, Fraction(1, 10))
+    second = write_video(
+        tmp_path / f'2{name}', evenly(20, first_level=100), codec, Fraction(1, 10))
+    with VideoFile(join(tmp_path / name, first, second)) as video:
+        assert video.duration_s == pytest.approx(4)
+        assert levels_at(video, [0.01, 1.91, 2.01, 3.91]) == close_to([20, 77, 100, 157])
+
+
 def test_the_second_clock_may_start_anywhere_below(tmp_path):
     """As of a part cut out of the same recording, here with another rate of frames."""
     first = write_video(tmp_path / '1.ts', evenly(40, start_s=50))
