@@ -237,6 +237,8 @@ def test_a_size_that_is_too_large_is_not_unpacked(streams, monkeypatch):
           '16UC1; compressedDepth png', 'theora', 'yuv422; jpeg compressed '))])
 def test_names_of_codecs(codec, names):
     assert {codec_of(name) for name in names} == {codec}
+    assert {codec_of(name, b'\0\0\0\1\x67') for name in names} == {codec}
+    assert {codec_of(name, b'\xff\xd8\xff\xe0') for name in names} == {''}
 
 
 @pytest.mark.parametrize('codec', CODECS)
