@@ -1,9 +1,11 @@
 """
 Which topics may be a camera: those that somebody else publishes, the likeliest first.
 
-A node and a message type go in, names of topics come out. Called by the narrator's input, and by
-the doctor.
+A node and message types go in, names of topics come out. Called by the narrator's input, which the
+doctor uses as well.
 """
+
+from collections.abc import Set
 
 from rclpy.node import Node
 
@@ -11,16 +13,16 @@ from rclpy.node import Node
 _LIKELY_PARTS = ('camera', 'image_raw')
 
 
-def camera_topics(node: Node, type_name: str) -> list[str]:
+def camera_topics(node: Node, type_names: Set[str]) -> list[str]:
     """
-    Return the topics of a type, such as 'sensor_msgs/msg/Image', that node could subscribe to.
+    Return the topics of types, such as 'sensor_msgs/msg/Image', that node could subscribe to.
 
     Left out are those that node alone publishes, and the overlays of all narrators. Those that are
     named as cameras are come first.
     """
     return sorted(
         (name for name, types in node.get_topic_names_and_types()
-         if type_name in types and _is_of_a_camera(node, name)),
+         if type_names & set(types) and _is_of_a_camera(node, name)),
         key=lambda name: (not any(part in name for part in _LIKELY_PARTS), name))
 
 

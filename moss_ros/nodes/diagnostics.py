@@ -10,7 +10,8 @@ from collections import deque
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.image_input import ImageInput
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.stream import (
     Channel, ErrorEvent, Event, Mailbox, Session, SessionFigures, StreamStatistics, WorkerState,
 )
@@ -121,7 +122,7 @@ class Diagnostics:
         state, image_input = self._input.state, self._input
         if state is InputState.STOPPED:
             return DiagnosticStatus.OK, 'not watching: the narrator is not active'
-        if state is InputState.INCOMPATIBLE:
+        if state in (InputState.INCOMPATIBLE, InputState.NOT_INSTALLED):
             return DiagnosticStatus.ERROR, image_input.trouble
         if image_input.trouble:
             return DiagnosticStatus.STALE, image_input.trouble

@@ -8,6 +8,7 @@ of them is a failure. It runs without ROS too, and says then that ROS is missing
 import argparse
 from collections import Counter
 from collections.abc import Iterator
+import json
 import os
 import sys
 
@@ -72,7 +73,7 @@ def main(args=None) -> int:
     if options.image:
         ros += ['-r', f'image:={options.image}']
     if options.checkpoint:
-        ros += ['-p', f"checkpoint:='{options.checkpoint}'"]
+        ros += ['-p', f'checkpoint:={json.dumps(options.checkpoint)}']
     count = Counter()
     try:
         for finding in diagnose([parser.prog, *ros], options.wait):

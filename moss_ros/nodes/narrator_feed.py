@@ -164,11 +164,11 @@ class NarratorFeed:
         prompts.sort(key=lambda topic: not topic.endswith('/prompt'))
         if prompts:
             self._publish_on(prompts[0])
-            # Of a camera that sends something else, such as video, the overlay is shown.
+            # Of a camera that sends video or packed depth, the overlay is shown.
             self._picture_topics['camera'] = self._overlay
         types_by_topic = dict(self._node.get_topic_names_and_types())
         for topic, types in subscribed:
-            if COMPRESSED in types:
+            if COMPRESSED in types and topic.endswith('/compressed'):
                 self._picture_topics['camera'] = (topic, CompressedImage)
             elif RAW in types:
                 # A camera that also sends JPEG costs the network less.

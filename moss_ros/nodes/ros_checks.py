@@ -11,7 +11,8 @@ import time
 
 from moss_ros.engines.machine_checks import Finding, Verdict
 from moss_ros.nodes.conversions import ImageConverter
-from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.image_input import ImageInput
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.nodes.parameters import declare_settings, read_settings
 from moss_ros.settings import NarratorSettings
 from rclpy.executors import SingleThreadedExecutor

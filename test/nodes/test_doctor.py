@@ -5,6 +5,7 @@ from pathlib import Path
 import subprocess
 import sys
 
+from moss_ros.nodes.doctor import main
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
@@ -19,12 +20,17 @@ def doctor(*arguments, **environment):
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
         env={**os.environ, **environment})
     assert 'Traceback' not in ended.stderr, ended.stderr
-    *lines, summary = ended.stdout.splitlines()
+    return checked(ended.returncode, ended.stdout)
+
+
+def checked(status, output):
+    """Return status and lines of the doctor, which must go together."""
+    *lines, summary = output.splitlines()
     assert all(line[:5] in ('OK   ', 'WARN ', 'FAIL ') for line in lines)
     verdicts = [line.split()[0] for line in lines]
     assert summary.split()[0] == str(verdicts.count('OK'))
-    assert ended.returncode == int('FAIL' in verdicts)
-    return ended.returncode, {line[5:].partition(':')[0]: line for line in lines}
+    assert status == int('FAIL' in verdicts)
+    return status, {line[5:].partition(':')[0]: line for line in lines}
 
 
 def test_without_a_camera_it_says_what_to_do(host, listener):
@@ -49,15 +55,18 @@ def test_with_a_camera_all_is_well(start_process):
     assert str(LARGE_IMAGES) in lines['DDS profile']
 
 
-def test_a_checkpoint_that_is_missing_is_named():
-    status, lines = doctor('--wait', '0.2', '--checkpoint', '/nowhere/moss')
+def test_a_checkpoint_that_is_missing_is_named(capsys):
+    status, lines = checked(
+        main(['--wait', '0.2', '--checkpoint', '/nowhere/moss']), capsys.readouterr().out)
     assert status == 1
     assert lines['checkpoint'].startswith('FAIL') and '/nowhere/moss' in lines['checkpoint']
     assert 'config.json' in lines['checkpoint']
 
 
-def test_arguments_that_cannot_be_used_are_a_finding(tmp_path):
-    status, lines = doctor('--ros-args', '--params-file', str(tmp_path / 'robot.yaml'))
+def test_arguments_that_cannot_be_used_are_a_finding(tmp_path, capsys):
+    status, lines = checked(
+        main(['--ros-args', '--params-file', str(tmp_path / 'robot.yaml')]),
+        capsys.readouterr().out)
     assert status == 1
     assert 'robot.yaml' in lines['parameters'] and 'camera' not in lines
 
