@@ -29,7 +29,7 @@ LOOK_PERIOD_S = 0.5
 # A page that looks here and there makes no more subscriptions than this.
 LEAST_WATCH_PERIOD_S = 0.2
 MAX_ORDERS = 1000
-LOWER_PRIORITY = 10
+LOWER_PRIORITY = 5
 
 
 class Desk(Node):
