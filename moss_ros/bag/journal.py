@@ -21,6 +21,7 @@ import shutil
 
 import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import StreamSnapshot
 import numpy as np
 from safetensors import safe_open
@@ -40,7 +41,8 @@ class RunRecord:
       package. checkpoint: its name and the sha256 of each of its files. source: SourceInfo.
       options: NarrateOptions. stream: the resolved StreamOptions, device and dtype.
     - counts: 'frames_read', 'frames_used', 'frames_unusable', 'prompts', 'narrations', 'tokens',
-      'records'. unusable: frames and prompts that could not be used, by reason.
+      'records'. unusable: frames and prompts that could not be used, by reason; unusable_text:
+      the same in words.
     - is_complete: whether the source was read to its end; error says why not.
     """
 
@@ -51,23 +53,24 @@ class RunRecord:
     versions: dict
     counts: dict = field(default_factory=dict)
     unusable: dict = field(default_factory=dict)
+    unusable_text: str = ''
     is_complete: bool = False
     error: str | None = None
     schema: int = RUN_SCHEMA
 
     def to_json(self) -> str:
         """Return the text of run.json."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + '\n'
+        return json_text(asdict(self), indent=1, sort_keys=True) + '\n'
 
     @classmethod
     def from_json(cls, text: str) -> RunRecord:
         """Return the record in the text of a run.json; ValueError or TypeError if it is none."""
         return cls(**json.loads(text))
 
-    def ended(self, counts: dict, unusable: dict, error: str | None) -> RunRecord:
+    def ended(self, counts: dict, unusable: UnusableTally, error: str | None) -> RunRecord:
         """Return the record of this run at its end."""
-        return replace(self, counts=counts, unusable=unusable, is_complete=error is None,
-                       error=error)
+        return replace(self, counts=counts, unusable=unusable.counts(),
+                       unusable_text=unusable.told(), is_complete=error is None, error=error)
 
     def difference(self, other: RunRecord) -> str:
         """Return in words in what the other run is to be another one; '' if in nothing."""
@@ -81,6 +84,13 @@ class RunRecord:
                 name, mine, theirs = f'{name}: {key}', mine.get(key), theirs.get(key)
             return f'{name} was {_shortened(mine)} and is now {_shortened(theirs)}'
         return ''
+
+
+def json_text(value: object, **options) -> str:
+    """Return a value as JSON that has a UTF-8, whatever half characters are in it."""
+    # A file's name may have them; the way in which they are escaped is that of JSON.
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return text.encode('utf-8', 'backslashreplace').decode()
 
 
 def package_versions() -> dict[str, str | None]:
@@ -137,6 +147,7 @@ class Journal:
         """
         self.folder = output / FOLDER_NAME
         self._file = None
+        self._is_new = False
         with writing(output):
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / _THUMBNAILS).mkdir(exist_ok=True)
@@ -163,7 +174,7 @@ class Journal:
     def append(self, record: dict) -> None:
         """Write a record behind the others."""
         with writing(self.folder):
-            self._file.write(json.dumps(record, ensure_ascii=False).encode() + b'\n')
+            self._file.write(json_text(record).encode() + b'\n')
 
     def keep_thumbnail(self, narration_id: int, thumbnail: np.ndarray | None) -> None:
         """Write the picture u8 [h, w, 3] RGB of a narration as JPEG; None: there is none."""
@@ -227,6 +238,11 @@ class Journal:
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def forget_if_new(self) -> None:
+        """Remove the folder where the run began with this journal: it can't go on."""
+        if self._is_new:
+            self.remove()
+
     def _begin(self, run, may_resume):
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -241,6 +257,7 @@ class Journal:
             partial = identity.with_suffix('.partial')
             partial.write_text(run.to_json(), encoding='utf-8')
             replace_durably(partial, identity)
+        self._is_new = True
 
 
 def refuse_other_run(output: Path, file: Path, run: RunRecord, may_resume: bool) -> RunRecord:

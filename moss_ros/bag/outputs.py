@@ -17,7 +17,9 @@ from pathlib import Path
 import shutil
 
 from moss_ros.bag.bag_error import BagError, writing
-from moss_ros.bag.journal import Journal, replace_durably, RunRecord, thumbnail_file
+from moss_ros.bag.journal import (
+    Journal, json_text, replace_durably, RunRecord, thumbnail_file,
+)
 from moss_ros.bag.reading import Source, TYPESTORE
 from moss_ros.records import OUTPUT_TOPICS
 from moss_ros.views.report import (
@@ -158,7 +160,7 @@ class EndedRun:
 def _write_jsonl(path: Path, run: EndedRun) -> None:
     with path.open('w', encoding='utf-8', newline='\n') as file:
         for record in run.journal.records():
-            file.write(json.dumps(record, ensure_ascii=False) + '\n')
+            file.write(json_text(record) + '\n')
 
 
 def _write_vtt(path: Path, run: EndedRun) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 from moss_ros.training.scenes import Scene, SceneEvent, SceneRenderer
+import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
@@ -46,8 +47,14 @@ def image_message(picture, time_ns):
 def compressed_message(picture, time_ns):
     """Return a serialised sensor_msgs/CompressedImage of JPEG."""
     _, data = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return compressed_data(data.tobytes(), time_ns)
+
+
+def compressed_data(data, time_ns, format_text='jpeg'):
+    """Return a serialised sensor_msgs/CompressedImage of any bytes."""
     return TYPESTORE.serialize_cdr(TYPESTORE.types[COMPRESSED](
-        header=header(time_ns), format='jpeg', data=data.reshape(-1)), COMPRESSED)
+        header=header(time_ns), format=format_text, data=np.frombuffer(data, np.uint8)),
+        COMPRESSED)
 
 
 def string_message(text):

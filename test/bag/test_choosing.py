@@ -11,6 +11,7 @@ from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
 )
 from moss_ros.bag.reading import BagSource, open_source
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import EncodedFrame
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def choose(path, prompts=(), prompt_topic=''):
                 assert [list(told(later.items)) for later in rest] == items[index + 1:]
             assert rest[-1].chooser_state == groups[-1].chooser_state
     state = groups[-1].chooser_state
-    counts = [state['num_read'], state['num_used'], state['num_unusable_by_kind']]
+    counts = [state['num_read'], state['num_used'], UnusableTally(state['unusable']).counts()]
     return [item for group_items in items for item in group_items], counts
 
 
