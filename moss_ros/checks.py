@@ -1,8 +1,8 @@
 """
-Checks of values that callers and files give: each raises ValueError, or does nothing.
+Checks of settings and arguments: a name and a value in; ValueError, or nothing.
 
-The error quotes the name and the value and says what is needed. Called wherever settings and
-arguments come in; loads none of the model's libraries.
+The message quotes the name and the value and says what is needed. Called wherever settings and
+arguments come in. Importing it loads none of the model's libraries.
 """
 
 import math
@@ -12,7 +12,7 @@ _MOST_SHOWN = 100  # characters of a value that an error quotes
 
 
 def require_count(name: str, value: object, minimum: int = 1, maximum: int | None = None) -> None:
-    """Value must be an int of at least minimum, at most maximum; True and False are none."""
+    """Raise ValueError unless value is an int in these bounds; bools are refused."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum \
             or (maximum is not None and value > maximum):
         _refuse(name, value, f'a whole number of at least {minimum}', maximum)
@@ -20,7 +20,7 @@ def require_count(name: str, value: object, minimum: int = 1, maximum: int | Non
 
 def require_number(name: str, value: object, *, above: float | None = None,
                    minimum: float | None = None, maximum: float | None = None) -> None:
-    """Value must be a finite int or float, above a bound or of at least a minimum if given."""
+    """Raise ValueError unless value is a finite number in the bounds that are given."""
     is_number = not isinstance(value, bool) and isinstance(value, (int, float)) \
         and -math.inf < value < math.inf and (maximum is None or value <= maximum)
     if above is not None and not (is_number and value > above):
@@ -32,25 +32,25 @@ def require_number(name: str, value: object, *, above: float | None = None,
 
 
 def require_time_ns(name: str, value: object) -> None:
-    """Value must be a whole number, of Python or numpy; it may be below 0."""
+    """Raise ValueError unless value is an integer, Python's or numpy's; it may be negative."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         _refuse(name, value, 'a whole number of nanoseconds')
 
 
 def require_text(name: str, value: object) -> None:
-    """Value must be a str; it may be empty."""
+    """Raise ValueError unless value is a str; it may be empty."""
     if not isinstance(value, str):
         _refuse(name, value, 'a str')
 
 
 def require_utf8_text(name: str, value: object) -> None:
-    """Value must be a str that can be written to a file: not all of a command line can."""
+    """Raise ValueError unless value is a str that UTF-8 can encode; some arguments can not be."""
     if not isinstance(value, str) or value.encode(errors='replace').decode() != value:
         _refuse(name, value, 'text that UTF-8 can carry')
 
 
 def require_filled_text(name: str, value: object) -> None:
-    """Value must be a str with something besides whitespace in it."""
+    """Raise ValueError unless value is a str that holds more than whitespace."""
     if not isinstance(value, str) or not value.strip():
         _refuse(name, value, 'a str with something besides whitespace')
 

@@ -1,9 +1,10 @@
 """
-What happens in a stream as JSON records, and the topics that tell of it: one table of both.
+Events of a stream as JSON records, and the table of the topics on which records are published.
 
-Events of moss_ros.stream go in, by their class names only: programs that just read records need
-not load the model's libraries. The narrator publishes by this table, the MCAP writer writes by it,
-and the tests hold the docs and the Foxglove layout against it: a topic more is a row more.
+Events go in, records (dicts) and topic messages come out. Events are recognised by their class
+names, so programs that only read records need not load the model's libraries. The narrator and
+the MCAP writer publish by OUTPUT_TOPICS, and tests compare the docs and the Foxglove layout with
+it. To add a topic, add a row.
 """
 
 from collections.abc import Callable
@@ -19,10 +20,12 @@ EVENT_KEYS = (
 
 def record_of(event, seq: int, monotonic_ns: int | None = None) -> dict:
     """
-    Return the record of an event: all EVENT_KEYS, None where they do not apply.
+    Return the record of an event: a dict with all EVENT_KEYS, None for those that do not apply.
 
-    Its type is the name of the class: 'token' for TokenEvent. seq counts the records of a
-    narrator. monotonic_ns is now, for the latency since the newest frame arrived; None offline.
+    - type comes from the name of the class: 'token' for TokenEvent.
+    - seq: counts the records of a narrator.
+    - monotonic_ns: the time now, to compute the latency since the newest frame arrived; None
+      offline.
     """
     kind = type(event).__name__.removesuffix('Event').lower()
     values = {key: getattr(event, key, None) for key in EVENT_KEYS}
@@ -39,28 +42,29 @@ def record_of(event, seq: int, monotonic_ns: int | None = None) -> dict:
 def bag_record_of(event, seq: int, *, bag_time_ns: int, first_bag_time_ns: int | None,
                   narration_id: int | None, state: str) -> dict:
     """
-    Return the record of an event in narration.jsonl: that of record_of() in the time of a bag.
+    Return the record of an event for narration.jsonl: record_of(), with the times of the bag.
 
-    bag_time_ns: when it happened. first_bag_time_ns: when it began. narration_id: as it counts
-    over the whole bag. state: that of the stream then, which is always filled here.
+    - bag_time_ns, first_bag_time_ns: when it happened and when it began, in the time of the bag.
+    - narration_id: counted over the whole bag.
+    - state: of the stream at that moment; always set, unlike in record_of().
     """
     record = record_of(event, seq)
-    del record['latency_ms']  # which a bag has not
+    del record['latency_ms']  # a bag has no latencies
     record.update(schema=BAG_RECORD_SCHEMA, bag_time_ns=bag_time_ns,
                   first_bag_time_ns=first_bag_time_ns, narration_id=narration_id, state=state)
     return record
 
 
 def event_json(record: dict) -> str:
-    """Return a record, live or of a bag, as one line of JSON for `~/events`."""
+    """Return a record, of record_of() or bag_record_of(), as one line of JSON for `~/events`."""
     event = {**{key: record.get(key) for key in EVENT_KEYS}, 'schema': EVENTS_SCHEMA}
     if record['type'] != 'state':
-        event['state'] = None  # which records of a bag always have
+        event['state'] = None  # records of a bag always have one
     return json.dumps(event, ensure_ascii=False)
 
 
 def read_event(text: str) -> dict:
-    """Return the record in a message of `~/events`; ValueError for another schema or no record."""
+    """Return the record in a message of `~/events`; ValueError if it is none or schema differs."""
     record = json.loads(text)
     schema = record.get('schema') if isinstance(record, dict) else None
     if schema != EVENTS_SCHEMA:
@@ -71,11 +75,11 @@ def read_event(text: str) -> dict:
 @dataclass(frozen=True)
 class OutputTopic:
     """
-    A topic of the narrator that tells of records.
+    A topic on which the narrator publishes records.
 
     - name: below the node's own. message_type: STRING_TYPE or BOOL_TYPE. depth: of its queue.
-    - is_latched: whether who comes late gets the newest message.
-    - data_of: returns what a record means on it; None: nothing.
+    - is_latched: whether late subscribers get the newest message.
+    - data_of: turns a record into the message's data; None: the record is not published here.
     """
 
     name: str

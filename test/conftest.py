@@ -1,8 +1,19 @@
-"""Surroundings of every test process: one CPU thread, and a ROS domain of its own."""
+"""What all tests share: one CPU thread, a ROS domain of its own, a checkpoint that babbles."""
 
 import os
+
+import pytest
 
 # Before anything imports torch or rclpy. Domains 1 to 100 keep clear of the ephemeral ports.
 os.environ['OMP_NUM_THREADS'] = '1'
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+@pytest.fixture(scope='session')
+def babbling_checkpoint(tmp_path_factory):
+    """Return a folder with random weights that never chooses silence."""
+    from random_checkpoint import write_random_checkpoint  # loads torch
+    folder = tmp_path_factory.mktemp('babbling')
+    write_random_checkpoint(folder, seed=5, silence_logit_bias=-100.0)
+    return folder

@@ -8,11 +8,11 @@ import subprocess
 
 from moss_ros.bag.bag_error import ExitCode
 from moss_ros.generator.query import GENERATION_KEYS
-from moss_ros.nodes.parameters import (
-    allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings, ros_type,
-    rows,
-)
 from moss_ros.records import bag_record_of, event_json, OUTPUT_TOPICS, record_of
+from moss_ros.settings import (
+    allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings,
+    ros_type, rows,
+)
 from moss_ros.stream import SilenceEvent
 import pytest
 

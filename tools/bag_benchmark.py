@@ -1,8 +1,8 @@
 """
 How fast bags are narrated, and in how much memory: `make benchmark-bag`.
 
-Writes bags of 10 Hz JPEG pictures of 640x480 px, runs the command narrate_bag on two cores, and
-prints a JSON line for each. Knows nothing of how a bag is narrated.
+Lengths of bags go in. Writes bags of 10 Hz JPEG pictures of 640x480 px, runs the command
+narrate_bag on two cores (or as many as are given), and prints a JSON line for each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import time
 
 import cv2
-from moss_ros.bag.reading import COMPRESSED_TYPE, TYPESTORE
+from moss_ros.bag.ros_types import COMPRESSED_TYPE, TYPESTORE
 from moss_ros.training.scenes import Scene, SceneRenderer
 from rosbags.rosbag2 import StoragePlugin, Writer
 

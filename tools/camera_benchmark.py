@@ -54,7 +54,7 @@ def run_cameras(seeds: Sequence[int], seconds: float) -> list[Tally]:
 
 
 def _spin(executor, children, seconds, until=None):
-    """Spin for seconds, or until it is true, which must be within them."""
+    """Spin for seconds, or until until() is true; TimeoutError if it is not by then."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         executor.spin_once(timeout_sec=0.1)

@@ -1,8 +1,8 @@
 """
 Makes pictures for the docs: overlay and console, on a scene that the embedded model narrates.
 
-A seed and a folder go in, overlay.jpg and console.svg come out: the same each time, but for the
-latencies, which are measured. Knows nothing of DDS. Run by `make pictures`.
+A seed and a folder go in; overlay.jpg and console.svg come out, the same each time except for the
+latencies, which are measured. Runs without ROS nodes. Run by `make pictures`.
 """
 
 import argparse
@@ -14,12 +14,10 @@ import re
 import sys
 import time
 
-from moss_ros.nodes.loading import make_session
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.engines.loading import make_session
 from moss_ros.records import record_of
-from moss_ros.stream import (
-    Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent,
-)
+from moss_ros.settings import NarratorSettings
+from moss_ros.stream import Event, Frame, NarrationEvent, Prompt, SilenceEvent, TokenEvent
 from moss_ros.training.scenes import Scene, SceneRenderer
 from moss_ros.views.overlay import CaptionFollower, OverlayPainter
 from moss_ros.views.screen import ConsoleScreen
@@ -96,7 +94,7 @@ async def _drawn(records):
         await pilot.press(*TYPED)
         await pilot.pause()
         svg = screen.export_screenshot(title='ros2 run moss_ros console')
-    # Whoever looks at it needs no font from the network: its widths are written down.
+    # Without these the page loads no font from the network; the SVG has the text widths.
     svg = re.sub(r'@font-face \{.*?\}\s*', '', svg, flags=re.DOTALL)
     return re.sub(r'<!--.*?-->\s*', '', svg, flags=re.DOTALL)
 
@@ -111,7 +109,7 @@ def main(args=None) -> int:
     parser.add_argument('--num-frames', type=int, default=60, help='how long (default 60)')
     parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
     arguments = parser.parse_args(args)
-    # Times of day are this machine's elsewhere.
+    # Otherwise the times of day would depend on this machine's time zone.
     os.environ['TZ'] = 'UTC'
     time.tzset()
     stream = list(narrate(arguments.seed, arguments.num_frames, arguments.checkpoint))

@@ -1,8 +1,8 @@
 """
 The docs' picture of a report: records a scene, narrates it and photographs the page.
 
-Run by `make pictures` in the repository; needs Chromium. The same checkpoint gives the same
-words. Knows nothing of how the page is made.
+Writes docs/report.png. Run by `make pictures` in the repository; needs Chromium. The same
+checkpoint gives the same words.
 """
 
 from __future__ import annotations

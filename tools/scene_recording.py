@@ -3,7 +3,7 @@ A bag of the demo camera's scene, to try narrate_bag without a robot.
 
 `python -m tools.scene_recording FOLDER` writes what the camera of `make demo` would
 publish, and prompts if wanted, as if recorded: JPEG pictures, MCAP. The same arguments give the
-same bag. Knows nothing of narration; the docs' picture of a report is made from one.
+same bag. The docs' picture of a report is made from one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 How many large images arrive, and when: a camera and a subscriber in processes of their own.
 
 Measures with and without the settings for large images, best effort and reliable, and prints a
-row or a line of JSON for each. Knows nothing of the narrator. Run by `make benchmark-transport`.
+row or a line of JSON for each. Run by `make benchmark-transport`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 
 BYTES_PER_PX = 3
 START_TIMEOUT_S = 60.0
-# Images that are late by more do not count.
+# Images that arrive later than this after the end do not count.
 GRACE_S = 1.0
 
 

@@ -1,8 +1,8 @@
 """
-What can go wrong with a bag or its outputs: one error class, one line with the path, exit codes.
+What can go wrong with a bag or its outputs: one error class and the exit codes.
 
-Raised everywhere in this package, told by the command line and by the index of many bags. Knows
-no argparse.
+The text of an error is one line that begins with the path. Raised everywhere in this package;
+shown by the command line and on the index page of many bags.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class ExitCode(IntEnum):
     """How the command narrate_bag ends."""
 
     OK = 0
-    FAILED = 1  # of something unexpected, or with its worker process
-    USAGE = 2  # options that can't be, as argparse does it
+    FAILED = 1  # something unexpected, or its worker process died
+    USAGE = 2  # bad options; the same status as argparse's own
     SOURCE = 3  # the bag can't be read at all
     INCOMPLETE = 4  # it broke in the middle; what came before is narrated
     OUTPUT = 5  # the outputs can't be written
-    RESUME = 6  # there is a run already, or another one than is to be resumed
+    RESUME = 6  # the output holds a run already, or not the run that is to be resumed
     MODEL = 7  # no such checkpoint, or not enough memory for it
     INTERRUPTED = 130  # what a shell reports after Ctrl-C
 

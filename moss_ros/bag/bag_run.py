@@ -1,8 +1,9 @@
 """
-Narrates one bag or video: opens it, takes up or begins the run, and writes what it leaves.
+Narrates one bag or video: opens it, begins or resumes the run, and writes the outputs.
 
-While the model speaks of one group of frames, a second thread reads, decodes and encodes the next.
-It keeps no state between two calls and knows no command line, so worker processes can run it.
+A path and NarrateOptions go in; a folder of outputs and a RunRecord come out. While the model
+speaks about one group of frames, a second thread reads, decodes and encodes the next. Keeps no
+state between two calls, so worker processes can run it. Called by command.py and batch.py.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from moss_ros.bag.journal import (
 from moss_ros.bag.narrate_options import NarrateOptions
 from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
 from moss_ros.bag.paced_narration import BagNarration
-from moss_ros.bag.reading import open_source, Source
+from moss_ros.bag.reading import open_source
+from moss_ros.bag.source import Source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.model import CheckpointError, choose_device, choose_dtype, VideoModel
 from moss_ros.model.attention import flash_kernel
@@ -36,14 +38,14 @@ _END = object()
 
 class ReadAhead:
     """
-    Iterate over it once, within `with`, which ends the thread.
+    Runs an iterator ahead in a thread; iterate over this once, inside `with`, which ends it.
 
-    An exception of the iterator comes out where it happened, behind what came before it.
+    An exception of the iterator is raised here after the items that came before it.
     """
 
     def __init__(self, iterator: Iterator, max_items: int = 2,
                  prepare_thread: Callable[[], object] = lambda: None):
-        """Take at most max_items that nobody wants yet; prepare_thread runs in it first."""
+        """Queue at most max_items ahead; prepare_thread is called first, in the thread."""
         self._iterator = iterator
         self._prepare_thread = prepare_thread
         self._queue: queue.Queue = queue.Queue(max_items)
@@ -57,7 +59,7 @@ class ReadAhead:
 
     def __exit__(self, *_) -> None:
         self._is_stop_wanted.set()
-        # A thread that waits for room finds it, and then sees that it is to end.
+        # A thread that waits for room in the queue gets it, and then sees that it is to end.
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)
@@ -78,7 +80,7 @@ class ReadAhead:
                 self._queue.put(item)
                 if self._is_stop_wanted.is_set():
                     return
-        except BaseException as error:  # whoever iterates shall know
+        except BaseException as error:  # raised again by __iter__
             self._error = error
         self._queue.put(_END)
 
@@ -97,13 +99,14 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     """
     Narrate the bag or video source into the folder output; return what run.json says.
 
-    - resume: go on with an interrupted run of the same bag and options; where there is none,
-      begin. overwrite: forget any run that is there.
-    - save_every_s: seconds of the bag between two saves, which is how much is done again.
-    - should_stop: asked between groups of frames; where it says so, the state is saved and a
-      BagError (INTERRUPTED) is raised.
+    - resume: go on with an interrupted run of the same bag and options; if there is none, begin
+      one. overwrite: forget any run that is there.
+    - save_every_s: seconds of the bag between two saves; a resumed run repeats up to so much.
+    - should_stop: called between groups of frames; once it returns True, the state is saved and
+      a BagError (INTERRUPTED) is raised.
 
-    Raises BagError. One of INCOMPLETE comes after the outputs, which have all that could be read.
+    Raises BagError. If the source breaks off (INCOMPLETE), the outputs are written first, with
+    all that could be read.
     """
     source, output = Path(source), Path(output)
     checkpoint = open_checkpoint(source, options)
@@ -275,7 +278,7 @@ def _make_session(source, options, checkpoint, journal) -> tuple[VideoModel, Str
 
 
 def _check_against(source, opened, options):
-    """Raise BagError for options that this source makes no sense with."""
+    """Raise BagError for options that make no sense with this source."""
     info = opened.info
     duration_s = (info.end_ns - info.start_ns) / 1e9
     for time_s, text in options.prompts_at:

@@ -1,8 +1,8 @@
 """
-Many bags, each narrated into a folder of its own: tasks in, outcomes and an index page out.
+Narrates many bags, each into a folder of its own: tasks in, outcomes and an index page out.
 
-A bag that fails is an outcome like another, and the others go on; what they say does not depend
-on how many run at a time, or where. Knows no argparse. Called by the command line.
+A bag that fails gives an outcome with the error, and the others go on. What is said does not
+depend on how many bags run at a time, or where. Called by the command line.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BagTask:
 
 @dataclass(frozen=True)
 class BagOutcome:
-    """How the narration of one bag ended; error is '' where it is well."""
+    """How the narration of one bag ended; error is '' if it ended well."""
 
     task: BagTask
     record: RunRecord | None = None
@@ -54,8 +54,8 @@ def narrate_many(tasks: Sequence[BagTask], engine: str = 'processes', num_jobs: 
 
     num_jobs: how many at a time; 0: one by 'processes', all by 'ray'. on_progress gets the index
     of a bag and how much of it is done, 0 to 1 ('processes' only). on_outcome is called as each
-    ends. Bags that should_stop() left undone have an outcome of INTERRUPTED. Raises BagError
-    (USAGE) where Ray is wanted and can't be had.
+    ends. Bags that are not done because should_stop() was true have the outcome INTERRUPTED.
+    Raises BagError (USAGE) if Ray is asked for but cannot be used.
     """
     if engine == 'ray':
         num_threads = max(task.options.num_threads for task in tasks)

@@ -1,8 +1,8 @@
 """
-Command line: narrates recordings, `narrate_bag` or `python -m moss_ros.bag`.
+The command line that narrates recordings: `narrate_bag`, or `python -m moss_ros.bag`.
 
-Arguments in, one folder of outputs a recording out, progress and one-line errors on stderr. The
-exit status is an ExitCode. Knows nothing of how a bag is narrated.
+Arguments go in; a folder of outputs for each recording comes out, with progress and one-line
+errors on stderr. The exit status is an ExitCode.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_SAVE_EVERY_S = 1_000_000
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells an error in one line, without the usage."""
+    """Prints an error as one line, without the usage."""
 
     def error(self, message):
         self.exit(ExitCode.USAGE, f'{self.prog}: error: {" ".join(message.split())}\n')
@@ -70,8 +70,8 @@ def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]
     """
     Return each source with its own output folder.
 
-    That is output itself for a single one; else a folder in it by the source's name, of which
-    those that are there twice get a number.
+    For a single source that is output itself; for several, a folder in output with the name of
+    the source, and a number where that name is taken.
     """
     if len(sources) == 1:
         return [(sources[0], output)]
@@ -95,7 +95,7 @@ def _take_any_path():
 
 
 class _StopSignal:
-    """Whether SIGINT or SIGTERM came, within `with`; the second one ends at once."""
+    """Notes SIGINT or SIGTERM inside `with`; the second one ends the process at once."""
 
     def __enter__(self):
         self.has_come = False
@@ -132,7 +132,7 @@ def _narrate(source, output, options, given, stop) -> RunRecord:
 
 
 def _narrate_many(options, given, stop, prog) -> ExitCode:
-    """Narrate all bags and write the index over several; return how the first failure ends."""
+    """Narrate all bags, write an index of several; return the first failure's exit code."""
     if given.engine == ENGINES[0]:
         open_checkpoint(given.bags[0], options)  # what is wrong with all is told once
     tasks = [

@@ -1,9 +1,9 @@
 """
-Which frames of a source the model sees: messages in, groups of encoded frames and prompts out.
+Chooses the frames that the model sees: messages in, groups of encoded frames and prompts out.
 
-Decodes nothing but what a FrameIntake chose or a question needs, and encodes frames in groups
-which depend on the bag and its prompts alone, so that they come out the same to the last bit
-however often a run is taken up. Runs ahead of the narration, in a thread of bag_run.py.
+Only images that a FrameIntake chose or a question needs are decoded. Which frames are encoded
+together depends on the bag and its prompts alone, so the results are the same to the last bit
+however often a run is resumed. Runs ahead of the narration, in a thread of bag_run.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 import math
 
 import cv2
-from moss_ros.bag.reading import BadPromptError, Message, prompt_text, ReadPosition, Source
+from moss_ros.bag.bag_source import prompt_text
+from moss_ros.bag.source import BadPromptError, Message, ReadPosition, Source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.images import BadImageError
 from moss_ros.model import VideoModel
@@ -171,7 +172,8 @@ class FrameChooser:
     def _ask_until(self, time_ns: float, pictures: list[Frame]) -> list[Item]:
         """Ask what was given for a time up to the next message's, which is time_ns; inf: none."""
         items: list[Item] = []
-        for prompt_ns, text in self._prompts[self._num_prompts_given:]:
+        while self._num_prompts_given < len(self._prompts):
+            prompt_ns, text = self._prompts[self._num_prompts_given]
             if prompt_ns > time_ns:
                 break
             items += self._ask(prompt_ns, text, pictures)

@@ -1,9 +1,9 @@
 """
-The state of a run in its output folder, from which --resume goes on, and what run.json says.
+Keeps the state of a run in its output folder, for --resume, and defines what run.json says.
 
-Records and thumbnails are appended as they come; from time to time all that the next ones depend
-on is saved. What happened after that is cut off and done again. Nothing in run.json depends on the
-machine's speed, on time or on luck. One thread at a time.
+Records and thumbnails are written as they come. From time to time a snapshot is saved of all that
+later records depend on; a resumed run cuts off the records after it and makes them again. Nothing
+in run.json depends on the machine's speed, the time of day or chance. One thread at a time.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _READ_SIZE = 1 << 22
 @dataclass(frozen=True)
 class RunRecord:
     """
-    A run that has ended.
+    What run.json says of a run; the fields from counts on are set when the run has ended.
 
     - versions: of the packages that the outputs may depend on, None for one not installed as a
       package. checkpoint: its name and the sha256 of each of its files. source: SourceInfo.
       options: NarrateOptions. stream: the resolved StreamOptions, device and dtype.
-    - counts: 'frames_read', 'frames_used', 'frames_unusable', 'prompts', 'narrations', 'tokens',
-      'records'. unusable: frames and prompts that could not be used, by reason; unusable_text:
-      the same in words.
+    - counts: 'frames_read', 'frames_used', 'unusable', 'prompts', 'narrations', 'tokens',
+      'records'. unusable: numbers of images and prompts that could not be used, by reason;
+      unusable_text: the same in words.
     - is_complete: whether the source was read to its end; error says why not.
     """
 
@@ -73,7 +73,7 @@ class RunRecord:
                        unusable_text=unusable.told(), is_complete=error is None, error=error)
 
     def difference(self, other: RunRecord) -> str:
-        """Return in words in what the other run is to be another one; '' if in nothing."""
+        """Return in words the first thing in which the other run differs; '' if it is the same."""
         for name in ('schema', 'source', 'options', 'checkpoint', 'stream', 'versions'):
             mine, theirs = (json.loads(json.dumps(getattr(run, name))) for run in (self, other))
             if mine == theirs:
@@ -99,7 +99,7 @@ def package_versions() -> dict[str, str | None]:
 
 
 def checkpoint_hashes(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a checkpoint that counts, by name."""
+    """Return the sha256 of each .json and .safetensors file of a checkpoint, by file name."""
     files = [*folder.glob('*.json'), *folder.glob('*.safetensors')]
     return {file.name: _sha256(file) for file in sorted(files)}
 
@@ -125,8 +125,9 @@ def _shortened(value):
 
 
 FOLDER_NAME = '.narration_run'
-_RECORDS, _SNAPSHOT, _IDENTITY, _LOCK = (
-    'records.jsonl', 'snapshot.safetensors', 'run.json', 'lock')
+_RECORDS, _IDENTITY, _LOCK = 'records.jsonl', 'run.json', 'lock'
+# The one before is kept: a disk that loses power may lose what it said was written.
+_SNAPSHOT, _SNAPSHOT_BEFORE = 'snapshot.safetensors', 'snapshot_before.safetensors'
 _THUMBNAILS = 'thumbnails'
 _JPEG_QUALITY = 80
 
@@ -135,15 +136,15 @@ class Journal:
     """
     The folder FOLDER_NAME in the output folder of one run; it is gone when the run has ended.
 
-    Everything that writes raises BagError (OUTPUT) where it cannot.
+    Every method that writes raises BagError (OUTPUT) if it cannot.
     """
 
     def __init__(self, output: Path, run: RunRecord, may_resume: bool):
         """
         Begin, or go on with, the run that is described by run (without its counts).
 
-        Raises BagError (RESUME) where there is a run and may_resume is false, where it is another
-        one, and where another process is at it.
+        Raises BagError (RESUME) if the folder holds a run and may_resume is false, if that is a
+        different run, or if another process is narrating into it.
         """
         self.folder = output / FOLDER_NAME
         self._file = None
@@ -167,12 +168,12 @@ class Journal:
     def close(self) -> None:
         """Close the files; may be called twice."""
         if self._file is not None:
-            with suppress(OSError):  # of a full disk, which was told already
+            with suppress(OSError):  # such as a full disk, which was reported already
                 self._file.close()
         self._lock.close()
 
     def append(self, record: dict) -> None:
-        """Write a record behind the others."""
+        """Append a record."""
         with writing(self.folder):
             self._file.write(json_text(record).encode() + b'\n')
 
@@ -186,7 +187,7 @@ class Journal:
             thumbnail_file(self.folder, narration_id).write_bytes(jpeg.tobytes())
 
     def save(self, snapshot: StreamSnapshot) -> None:
-        """Let a resumed run go on from here; atomic."""
+        """Save the point from which a resumed run goes on; atomic."""
         with writing(self.folder):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -200,34 +201,49 @@ class Journal:
                 raise
             except Exception as error:  # safetensors has an error of its own for a full disk
                 raise OSError(None, str(error), str(partial)) from error
+            with suppress(FileNotFoundError):
+                os.replace(self.folder / _SNAPSHOT, self.folder / _SNAPSHOT_BEFORE)
             replace_durably(partial, self.folder / _SNAPSHOT)
 
     def load(self) -> StreamSnapshot | None:
         """
         Return what was saved last, None where nothing was; to be called first, once.
 
-        What was appended after it is cut off. Raises BagError (RESUME) where it is damaged.
+        What was appended after it is cut off. Where it is damaged, what was saved before it
+        counts; raises BagError (RESUME) where that is so too.
         """
-        path = self.folder / _SNAPSHOT
-        num_bytes, snapshot = 0, None
-        if path.exists():
+        num_bytes, snapshot, damage = 0, None, None
+        num_there = self._num_bytes_of_records()
+        for path in (self.folder / _SNAPSHOT, self.folder / _SNAPSHOT_BEFORE):
+            if not path.exists():
+                continue
             try:
-                with safe_open(path, 'pt') as file:
-                    saved = json.loads(file.metadata()['state'])
-                    snapshot = StreamSnapshot(
-                        saved['state'], {name: file.get_tensor(name) for name in file.keys()})
-                num_bytes = saved['num_bytes']
-            except Exception as error:
-                raise BagError(path, f'cannot be read ({error}); start over with --overwrite',
-                               ExitCode.RESUME) from error
+                num_bytes, snapshot = _read_snapshot(path)
+                if num_bytes > num_there:
+                    raise ValueError(f'{_RECORDS} ends before it')
+            except Exception as error:  # of three libraries
+                damage = damage or BagError(
+                    path, f'cannot be read ({error}); start over with --overwrite',
+                    ExitCode.RESUME)
+                snapshot = None
+                continue
+            break
+        if snapshot is None and damage is not None:
+            raise damage
         with writing(self.folder):
             self._file = (self.folder / _RECORDS).open('ab')
             self._file.truncate(num_bytes)
             self._file.seek(num_bytes)
         return snapshot
 
+    def _num_bytes_of_records(self):
+        try:
+            return (self.folder / _RECORDS).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def records(self) -> Iterator[dict]:
-        """Yield all records, once no more are appended."""
+        """Yield all records; call it when no more are appended."""
         with writing(self.folder):
             self._file.flush()
         with (self.folder / _RECORDS).open(encoding='utf-8') as lines:
@@ -258,6 +274,14 @@ class Journal:
             partial.write_text(run.to_json(), encoding='utf-8')
             replace_durably(partial, identity)
         self._is_new = True
+
+
+def _read_snapshot(path):
+    """Return (bytes of records before it, StreamSnapshot); any exception where it is none."""
+    with safe_open(path, 'pt') as file:
+        saved = json.loads(file.metadata()['state'])
+        return saved['num_bytes'], StreamSnapshot(
+            saved['state'], {name: file.get_tensor(name) for name in file.keys()})
 
 
 def refuse_other_run(output: Path, file: Path, run: RunRecord, may_resume: bool) -> RunRecord:

@@ -1,8 +1,8 @@
 """
-What narrating a bag depends on, besides the bag: options as plain data.
+The options of narrating a bag, as plain data: all that the outputs depend on besides the bag.
 
-Checked when made, readable and writable as JSON, so that worker processes and run.json can have
-them. They also open the checkpoint that they name. Does not know argparse.
+Checked when made; they can be written as JSON and read again, for worker processes and run.json.
+They also open the checkpoint that they name. Made by the command line.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class NarrateOptions:
     """
     Options of one run; the same ones give the same outputs of the same bag.
 
-    - image_topic: '' where the bag has only one with images. prompt_topic: String messages that
-      are asked when they were recorded; '': none.
+    - image_topic: may be '' if the bag has only one with images. prompt_topic: topic of String
+      messages, each asked at the time when it was recorded; '': none.
     - prompt: asked at the first frame; '': none. prompts_at: (seconds since the start of the
       bag, text) pairs.
     - checkpoint: folder or name on the Hugging Face hub; '': the embedded model. device, dtype,
       attention, quantization: as load_model() takes them.
-    - num_threads: CPU threads of the model, 1 to 256. They change the last bits of what it
-      computes, which is why they are no matter of the machine.
+    - num_threads: CPU threads of the model, 1 to 256. Their number changes the last bits of what
+      it computes, so it is an option and does not depend on the machine.
     - frame_rate_fps: frames a second shown to the model, 0.00001 to 1000; 0: the checkpoint's own.
-    - tokens_per_second: pace of the model in the bag's time, of which each frame takes one token
-      at least, 10,000 at most; 0: as much as it wants to say at each frame.
-    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
+    - tokens_per_second: pace of the model in the bag's time; each frame takes at least one token
+      of it, 10,000 at most. 0: as much as it wants to say at each frame.
+    - answer_within_s: stream time after which a question without any answer is unanswered.
     - system_prompt: '': the checkpoint's own. max_tokens_between_frames: 0: the checkpoint's own.
     - sampling: 'checkpoint', 'greedy' or 'random'; seed: of random sampling.
     - with_images: whether narration.mcap has the images too.
@@ -92,7 +92,7 @@ class NarrateOptions:
         if self.prompt and not self.prompt.strip():
             raise ValueError(f'prompt is {self.prompt!r}; a text with something besides '
                              'whitespace is needed, or none')
-        # JSON has lists only.
+        # JSON has lists, no tuples.
         object.__setattr__(self, 'prompts_at', tuple(
             (time_s, text) for time_s, text in self.prompts_at))
         for time_s, text in self.prompts_at:

@@ -1,10 +1,10 @@
 """
-What a run leaves when it has ended: the journal's records in, all its files at once out.
+Writes the output files of a run that has ended: the journal's records in, all files out.
 
-Each file is written beside the journal and gets its name when all are complete; run.json comes
-last and says that the run has ended. narration.mcap holds the topics of the live node at the
-original times, for Foxglove and `ros2 bag play`; narration.vtt holds captions that count from the
-start of the bag (format: https://www.w3.org/TR/webvtt1/). Called by narrate_bag().
+The files are written into the journal's folder and moved to their names when all are complete;
+run.json comes last and says that the run has ended. narration.mcap holds the topics of the live
+node at the original times, for Foxglove and `ros2 bag play`; the times in narration.vtt count from
+the start of the bag (format: https://www.w3.org/TR/webvtt1/). Called by narrate_bag().
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from moss_ros.bag.bag_error import BagError, writing
 from moss_ros.bag.journal import (
     Journal, json_text, replace_durably, RunRecord, thumbnail_file,
 )
-from moss_ros.bag.reading import Source, TYPESTORE
+from moss_ros.bag.ros_types import TYPESTORE
+from moss_ros.bag.source import Source
 from moss_ros.records import OUTPUT_TOPICS
 from moss_ros.views.report import (
     answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
@@ -38,9 +39,10 @@ _FORMAT_VERSION = 8  # which every distribution since Iron reads
 
 def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = None) -> None:
     """
-    Write what the live node would have published, and the images of a source with a topic, if any.
+    Write what the live node would have published, as an MCAP file.
 
-    Raises OSError where path can't be written, BagError where the source can't be read.
+    images_of: a bag whose images are copied too; None: no images. Raises OSError if path can't be
+    written, BagError if the bag can't be read.
     """
     # The writer makes a folder with one storage file, which is all that is wanted of it.
     folder = path.parent / path.stem
@@ -84,17 +86,19 @@ def _qos(topic):
         avoid_ros_namespace_conventions=False)
 
 
-# Seconds that a caption stays at least, and for each character: about 17 a second are read.
+# A caption stays at least this long, and this long for each character: people read about 17 a
+# second.
 _MIN_SHOWN_S = 1.5
 _SHOWN_S_PER_CHARACTER = 0.06
 
 
 def write_vtt(path: Path, records: Iterable[dict], start_ns: int) -> None:
     """
-    Write a cue for each narration, named by its id; start_ns is when the bag starts.
+    Write a cue for each narration with words, named by its id; start_ns is when the bag starts.
 
-    An answer has its question in italics above it. A cue stays until it was said and can be read,
-    but no longer than to the next one. Raises OSError where path can't be written.
+    An answer has its question in italics above it. A cue stays until the narration has ended and
+    people had time to read it, but no longer than to the next cue. Raises OSError if path can't be
+    written.
     """
     with path.open('w', encoding='utf-8', newline='\n') as file:
         file.write('WEBVTT\n')
@@ -140,7 +144,7 @@ def _time(time_ms):
 
 
 def _escaped(text):
-    """Return one line that is data, whatever is in it: neither markup nor the end of the cue."""
+    """Return text as one line, escaped so that it can be neither markup nor the cue's end."""
     text = ' '.join(text.split()).replace('&', '&amp;')
     return text.replace('<', '&lt;').replace('>', '&gt;')
 
@@ -174,14 +178,14 @@ def _write_mcap(path: Path, run: EndedRun) -> None:
 
 def _write_report(path: Path, run: EndedRun) -> None:
     timeline = timeline_of(run.journal.records())
-    # Half a character pair, which JSON can carry, has no UTF-8.
+    # A lone surrogate, which JSON can carry, cannot be encoded as UTF-8.
     with path.open('w', encoding='utf-8', errors='replace', newline='\n') as file:
         file.writelines(report_page(
             report_head(run.record, timeline), timeline,
             lambda narration_id: thumbnail_file(run.journal.folder, narration_id)))
 
 
-# What each file is written by; run.json comes after them.
+# The function that writes each file; run.json is written after them.
 WRITERS: dict[str, Callable[[Path, EndedRun], None]] = {
     'narration.jsonl': _write_jsonl,
     'narration.vtt': _write_vtt,
@@ -194,7 +198,7 @@ def write_outputs(output: Path, run: EndedRun) -> None:
     """
     Write all files of a run into the folder output, and remove its journal.
 
-    Raises BagError (OUTPUT), with the journal and whatever was in output left, where it can't.
+    Raises BagError (OUTPUT) if it can't; the journal and what was in output then stay.
     """
     partial = run.journal.folder / 'outputs'
     with writing(partial):

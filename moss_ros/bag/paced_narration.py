@@ -1,9 +1,9 @@
 """
-The narration of a bag at the bag's own pace: groups of frames and prompts in, records out.
+Narrates in the bag's own time: groups of frames and prompts in, records out.
 
-A virtual machine of tokens_per_second runs in the time of the bag, counted in whole numbers, so
-that what is said depends on the bag and the options alone. Knows neither files nor threads: who
-calls it keeps the records. Called by narrate_bag.
+The model speaks tokens_per_second in the time of the bag, however fast the machine is. Time is
+counted in whole numbers, so what is said depends on the bag and the options alone. Records and
+thumbnails go to callbacks, which keep them. Called by bag_run.py.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class BagNarration:
     """
     Drives one session through a bag.
 
-    Each step of the session, one token, takes 1 / tokens_per_second of the bag's time, beginning
-    when there is something to do; a frame or prompt that comes meanwhile waits for the next one.
-    One thread at a time.
+    Each step of the session (one token) takes 1 / tokens_per_second of the bag's time and begins
+    as soon as there is something to do. A frame or prompt that comes during a step waits for the
+    next one. One thread at a time.
     """
 
     def __init__(self, session: StreamSession, tokens_per_second: float,
@@ -54,7 +54,8 @@ class BagNarration:
         rate = Fraction(str(tokens_per_second))
         self._units_per_ns = rate.numerator or 1
         self._units_per_token = 1_000_000_000 * rate.denominator if rate else 0
-        # With the next one; the session would drop the oldest of more than its context holds.
+        # One less than the context holds, to leave room for the next frame: the session would
+        # drop the oldest of more.
         self._max_waiting_frames = min(
             FRAMES_PER_GROUP, session.options.max_context_frames - 1)
         # (stamp, thumbnail) of the newest frame that the model saw, and of those that wait.
@@ -65,7 +66,7 @@ class BagNarration:
             'num_records': 0,
             'num_prompts': 0,
             'waiting_prompts': [],  # [prompt_id, bag time, text] that the model has not seen
-            'first_narration_id': 0,  # of the session's ids since it was last reset, less one
+            'first_narration_id': 0,  # added to the session's ids, which begin at 1 at a reset
             'newest_narration_id': 0,
             'begun_narration_id': 0,
             'begun_ns': 0,
@@ -88,13 +89,13 @@ class BagNarration:
                 'tokens': self._state['num_tokens'], 'records': self._state['num_records']}
 
     def take(self, items: Iterable[Item]) -> None:
-        """Go on until the last of these items; what was said before each becomes records."""
+        """Take in these items in order; what the model says before each becomes records."""
         upcoming = deque(items)
         while upcoming:
             item = upcoming[0]
             self._run_until(item.bag_time_ns, upcoming)
             if not upcoming or upcoming[0] is not item:
-                continue  # it was among frames at which the model kept silent
+                continue  # taken in already, with frames at which the model kept silent
             upcoming.popleft()
             if isinstance(item, ChosenFrame):
                 self._show(item)
@@ -125,7 +126,7 @@ class BagNarration:
         }, tensors)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
-        """Go on as the narration of the same bag and options whose snapshot() this is."""
+        """Go on from a snapshot() of a narration of the same bag and options."""
         self._session.restore(StreamSnapshot(snapshot.state['session'], snapshot.tensors))
         self._state = deepcopy(snapshot.state['pace'])
         self._refused = UnusableTally(snapshot.state['refused'])
@@ -140,7 +141,7 @@ class BagNarration:
         self._session.add_prompt(Prompt(item.text, prompt_id))
 
     def _show(self, item):
-        # None is ever dropped: where frames come in faster than tokens, the pace yields.
+        # No frame is ever dropped: if frames come faster than tokens, the next step begins early.
         while self._session.num_waiting_frames >= self._max_waiting_frames:
             self._step_at_once()
         self._session.add_frame(item.frame)
@@ -191,10 +192,10 @@ class BagNarration:
 
     def _each_with_a_step(self, upcoming):
         """
-        Return the frames that upcoming begins with and that come one by one.
+        Return the frames at the start of upcoming that the session can take one by one.
 
-        That is, where the model keeps silent, one step lies between each and the one before it,
-        and one between the last and whatever comes then: a frame, a prompt or another item.
+        That holds if, as long as the model keeps silent, one step fits between each frame and the
+        item before it, and one between the last frame and the item after it, of any kind.
         """
         frames = []
         step = max(self._state['now'], self._state['free_at'])
@@ -209,7 +210,7 @@ class BagNarration:
         return frames
 
     def _seen_thumbnails(self, stamp_ns):
-        """Return thumbnails of the frames up to this stamp, the newest last; None: of none."""
+        """Return thumbnails of the frames up to this stamp, the newest last; [] for None."""
         return [thumbnail for frame_ns, thumbnail in self._thumbnails
                 if stamp_ns is not None and frame_ns <= stamp_ns]
 
@@ -243,7 +244,7 @@ class BagNarration:
         self._write(event, bag_time_ns, first_ns, narration_id)
 
     def _waits_no_more(self, prompt_id):
-        """Forget a prompt that waits; return when it was asked."""
+        """Forget a prompt that waits; return the bag time at which it was asked."""
         waiting = self._state['waiting_prompts']
         index = [name for name, _, _ in waiting].index(prompt_id)
         return waiting.pop(index)[1]

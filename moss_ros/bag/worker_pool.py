@@ -1,10 +1,10 @@
 """
-Tasks in processes of this machine or on a Ray cluster: functions in, their results out.
+Runs tasks in processes of this machine or on a Ray cluster: a function and tasks in, results out.
 
-Each local task has a process and a pipe of its own, so one that dies, of lack of memory or of a
-broken library, takes no other along. pebble's pool is no substitute: its workers share a pipe,
-which stays locked when one dies while it sends. Ray is optional, imported when it is asked for,
-and tells no progress. Called by batch.py.
+Each local task has its own process and pipe, so a process that dies (out of memory, or a broken
+library) does not affect the others. pebble's pool is no substitute: its workers share a pipe,
+which stays locked when one dies while it sends. Ray is optional, imported only when it is asked
+for, and reports no progress. Called by batch.py.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def run_in_processes(
     """
     Call function(task, report, should_stop) for every task, num_jobs at a time.
 
-    Blocks between the results. Yields (index of the task, result) in the order in which they end;
-    the result is a WorkerDied where there is none. What the function gives to report() comes to
+    Yields (index of the task, result) in the order in which the tasks end, and blocks in between;
+    the result is a WorkerDied if the process died. What the function passes to report() goes to
     on_progress with the index, on the caller's thread. Once should_stop() is true here, it is
-    true for the functions too, and no task is begun any more; what is not done has no result.
-    function, tasks and what they give must be picklable, function by name. Leaving the iterator
-    ends the workers.
+    true for the functions too, and no further task is begun; a task without a result then yields
+    nothing. function, tasks, results and reports must be picklable, function by name. Leaving the
+    iterator ends the workers.
     """
     # Forked processes would share the threads and locks of torch in whatever state they are.
     context = multiprocessing.get_context('spawn')
@@ -61,7 +61,7 @@ def run_in_processes(
                 del running[connection]
                 process.join()
                 connection.close()
-                # One that was told to stop while it was starting has no more to say.
+                # A process that was told to stop while it was starting has no result.
                 if not (is_stopping and isinstance(value, WorkerDied)):
                     yield index, value
             if should_stop() and not is_stopping:
@@ -75,8 +75,8 @@ def run_in_processes(
 def _start(context, function, task):
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(function, task, theirs))
-    # A terminal sends Ctrl-C to every process, also to one that is still importing: the worker
-    # inherits that it is not delivered. What multiprocessing starts first would lift that.
+    # A terminal sends Ctrl-C to every process, also to one that is still importing: so the worker
+    # inherits SIGINT blocked. The tracker is started before, because its start unblocks SIGINT.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -109,7 +109,7 @@ def _work(function, task, connection):
         except OSError:  # the caller is gone, and nobody waits for the result
             stop(None, None)
 
-    # Not Ctrl-C but the caller decides, by a signal of its own.
+    # Ctrl-C is ignored: the caller decides when to stop, and then sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     result = function(task, report, lambda: is_stopping)
@@ -138,9 +138,6 @@ def _end(running):
         connection.close()
 
 
-_ASK_EVERY_S = 0.2
-
-
 class RayUnavailableError(Exception):
     """Ray isn't installed or doesn't run; the text says what to do about it."""
 
@@ -153,10 +150,11 @@ def run_in_ray(
 
     Each takes num_threads CPUs. Uses the cluster that this process has joined, or joins the one
     that RAY_ADDRESS or `ray start` names, or starts one on this machine. Yields (index of the
-    task, result) in the order in which they end; the result is Ray's error where there is none.
-    Once should_stop() is true, what runs is cancelled. Raises RayUnavailableError.
+    task, result) in the order in which the tasks end; the result is Ray's error if there is none.
+    Once should_stop() is true here, what runs is cancelled; the function's own report() does
+    nothing and its should_stop() is always False. Raises RayUnavailableError.
     """
-    # No figures about this run go to anybody.
+    # Ray sends no usage statistics.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     try:
         import ray

@@ -1,8 +1,10 @@
 """
-The arguments of the published calls: as they were passed in, checked and by one name each out.
+Checks the arguments of the published calls, real_time_generate and offline_generate.
 
-Also tells a call's failure on its output queue, whose consumer would else wait for ever: users
-start these calls in daemon threads, where an exception ends nothing but the thread.
+Positional and keyword arguments come in as the caller passed them; LiveCall and OfflineCall come
+out. failures_told() also reports a failed call on its output queue: users run these calls in
+daemon threads, where an exception ends only the thread, and the consumer would wait for ever.
+Used by the generator.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from moss_ros.generator.queue_strings import error_string
 from moss_ros.model import SamplingOptions
 
 DEFAULT_CHUNK_LENGTH = 64
-# For an output queue that is full; then the exception alone has to do.
+# How long to wait, in seconds, if the output queue is full; then there is only the exception.
 _MAX_TELL_S = 5.0
-# In the order of positions; the names that an argument goes by.
+# Arguments in the order of their positions; an argument may have several names.
 _LIVE_ARGUMENTS = (
     ('image_queue', 'new_video_frames'), ('prompt_queue', 'new_prompts'),
     ('token_queue', 'output_text_queue'), ('processor',), ('max_tokens_per_turn',))
@@ -34,9 +36,9 @@ _LOGGER = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class LiveCall:
     """
-    What real_time_generate was called with.
+    The checked arguments of a call of real_time_generate.
 
-    max_tokens_per_turn: tokens a second at most while it speaks; None: as fast as it can.
+    max_tokens_per_turn: tokens a second at most while speaking; None: as fast as possible.
     """
 
     image_queue: object
@@ -48,7 +50,7 @@ class LiveCall:
     @classmethod
     def from_arguments(cls, positional: Sequence, keywords: Mapping,
                        base: SamplingOptions) -> LiveCall:
-        """Check them; base is the sampling where they say nothing. Raises ValueError."""
+        """Check the arguments; base gives the sampling that they leave out. Raises ValueError."""
         known = [name for names in _LIVE_ARGUMENTS for name in names]
         require_known('generation argument', keywords, (*GENERATION_KEYS, *known))
         values = _bound(_LIVE_ARGUMENTS, positional, keywords, num_needed=3)
@@ -61,13 +63,13 @@ class LiveCall:
 
     @staticmethod
     def output_queues(positional: Sequence, keywords: Mapping) -> list:
-        """Return what was passed for a token queue, by either name; several if that is wrong."""
+        """Return what was passed as token queue; more than one if it was passed twice."""
         return _passed(2, _LIVE_ARGUMENTS, positional, keywords)
 
 
 @dataclass(frozen=True)
 class OfflineCall:
-    """What offline_generate was called with."""
+    """The checked arguments of a call of offline_generate."""
 
     new_queries: object
     output_text_queue: object
@@ -75,7 +77,7 @@ class OfflineCall:
 
     @classmethod
     def from_arguments(cls, positional: Sequence, keywords: Mapping) -> OfflineCall:
-        """Check them. Raises ValueError."""
+        """Check the arguments. Raises ValueError."""
         require_known('argument', keywords, [name for name, in _OFFLINE_ARGUMENTS])
         values = _bound(_OFFLINE_ARGUMENTS, positional, keywords, num_needed=3)
         length = values.get('vision_chunked_length', DEFAULT_CHUNK_LENGTH)
@@ -84,13 +86,13 @@ class OfflineCall:
 
     @staticmethod
     def output_queues(positional: Sequence, keywords: Mapping) -> list:
-        """Return what was passed for an output queue; more than one if that is wrong."""
+        """Return what was passed as output queue; more than one if it was passed twice."""
         return _passed(2, _OFFLINE_ARGUMENTS, positional, keywords)
 
 
 @contextmanager
 def failures_told(output_queues: Sequence, end_marker: str) -> Iterator[None]:
-    """Put an error string and the end marker on the queues where the block raises."""
+    """If the block raises, put an error string and the end marker on the queues, and re-raise."""
     try:
         yield
     except BaseException as error:
@@ -104,7 +106,7 @@ def failures_told(output_queues: Sequence, end_marker: str) -> Iterator[None]:
 
 
 def _bound(arguments, positional, keywords, num_needed):
-    """Return the values by first names; ValueError for one that is missing or passed twice."""
+    """Return the values by each argument's first name; ValueError if missing or passed twice."""
     if len(positional) > len(arguments):
         raise ValueError(f'{len(positional)} positional arguments were passed; possible are '
                          f'{len(arguments)}: {", ".join(names[0] for names in arguments)}')

@@ -1,8 +1,9 @@
 """
-Command line: what a model says about a video or pictures, `python -m moss_ros.generator.describe`.
+Command line that asks a model about a video or pictures: python -m moss_ros.generator.describe.
 
-Files and a prompt in, the answer on stdout as it is said (or one JSON object), progress on
-stderr. Exit status 0; 2 with one line on stderr for what can't be asked or read.
+Files and a prompt go in; the answer comes out on stdout, piece by piece or as one JSON object,
+and the progress on stderr. Exit status 0; 2 with one line on stderr if something can't be asked
+or read; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import torch
 from tqdm import tqdm
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
-# Few, so that the bar moves on a slow machine too.
+# Small, so that the progress bar moves on a slow machine too.
 _CHUNK_LENGTH = 8
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells an error in one line, without the usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message):
         self.exit(2, f'{self.prog}: error: {message}\n')
@@ -35,11 +36,11 @@ class _Parser(argparse.ArgumentParser):
 
 def describe(generator: Generator, query: dict, chunk_length: int, write_piece) -> dict:
     """
-    Answer a query of the queue protocol; write_piece gets each piece of the answer.
+    Answer a query of the queue protocol; call write_piece(str) with each piece of the answer.
 
-    Shows a progress bar on stderr while frames are encoded. Returns what goes into the JSON
-    object: answer, num_frames, encode_s (until the last frame was seen) and total_s. Raises
-    MediaError and ValueError as Generator.answer does.
+    Shows a progress bar on stderr while frames are encoded. Returns the fields of the JSON
+    object: answer, num_frames, encode_s (seconds until the last frame was encoded) and total_s.
+    Raises MediaError and ValueError as Generator.answer does.
     """
     begin_s = time.monotonic()
     result = {'answer': '', 'num_frames': 0, 'encode_s': 0.0}
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has enough. Python would complain once more when it flushes at the end.
+        # The reader of stdout has closed it. Keep Python from failing again in its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -111,7 +112,7 @@ def _write_piece(piece):
 
 
 def _require_files(options):
-    # Before the model is loaded, which may take a minute.
+    # Called before the model is loaded, which may take a minute.
     for path in [*options.video, *options.image]:
         if not Path(path).is_file():
             raise MediaError(f'{path} does not exist or is no file')

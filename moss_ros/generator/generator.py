@@ -1,8 +1,9 @@
 """
-The object that the published scripts drive: live streams and offline questions by queues.
+The object with the published calls: live streams and offline questions through queues.
 
-Holds a model with its tokenizer and hands each call to a live run or to the offline answerer.
-Knows nothing of ROS. Made by load_generator().
+load_generator() makes one from a checkpoint. A Generator holds a model with its tokenizer and
+hands each call to a live run (live.py) or to the offline answerer (offline.py). Used by scripts
+and by the describe command.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ import threading
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.checks import require_count, require_text
-from moss_ros.generator.calls import (
-    DEFAULT_CHUNK_LENGTH, failures_told, LiveCall, OfflineCall,
-)
+from moss_ros.generator.calls import DEFAULT_CHUNK_LENGTH, failures_told, LiveCall, OfflineCall
 from moss_ros.generator.live import LiveRun
 from moss_ros.generator.offline import OfflineAnswerer, OfflineOptions
 from moss_ros.generator.query import is_stop, OfflineQuery
@@ -31,10 +30,10 @@ import torch
 @dataclass(frozen=True)
 class Processor:
     """
-    What to pass where the published scripts pass a processor.
+    What scripts may pass where the published scripts pass a processor.
 
-    The generator prepares texts and images by itself; this tells how. chat: the chat layout.
-    image_size_px: side of the square that images are fitted into.
+    The generator prepares texts and images itself; this only describes how. chat: the chat
+    layout. image_size_px: side of the square that images are fitted into.
     """
 
     chat: ChatFormat
@@ -45,14 +44,15 @@ class Generator:
     """
     A model with the calls of the published scripts.
 
-    One live stream and one offline_generate at a time; they may run side by side, in threads of
-    their own, and take turns at the model. Each call generates in its caller's thread. Where that
-    is a daemon thread, the end of the process waits for the pass through the model that runs.
+    One live stream and one offline_generate can run at a time. Both may run at once, each in a
+    thread of its own; they then take turns with the model. Each call generates in its caller's
+    thread. If that is a daemon thread, the process waits at its end for the running pass through
+    the model.
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, stream_options: StreamOptions,
                  offline_options: OfflineOptions, checkpoint: Path | None = None):
-        """Put a model and its tokenizer together; ValueError where they don't belong together."""
+        """Combine a model and its tokenizer; ValueError if they don't belong together."""
         chat.require_model(model.config.image_token_id, model.config.text.vocab_size)
         self.processor = Processor(chat, model.config.vision.image_size)
         self.checkpoint = checkpoint
@@ -69,12 +69,12 @@ class Generator:
 
     @property
     def frame_rate_fps(self) -> float:
-        """Images a second that the model expects on the image queue."""
+        """Images per second that the model expects on the image queue."""
         return self._stream_options.frame_rate_fps
 
     @property
     def sampling(self) -> SamplingOptions:
-        """How tokens of a live stream are drawn where a call does not say."""
+        """How tokens of a live stream are drawn, unless a call says otherwise."""
         return self._stream_options.sampling
 
     def real_time_generate(self, *arguments, **keywords) -> None:
@@ -83,23 +83,24 @@ class Generator:
 
         In this order, or by name:
 
-        - image_queue or new_video_frames: queue.Queue of PIL images of any mode and size,
-          frame_rate_fps a second. Each is shown as one step of that rate, whenever it comes.
-        - prompt_queue or new_prompts: queue.Queue of str. The one being answered is interrupted
-          by the next.
+        - image_queue or new_video_frames: queue.Queue of PIL images of any mode and size, to be
+          filled with frame_rate_fps images a second. Each counts as one step of that rate,
+          whenever it arrives.
+        - prompt_queue or new_prompts: queue.Queue of str. A new prompt interrupts the answer to
+          the one before.
         - token_queue or output_text_queue: queue.Queue that gets the strings of the published
-          protocol, '[DONE]' when stopped, and '[ERROR] ...' for what can't be used (the stream
-          goes on) or a failure (then '[DONE]' follows).
-        - processor: not needed, whatever it is.
-        - max_tokens_per_turn: a pace of speaking, in tokens a second; left out: no pace. A prompt
-          does not wait for it.
+          protocol: '[DONE]' when stopped, '[ERROR] ...' for an item that can't be used (the
+          stream goes on) and for a failure (then '[DONE]' follows).
+        - processor: ignored.
+        - max_tokens_per_turn: pace of speaking, in tokens a second; no limit if left out. A
+          prompt does not wait for it.
 
         By name only: do_sample, temperature, top_k, top_p, repetition_penalty, and max_new_tokens,
-        which limits each narration or answer, not the stream. What is left out is the
-        checkpoint's own.
+        which limits each narration or answer, not the stream. Those that are left out are as the
+        checkpoint has them.
 
-        What fails is raised too: ValueError for arguments that can't be, RuntimeError where it
-        is running already, and whatever the model or a queue raises.
+        Failures are also raised: ValueError for bad arguments, RuntimeError if it is running
+        already, and whatever the model or a queue raises.
         """
         run = None
         try:
@@ -117,11 +118,11 @@ class Generator:
 
     def stop_real_time_generate(self, timeout_s: float = 2.0) -> bool:
         """
-        Stop the live stream and wait until it has ended, at most timeout_s; whether it has.
+        Stop the live stream and wait at most timeout_s for its end; return whether it has ended.
 
-        Any thread may call, at any time. A stop that comes before the first start is kept, and
-        ends that start at once: the thread that starts may be slower than the one that stops.
-        After that, a stop where nothing runs does nothing.
+        Any thread may call, at any time. A stop before the very first start is remembered and
+        ends that start at once, because the starting thread may be slower than the stopping one.
+        Later, a stop does nothing when no stream runs.
         """
         with self._live_lock:
             run = self._live
@@ -137,15 +138,15 @@ class Generator:
 
         In this order, or by name:
 
-        - processor: not needed, whatever it is.
+        - processor: ignored.
         - new_queries: queue.Queue of dicts as OfflineQuery.from_dict takes them, answered in
-          their order.
-        - output_text_queue: queue.Queue that gets each answer in pieces and '<|round_end|>' after
-          it; before that '[ERROR] ...' where a query fails, which does not concern the others.
-        - vision_chunked_length: frames that are decoded and encoded at a time, at most (64).
+          order.
+        - output_text_queue: queue.Queue that gets each answer in pieces, then '<|round_end|>'. If
+          a query fails, '[ERROR] ...' comes before it, and the next query is answered as usual.
+        - vision_chunked_length: largest number of frames decoded and encoded at a time (64).
 
-        What else fails is on the output queue in the same way, and is raised too: ValueError for
-        arguments that can't be, RuntimeError where it is running already.
+        Other failures are put on the output queue in the same way, and are also raised:
+        ValueError for bad arguments, RuntimeError if it is running already.
         """
         with failures_told(OfflineCall.output_queues(arguments, keywords), ROUND_END):
             call = OfflineCall.from_arguments(arguments, keywords)
@@ -166,10 +167,10 @@ class Generator:
                vision_chunked_length: int = DEFAULT_CHUNK_LENGTH,
                on_frames: Callable[[int, int], None] | None = None) -> Iterator[str]:
         """
-        Yield the answer to one query in pieces, without queues, in the calling thread.
+        Yield the answer to one query in pieces of text, without queues, in the calling thread.
 
-        on_frames is called with the numbers of frames encoded so far and in all. Raises
-        MediaError for media that can't be read, ValueError for a query that can't be answered.
+        on_frames(num_done, num_frames) is called as frames are encoded. Raises MediaError for
+        media that can't be read, ValueError for a query that can't be answered.
         """
         require_count('vision_chunked_length', vision_chunked_length)
         return self._answer(query, vision_chunked_length, on_frames)
@@ -205,15 +206,16 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
     Load a checkpoint and return the object with the published calls.
 
     - checkpoint: a folder or a Hugging Face id; None: the embedded model.
-    - device: 'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'.
+    - device: 'auto' (a GPU if there is one), 'cpu', 'cuda', 'cuda:1'.
     - dtype: 'auto', 'float32', 'bfloat16' or 'float16'.
     - attention: 'auto', 'sdpa' or 'flash'. quantization: None, 'int8' or 'int4'.
-    - system_prompt: of live streams. system_prompts: of offline queries, a dict of texts by
-      system_prompt_type, or for a type a dict of texts by thinking_mode. None, or a type that
-      is left out: the checkpoint's own, from its config.json or its code; the log says which.
+    - system_prompt: for live streams.
+    - system_prompts: for offline queries, a dict by system_prompt_type. Each value is a text, or
+      a dict of texts by thinking_mode.
 
-    Raises CheckpointError for a checkpoint that can't be used, ValueError for the other
-    arguments; the message names the cause and the way out.
+    Prompts that are None or left out are the checkpoint's own, from its config.json or its code,
+    or else this package's; the log says which. Raises CheckpointError for a checkpoint that can't
+    be used, ValueError for the other arguments; the message names the cause and the way out.
     """
     if system_prompt is not None:
         require_text('system_prompt', system_prompt)
@@ -225,6 +227,6 @@ def load_generator(checkpoint: str | Path | None = None, device: str = 'auto',
         offline_options = OfflineOptions.from_checkpoint(opened.folder, system_prompts)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    # The weights last: what else may be wrong shows in less time.
+    # The weights come last, so that all other errors show early.
     model = opened.load_model(device, dtype, attention, quantization)
     return Generator(model, opened.chat, opened.options, offline_options, opened.folder)

@@ -1,9 +1,9 @@
 """
-One live stream between queues: images and prompts in, the published strings out, until stopped.
+One call of real_time_generate: images and prompts in, strings of the queue API out, until stopped.
 
-The session runs in the caller's thread. A small thread sleeps on each incoming queue and moves
-what comes to the mailbox, so that the caller's sleeps on one condition. Knows what goes where,
-not what the strings are (queue_strings.py). Made and run by the generator.
+The session runs in the caller's thread. For each incoming queue, a small feeder thread moves the
+items to a mailbox, so the caller's thread can sleep on one condition. The strings themselves are
+made by queue_strings.py. Made and run by the generator.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from moss_ros.stream import (
     Frame, Mailbox, NarrationEvent, Prompt, PromptEvent, SessionState, StreamSession,
 )
 from moss_ros.stream.feed import SessionFeed
+from moss_ros.stream.pace import Pace
 import torch
 
-# How often a thread that sleeps on a queue looks whether it is to end, in seconds. What comes
-# into the queue wakes it at once.
+# How often, in seconds, a thread that sleeps on a queue checks whether to end. An item in the
+# queue wakes it at once.
 _STOP_CHECK_S = 0.1
-# Different things wrong with what comes in that are told, each once.
+# At most this many different error messages about incoming items are reported, each once.
 _MAX_REPORTS = 20
-# Of two tokens, however slow the pace: what a condition can wait for.
-_MAX_INTERVAL_S = 86400.0
-# For a queue whose get() does not keep to its timeout.
+# Longest wait for a feeder thread, in case its queue's get() ignores the timeout.
 _MAX_JOIN_S = 2.0
 
 _LOGGER = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class LiveRun:
     """
     One call of real_time_generate; run() blocks until request_stop() or an error.
 
-    request_stop() and wait() may be called from any thread, before, while and after it runs.
+    Any thread may call request_stop() and wait(): before, during and after run().
     """
 
     def __init__(self, make_session: Callable[[], StreamSession], image_queue: queue.Queue,
@@ -50,17 +49,16 @@ class LiveRun:
         """
         Prepare; nothing is taken from the queues yet.
 
-        max_new_tokens ends a narration after so many tokens; None: the session's own limits.
-        max_tokens_per_second is the pace of speaking; None: as fast as the model can. model_lock
-        is held while the model, or whatever else of torch, is at work.
+        - max_new_tokens: a narration ends after so many tokens; None: only the session's limits.
+        - max_tokens_per_second: pace of speaking; None: as fast as the model can.
+        - model_lock: held while the model, or anything else in torch, computes.
         """
         self._make_session = make_session
         self._image_queue = image_queue
         self._prompt_queue = prompt_queue
         self._token_queue = token_queue
         self._max_new_tokens = max_new_tokens
-        self._token_interval_s = min(
-            1 / max_tokens_per_second if max_tokens_per_second else 0.0, _MAX_INTERVAL_S)
+        self._pace = Pace(max_tokens_per_second or 0.0)
         self._model_lock = model_lock
         self._strings = LiveStrings()
         self._condition = threading.Condition()
@@ -69,26 +67,26 @@ class LiveRun:
         self._reported: set[str] = set()
         self._num_frames = 0
         self._num_prompts = 0
-        self._num_tokens = 0  # of what is being said
+        self._num_tokens = 0  # of the current narration
         self._thread: threading.Thread | None = None
         self._has_ended = threading.Event()
 
     def run(self) -> None:
         """
-        Generate until stopped; then the end marker is on the token queue.
+        Generate until stopped, then put the end marker on the token queue.
 
-        An exception of the model or a queue ends it and is raised; then there is none.
+        An exception of the model or of a queue is raised; then this method puts no end marker.
         """
         self._thread = threading.current_thread()
         feeders = []
         try:
             with self._model_lock:
-                # Asking sets torch's number of threads up for this one; without it the cores may
-                # be oversubscribed.
+                # The call sets up torch's number of threads for this thread. Without it torch may
+                # use more threads than there are cores.
                 torch.get_num_threads()
                 session = None if self._is_stopped else self._make_session()
             if session is not None:
-                # More could never be seen together.
+                # The context can not hold more frames than this.
                 mailbox = Mailbox(session.options.max_context_frames)
                 mailbox.attach(self._condition)
                 feeders = self._start_feeders(mailbox, session.options.frame_rate_fps)
@@ -100,19 +98,19 @@ class LiveRun:
                 feeder.join(_MAX_JOIN_S)
 
     def request_stop(self) -> None:
-        """Have run() end after the step it is in; does not block."""
+        """Make run() end after its current step; does not block."""
         with self._condition:
             self._is_stopped = True
             self._condition.notify_all()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block until end() was called, at most timeout_s; whether it was. At once in run()."""
+        """Wait at most timeout_s for end(); return whether it came. In run()'s thread: False."""
         if self._thread is threading.current_thread():
             return False
         return self._has_ended.wait(timeout_s)
 
     def end(self) -> None:
-        """Let wait() return; called by whoever called run(), when all is tidied up."""
+        """Let wait() return. The caller of run() calls it when everything is cleaned up."""
         self._has_ended.set()
 
     def _generate(self, session, mailbox):
@@ -124,12 +122,10 @@ class LiveRun:
         def must_not_wait():
             return self._is_stopped or self._feed_error is not None or mailbox.has_prompts
 
-        pause_until_s = 0.0
         while True:
             with self._condition:
                 self._condition.wait_for(has_something)
-                self._condition.wait_for(
-                    must_not_wait, max(0.0, pause_until_s - time.monotonic()))
+                self._condition.wait_for(must_not_wait, self._pace.wait_s(time.monotonic()))
             if self._feed_error is not None:
                 raise self._feed_error
             if self._is_stopped:
@@ -138,8 +134,10 @@ class LiveRun:
             with self._model_lock:
                 events = feed.step(should_yield=lambda: self._is_stopped)
                 events += self._stop_at_limit(session, events)
-            is_speaking = session.state is SessionState.SPEAKING
-            pause_until_s = begin_s + self._token_interval_s if is_speaking else 0.0
+            if session.state is SessionState.SPEAKING:
+                self._pace.token_said(begin_s)
+            else:
+                self._pace.begin_anew()
             for event in events:
                 for string in self._strings.of(event):
                     self._put(string)
@@ -149,7 +147,7 @@ class LiveRun:
                 '%.2f s for each', mailbox.num_dropped_frames, feed.encode_s_per_frame)
 
     def _stop_at_limit(self, session, events):
-        """Count what was said; return the events of ending it where it is as long as it may be."""
+        """Count the narration's tokens; at the limit, end it and return the events of that."""
         if self._max_new_tokens is None:
             return []
         if any(isinstance(event, (NarrationEvent, PromptEvent)) for event in events):
@@ -163,7 +161,7 @@ class LiveRun:
         return session.stop()
 
     def _put(self, string):
-        """Put string on the token queue; where that is full, wait until it is not or stopped."""
+        """Put string on the token queue; while that is full, wait, unless stopped."""
         while not self._is_stopped:
             try:
                 return self._token_queue.put(string, timeout=_STOP_CHECK_S)
@@ -178,7 +176,7 @@ class LiveRun:
 
     def _start_feeders(self, mailbox, frame_rate_fps):
         def feed_image(image):
-            # Images have no time of their own: each is a step of the rate the model knows.
+            # Images carry no time. Each counts as one step of the model's frame rate.
             stamp_ns = round(self._num_frames * 1e9 / frame_rate_fps)
             mailbox.submit_frame(Frame(rgb_array(image), stamp_ns, time.monotonic_ns()))
             self._num_frames += 1
@@ -188,7 +186,7 @@ class LiveRun:
             mailbox.submit_prompt(
                 Prompt(text, f'prompt-{self._num_prompts}', time.monotonic_ns()))
 
-        # Prompts first: one that waits already is asked of the first image, not after it.
+        # Prompts first, so that a prompt that already waits is asked before the first image.
         feeders = [
             threading.Thread(target=self._feed, args=(name, source, feed), daemon=True,
                              name=f'moss-{name}-feeder')
@@ -199,7 +197,7 @@ class LiveRun:
         return feeders
 
     def _feed(self, name, source, feed):
-        """Move what comes into a queue to the mailbox, until stopped."""
+        """Move the items of a queue to the mailbox, until stopped."""
         try:
             while not self._is_stopped:
                 try:
@@ -210,13 +208,13 @@ class LiveRun:
                     feed(item)
                 except Exception as error:
                     self._report(f'{name} queue: {str(error) or repr(error)}')
-        except Exception as error:  # of the queue itself: nothing more can come from it
+        except Exception as error:  # the queue itself failed: nothing more can come from it
             with self._condition:
                 self._feed_error = error
                 self._condition.notify_all()
 
     def _report(self, message):
-        """Put an error string, once for each message: a camera may repeat it for hours."""
+        """Put an error string on the token queue, each message once: it may repeat for hours."""
         if message in self._reported:
             return
         if len(self._reported) < _MAX_REPORTS:

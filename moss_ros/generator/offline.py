@@ -1,8 +1,8 @@
 """
-Answers about pictures and whole videos: a query in, pieces of text out.
+Answers questions about pictures and whole videos: a query in, pieces of text out.
 
-Frames are decoded, fitted and encoded a chunk at a time, and what is kept of a chunk is its place
-in the decoder's cache. Knows no queues and no strings of the protocol. Called by the generator.
+Frames are decoded, fitted and encoded in chunks. Of each chunk, only its entries in the decoder's
+cache are kept. Called by the generator.
 
 Letters: k frames of a chunk, S side of the encoder's input in pixels, V vocabulary.
 """
@@ -36,12 +36,12 @@ _LOGGER = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class OfflineOptions:
     """
-    What a checkpoint asks for when it is shown whole videos; defaults for the published one.
+    A checkpoint's settings for whole videos; the defaults suit the published one.
 
-    - frame_rate_fps: frames a second of a video, where the query does not say.
-    - max_frames: frames of all media together that the model was trained for.
-    - system_prompts: text of the system turn by system_prompt_type; for a type it may be a dict
-      of texts by thinking mode.
+    - frame_rate_fps: frames taken per second of video, unless the query says otherwise.
+    - max_frames: largest number of frames, over all media of a query.
+    - system_prompts: by system_prompt_type, the text of the system turn, or a dict of texts by
+      thinking mode.
     """
 
     frame_rate_fps: float = 1.0
@@ -50,7 +50,7 @@ class OfflineOptions:
         default_factory=lambda: dict(DEFAULT_OFFLINE_SYSTEM_PROMPTS))
 
     def __post_init__(self):
-        """Raise ValueError that quotes the name and the value of what can't be."""
+        """Raise ValueError that quotes the name and the value of a bad setting."""
         require_number('frame_rate_fps', self.frame_rate_fps, above=0)
         require_count('max_frames', self.max_frames)
         require_prompts(self.system_prompts)
@@ -59,11 +59,11 @@ class OfflineOptions:
     def from_checkpoint(cls, folder: str | Path,
                         system_prompts: Mapping | None = None) -> OfflineOptions:
         """
-        Read "offline_config" of config.json in folder; the defaults where there is none.
+        Read "offline_config" from folder/config.json; the defaults if it is not there.
 
-        system_prompts count before those of the checkpoint, which may also stand in its code
-        (system_prompts.py); the log says where each is from. Raises ValueError naming the file
-        and the key or value that is wrong.
+        system_prompts, where given, replace those of the checkpoint, which may also come from its
+        code (see system_prompts.py); the log says where each is from. Raises ValueError that
+        names the file and the key or value that is wrong.
         """
         path = Path(folder) / 'config.json'
         try:
@@ -80,10 +80,10 @@ class OfflineOptions:
 
 class OfflineAnswerer:
     """
-    Answers one query after the other with a model that others may use in between.
+    Answers one query after the other, with a model that other threads may use in between.
 
-    One thread at a time calls; model_lock is held during each pass through the model, so that a
-    live stream of another thread gets its turn.
+    One thread at a time may call. model_lock is held only during each pass through the model, so
+    that a live stream in another thread gets its turn.
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, options: OfflineOptions,
@@ -92,7 +92,7 @@ class OfflineAnswerer:
         self._chat = chat
         self._options = options
         self._model_lock = model_lock
-        # For what needs no model, but must not be left in the middle when the process ends.
+        # Held during work that needs no model, but must not be cut off when the process ends.
         self._own_lock = TurnLock()
         self._told: set[tuple[str, str]] = set()
         self._chooser = TokenChooser(chat, model.config.text.vocab_size, model.device)
@@ -100,11 +100,12 @@ class OfflineAnswerer:
     def answer(self, query: OfflineQuery, chunk_length: int,
                on_frames: Callable[[int, int], None] | None = None) -> Iterator[str]:
         """
-        Yield the answer in pieces of whole characters, as they are said; it may be empty.
+        Yield the answer in pieces of whole characters, as they are generated; it may be empty.
 
-        At most chunk_length frames are encoded at a time. on_frames is called with the numbers
-        of frames done and in all, first with 0 done when some could be read. Raises MediaError
-        for media that can't be read and ValueError for a query that the checkpoint can't take.
+        At most chunk_length frames are encoded at a time. on_frames(num_done, num_frames) is
+        called first with 0 done, once the first chunk was read, then after each chunk. Raises
+        MediaError for media that can't be read, ValueError for a query that doesn't suit the
+        checkpoint.
         """
         with self._own_lock:
             before, after = self._chat.media_opening(self._system_prompt(query), query.prompt)
@@ -137,7 +138,7 @@ class OfflineAnswerer:
         return next(iter(by_mode.values()))
 
     def _frames(self, query, stack):
-        """Return the number of frames and an iterator of them, fitted uint8 [3, S, S]."""
+        """Return the number of frames and an iterator over them, fitted, uint8 [3, S, S] each."""
         num_images, most = len(query.images), self._options.max_frames
         if num_images + len(query.videos) > most:
             raise ValueError(f'{num_images} images and {len(query.videos)} videos are too many '
@@ -151,7 +152,7 @@ class OfflineAnswerer:
             is_short = 0 < num_there < query.video_min_frames
             if not is_short:
                 num_wanted = num_samples(video.duration_s, fps, *bounds)
-            # What is left for each of the videos that are still to come.
+            # The limit is shared equally among this video and those that follow.
             share = (most - num_frames) // (len(videos) - index)
             if num_wanted > share:
                 _LOGGER.warning(
@@ -168,7 +169,7 @@ class OfflineAnswerer:
         return num_frames, map(self._fitted, chain.from_iterable(pictures))
 
     def _fitted(self, image: np.ndarray) -> torch.Tensor:
-        # At once, so that no chunk of large pictures piles up.
+        # Fitted as soon as it is decoded, so that no chunk of large pictures is held in memory.
         with self._own_lock:
             return fit_frame(image, self._model.config.vision.image_size, self._model.device)
 
@@ -182,7 +183,7 @@ class OfflineAnswerer:
             return self._model.new_cache(num_tokens, num_frames)
 
     def _show(self, cache, chunk):
-        """Encode fitted frames and put them, with their image tokens, into the cache."""
+        """Encode fitted frames, uint8 [3, S, S] each, and append them to the cache."""
         with self._model_lock, torch.inference_mode():
             pixel_values = normalise_frames(torch.stack(chunk)).to(self._model.dtype)
             frame_states = self._model.encode_frames(pixel_values)
@@ -193,7 +194,7 @@ class OfflineAnswerer:
             return self._model.extend(cache, ids)
 
     def _say(self, cache, logits, query):
-        """Sample tokens from logits [V] on, and yield the text that they complete."""
+        """Sample tokens, beginning with logits [V], and yield the text that they complete."""
         with self._own_lock:
             generator = torch.Generator().manual_seed(query.seed)
         pieces = TextPieces(self._chat.decode)

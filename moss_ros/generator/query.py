@@ -1,8 +1,8 @@
 """
-What a caller asks for: the keyword arguments and query dicts of the published calls, checked.
+Checks the keyword arguments and query dicts of the published calls.
 
-Dicts of the protocol come in, frozen dataclasses come out; ValueErrors name the key, quote the
-value and say what is known. Knows neither queues nor the model.
+Dicts of the queue protocol come in, frozen dataclasses come out. A ValueError names the key,
+quotes the value and says what is possible. Used by the generator.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUERY_KEYS = ('prompt', 'images', 'videos', 'media_kwargs', 'thinking_mode',
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How tokens are drawn, and how many at most; None: no limit but the checkpoint's own."""
+    """How tokens are drawn, and how many at most; None: only the checkpoint's own limits."""
 
     sampling: SamplingOptions
     max_new_tokens: int | None = None
@@ -40,11 +40,11 @@ class GenerationSettings:
     @classmethod
     def from_keywords(cls, keywords: Mapping, base: SamplingOptions) -> GenerationSettings:
         """
-        Read the published keyword arguments; what they leave out is as in base.
+        Read the published keyword arguments; settings that they leave out are as in base.
 
-        temperature 0 means the most likely token, top_k None all tokens. Sampling that only they
-        ask for has the published clients' top_k. Raises ValueError for an unknown key or a value
-        that can't be.
+        temperature 0 means the most likely token, top_k None means all tokens. If they turn
+        sampling on, and neither they nor base have a top_k, it is that of the published clients
+        (DEFAULT_TOP_K). Raises ValueError for an unknown key or a bad value.
         """
         require_known('generation argument', keywords, GENERATION_KEYS)
         max_new_tokens = keywords.get('max_new_tokens')
@@ -64,14 +64,14 @@ class GenerationSettings:
 @dataclass(frozen=True)
 class OfflineQuery:
     """
-    One question about pictures and videos, which the model sees in this order.
+    One question about pictures and videos; the model sees all pictures first, then the videos.
 
     - prompt: the question. images: PIL images or paths. videos: paths.
-    - video_fps: frames a second to look at; None as the checkpoint was trained.
-    - video_min_frames, video_max_frames: of each video, before the checkpoint's own limit.
-    - system_prompt_type: 'video' or 'text_image'. thinking_mode: one of THINKING_MODES; both
-      choose the system prompt.
-    - settings: sampling and the limit of tokens. seed: of random sampling.
+    - video_fps: frames a second to look at; None: the checkpoint's own rate.
+    - video_min_frames, video_max_frames: per video; the checkpoint's own limit comes on top.
+    - system_prompt_type ('video', 'text_image' or a type of the checkpoint's own) and
+      thinking_mode (one of THINKING_MODES) choose the system prompt.
+    - settings: sampling and the limit of tokens. seed: for random sampling.
     """
 
     prompt: str
@@ -88,9 +88,9 @@ class OfflineQuery:
     @classmethod
     def from_dict(cls, query: Mapping, base: SamplingOptions) -> OfflineQuery:
         """
-        Check a query of the protocol; base is the sampling that it may ask for.
+        Check a query of the protocol; base gives the sampling settings that it leaves out.
 
-        Without do_sample in its generate_kwargs the most likely tokens are said. Raises
+        Without do_sample in its generate_kwargs, the most likely tokens are taken. Raises
         ValueError that names the key, quotes the value and says what is possible.
         """
         if not isinstance(query, Mapping):
@@ -121,12 +121,12 @@ class OfflineQuery:
 
 
 def is_stop(query: object) -> bool:
-    """Return whether this query of the protocol ends the serving of queries."""
+    """Return whether this query asks offline_generate to stop."""
     return isinstance(query, Mapping) and bool(query.get(STOP_KEY))
 
 
 def require_known(what: str, given: Iterable, known: Sequence[str]) -> None:
-    """Raise ValueError that names those of given, which are of a kind, that are not known."""
+    """Raise ValueError that lists the keys in given that are not known; what: their kind."""
     unknown = [key for key in given if key not in known]
     if unknown:
         names = ', '.join(repr(key) for key in unknown)
@@ -159,7 +159,7 @@ def _fps(value):
 
 
 def _frame_bounds(media):
-    """Return video_minlen and video_maxlen; a default gives way to the other one."""
+    """Return video_minlen and video_maxlen; a default is adapted to the value that is given."""
     minimum, maximum = media.get('video_minlen'), media.get('video_maxlen')
     for name, value in (('video_minlen', minimum), ('video_maxlen', maximum)):
         if value is not None:

@@ -1,7 +1,7 @@
 """
 The strings of the published queue API: events of a stream, or pieces of an answer, in; str out.
 
-The only place that knows them. Control strings come alone, text comes as it was said. Called by
+All control strings are defined here. They come alone; text comes as it was generated. Called by
 the generator on the thread that generates.
 """
 
@@ -26,11 +26,10 @@ _LOGGER = logging.getLogger(__name__)
 
 class LiveStrings:
     """
-    What goes on the token queue for the events of one live stream, given one after the other.
+    Turns the events of one live stream, given in order, into strings for the token queue.
 
-    A narration that a limit cut off ends with a silence too, so that a consumer which knows only
-    strings sees that it is over. ROUND_END and DONE would end such a consumer: there is none
-    while the stream goes on.
+    A narration that a limit cut off also ends with SILENCE, so that a consumer of the strings
+    sees that it is over. ROUND_END and DONE would end such a consumer, so neither is given here.
     """
 
     def __init__(self):
@@ -55,7 +54,7 @@ class LiveStrings:
 
 
 def answer_strings(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield an offline answer piece by piece and ROUND_END, and before it what went wrong."""
+    """Yield the pieces of an offline answer, an error string if it fails, and then ROUND_END."""
     try:
         yield from pieces
     except (MediaError, ValueError) as error:
@@ -67,5 +66,5 @@ def answer_strings(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def error_string(error: Exception | str) -> str:
-    """Return the string that reports an error, or what is wrong in words."""
+    """Return the string that reports an exception or a message."""
     return f'{ERROR} {str(error) or repr(error)}'

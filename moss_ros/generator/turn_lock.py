@@ -1,7 +1,8 @@
 """
-A lock that is taken in the order of asking: for threads that share one model, a step each.
+A fair lock for threads that share one model: they get it in the order in which they asked.
 
-Knows nothing of what it guards. Used by the live stream and the offline answerer.
+Also keeps daemon threads from crashing the process when it ends. Used by the live stream and the
+offline answerer, for one step of the model at a time.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import threading
 import time
 import weakref
 
-# How long the end of the process waits for a pass that runs, in seconds.
+# How long the process waits at its end for a running pass through the model, in seconds.
 _MAX_END_S = 60.0
 
 
 class TurnLock:
     """
-    As threading.Lock in a `with`, but fair, and closed when the process ends.
+    A lock for `with`, like threading.Lock, but fair, and closed when the process ends.
 
-    A plain lock goes to whoever is quickest, which is the thread that has just released it: an
-    answer would run to its end before a live stream got a step in between. Not reentrant.
+    A plain lock usually goes to the thread that has just released it: an offline answer would run
+    to its end before a live stream got a step. Not reentrant.
 
-    The interpreter ends a daemon thread where it comes back from compiled code, and C++ aborts
-    the process when that is beneath it. So close() is called first: whoever wants the lock then
-    never gets it, and whoever has it sleeps when leaving it.
+    At its end, the interpreter kills a daemon thread as it returns from compiled code. If there
+    are C++ frames below, the process aborts. So close() is called first, at exit: other threads
+    that want the lock then never get it, and the one that holds it sleeps when it leaves.
     """
 
     def __init__(self):
@@ -53,15 +54,15 @@ class TurnLock:
             self._is_held = False
             self._waiting.popleft()
             self._condition.notify_all()
-            # Out of it a thread would free tensors, which is compiled code as well.
+            # A thread that went on would free tensors, which is compiled code as well.
             self._condition.wait_for(lambda: not self._must_sleep())
 
     def close(self, timeout_s: float) -> bool:
         """
-        Let nobody in any more, and wait until whoever is inside has left; whether it has.
+        Let no thread in any more; wait at most timeout_s until the lock is free, return if it is.
 
-        Other threads that ask, or leave, sleep from then on. The main thread gets a RuntimeError
-        where it asks.
+        From then on threads that ask for the lock or leave it sleep for ever. Only the main
+        thread does not: it gets a RuntimeError when it asks.
         """
         with self._condition:
             self._is_closed = True
@@ -93,7 +94,7 @@ def _close_at_exit(lock):
 
 def _close_all():
     if os.getpid() != _exit_process_id:
-        return  # a fork, which has none of the threads that may be inside
+        return  # in a fork, where the threads that may hold the lock do not exist
     deadline_s = time.monotonic() + _MAX_END_S
     for lock in list(_open_locks):
         lock.close(max(0.0, deadline_s - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Pictures of cameras to RGB, raw or compressed; no ROS, no torch."""
+"""Conversion of raw and compressed camera pictures to RGB; needs neither ROS nor torch."""
 
 from .compressed import check_compressed, compressed_to_rgb, MAX_NUM_PIXELS
 from .raw import (

@@ -1,23 +1,23 @@
 """
-JPEG and PNG pictures to u8 [H, W, 3] RGB, told apart by what they hold, not by what they say.
+Decodes JPEG and PNG pictures to u8 [H, W, 3] RGB.
 
-The fields of a sensor_msgs/CompressedImage go in as plain values, a picture comes out, or a
-BadImageError that names what is wrong. Knows neither ROS nor the time. Called by the narrator and
-by readers of bags.
+The fields of a sensor_msgs/CompressedImage go in as plain values. A picture comes out, or a
+BadImageError that names what is wrong. JPEG and PNG are told apart by their first bytes, not by
+the format field. Called by the narrator and by readers of bags.
 """
 
 import cv2
 from moss_ros.images.raw import BadImageError, DEFAULT_DEPTH_RANGE_M, image_to_rgb
 import numpy as np
 
-# A few kilobytes can unpack to many gigabytes: twice a picture of 8K is the most that is unpacked.
+# A few kilobytes can unpack to many gigabytes. The limit is twice the pixels of an 8K picture.
 MAX_NUM_PIXELS = 2 * 7680 * 4320
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PNG_END = b'IEND'
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
 _JPEG_START_OF_SCAN = 0xda
-# The marker of the JPEG header that holds the size is any of these, by the kind of coding.
+# The segment that holds the size of a JPEG has one of these markers, depending on its coding.
 _JPEG_FRAME_MARKERS = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
 # Markers that stand alone, without a length and content.
 _JPEG_BARE_MARKERS = frozenset((0x01, *range(0xd0, 0xd8)))
@@ -26,10 +26,10 @@ _DEPTH_ENCODING = '16UC1'
 
 def check_compressed(format_text: str, data) -> tuple[int, int]:
     """
-    Return (height, width) in pixels from the header; unpacks nothing.
+    Return (height, width) in pixels, read from the header; nothing is unpacked.
 
-    format_text: as in the message, such as 'rgb8; jpeg compressed bgr8'; data: anything with a
-    buffer of bytes. Raises BadImageError with the kinds 'compressed_depth', 'unknown_format',
+    format_text is the message's format, such as 'rgb8; jpeg compressed bgr8'. data is any buffer
+    of bytes. Raises BadImageError with one of the kinds 'compressed_depth', 'unknown_format',
     'truncated', 'zero_size' and 'too_large'.
     """
     if 'compressedDepth' in format_text:
@@ -55,7 +55,8 @@ def check_compressed(format_text: str, data) -> tuple[int, int]:
         raise BadImageError(
             'too_large', f'the image would be {width}x{height} px; at most {MAX_NUM_PIXELS} '
             'pixels are unpacked')
-    # Some cameras fill up with zeros behind the end; OpenCV would show half a picture as a whole.
+    # OpenCV decodes half a picture without an error, so look for the end marker. It need not come
+    # last: some cameras append zeros.
     if bytes(view).rfind(end) < 0:
         raise BadImageError(
             'truncated', f'{len(view)} bytes of format {format_text!r} do not reach to the end of '
@@ -67,11 +68,11 @@ def compressed_to_rgb(
         format_text: str, data,
         depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M) -> np.ndarray:
     """
-    Return the picture u8 [H, W, 3], RGB, 0 to 255, of a JPEG or PNG of any depth, grey or colour.
+    Decode a JPEG or PNG of any bit depth, grey or colour, to u8 [H, W, 3], RGB, 0 to 255.
 
-    A PNG whose format_text begins with 16UC1 is depth in millimetres, shown as image_to_rgb()
-    shows it. Raises BadImageError with the kinds of check_compressed(), and 'not_convertible'
-    where the content is damaged. Any thread; nothing is kept.
+    A PNG whose format_text begins with 16UC1 is depth in millimetres and becomes a grey picture
+    as in image_to_rgb(). Raises BadImageError with a kind of check_compressed(), or
+    'not_convertible' if the content is damaged. Any thread may call; nothing is kept.
     """
     size = check_compressed(format_text, data)
     is_depth = format_text.partition(';')[0].strip() == _DEPTH_ENCODING
@@ -97,26 +98,26 @@ def _damaged(format_text, data, reason):
 
 
 def _png_size(view):
-    """Return (height, width), None where the header is cut off."""
-    # Behind the signature: length and name of the first chunk, then width and height.
+    """Return (height, width); None if the header is cut off."""
+    # After the signature come the length and name of the first chunk, then width and height.
     if len(view) < 24 or view[12:16] != b'IHDR':
         return None
     return int.from_bytes(view[20:24], 'big'), int.from_bytes(view[16:20], 'big')
 
 
 def _jpeg_size(view):
-    """Return (height, width), None where no header segment holds them."""
+    """Return (height, width); None if no header segment holds them."""
     position = 2
     while position + 9 <= len(view):
         if view[position] != 0xff:
             return None
         marker = view[position + 1]
         if marker == 0xff:
-            position += 1  # filling
+            position += 1  # a fill byte
         elif marker in _JPEG_BARE_MARKERS:
             position += 2
         elif marker in _JPEG_FRAME_MARKERS:
-            # Behind marker, length and precision.
+            # They follow the marker, the length and the precision.
             return (int.from_bytes(view[position + 5:position + 7], 'big'),
                     int.from_bytes(view[position + 7:position + 9], 'big'))
         elif marker == _JPEG_START_OF_SCAN:

@@ -1,8 +1,8 @@
 """
-Raw pictures as cameras send them to u8 [H, W, 3] RGB: every encoding of sensor_msgs/Image.
+Converts raw camera pictures to u8 [H, W, 3] RGB, from every encoding of sensor_msgs/Image.
 
-The fields of a message go in as plain values, a picture comes out, or a BadImageError that names
-what is wrong. Knows neither ROS nor the time. Called by the narrator and by readers of bags.
+The fields of the message go in as plain values. A picture comes out, or a BadImageError that
+names what is wrong. Called by the narrator and by readers of bags.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# What of a depth picture is shown where nobody has said: nearest and farthest, metres.
+# The default range of depths that is shown: nearest and farthest, in metres.
 DEFAULT_DEPTH_RANGE_M = (0.0, 10.0)
 MM_PER_M = 1000.0
 
@@ -20,8 +20,8 @@ class BadImageError(Exception):
     """
     A picture that cannot be shown to the model.
 
-    kind: what is wrong in one word, to count by, such as 'truncated'; the text names the values
-    and, where there is one, the way out.
+    kind is what is wrong in one word, such as 'truncated', for counting. The message names the
+    values and, if there is one, the way out.
     """
 
     def __init__(self, kind: str, text: str):
@@ -32,13 +32,14 @@ class BadImageError(Exception):
 @dataclass(frozen=True)
 class _Encoding:
     """
-    How a picture lies in memory, and what makes RGB of it.
+    How a picture lies in memory, and how to convert it to RGB.
 
     - value_type: numpy type of a value, without byte order.
-    - num_values: values of a pixel in a row of the (first) plane.
-    - num_rows_of_two: rows of data for two rows of the picture; above 2 there is a second plane.
+    - num_values: values per pixel in the (first) plane.
+    - num_rows_of_two: rows of data for two rows of the picture; more than 2 mean a second plane.
     - num_px_of_block: width and height must be whole multiples of these.
-    - to_rgb: values [rows, W, num_values] (rows: of all planes), and the depth range, to RGB.
+    - to_rgb: converts values [rows, W, num_values] (the rows of all planes) and the depth range
+      in metres to RGB.
     """
 
     value_type: str
@@ -59,14 +60,14 @@ def _by_cv2(code):
 
 
 def _bayer(code):
-    # All 16 bits take part in the interpolation.
+    # Interpolate with all 16 bits, and only then reduce to 8.
     return lambda values, _: _to_8_bit(cv2.cvtColor(values, code))
 
 
 def _to_8_bit(values):
     if values.dtype == np.uint8:
         return values
-    # The full range to the full range, as cv_bridge does.
+    # Map the full range of 16 bits to that of 8 bits, as cv_bridge does.
     return cv2.convertScaleAbs(values, alpha=255 / 65535).reshape(values.shape)
 
 
@@ -94,7 +95,7 @@ def _half_size_chroma(code):
 def _full_size_chroma(values, _):
     height_px, width_px = values.shape[0] // 3, values.shape[1]
     chroma = values[height_px:].reshape(height_px, width_px, 2)
-    # Four times as large it is NV12, whose conversion OpenCV has; this one it lacks.
+    # OpenCV converts NV12, but not NV24. With luma repeated to four times the pixels this is NV12.
     luma = np.repeat(np.repeat(values[:height_px, :, 0], 2, axis=0), 2, axis=1)
     return np.ascontiguousarray(
         cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)[::2, ::2])
@@ -104,7 +105,7 @@ _GREY = _by_cv2(cv2.COLOR_GRAY2RGB)
 _BGR = _by_cv2(cv2.COLOR_BGR2RGB)
 _UYVY = _Encoding('u1', 2, _by_cv2(cv2.COLOR_YUV2RGB_UYVY), num_px_of_block=(2, 1))
 _YUYV = _Encoding('u1', 2, _by_cv2(cv2.COLOR_YUV2RGB_YUY2), num_px_of_block=(2, 1))
-# OpenCV names a pattern by the second row's second and third pixel.
+# OpenCV names a Bayer pattern by the second and third pixel of the second row.
 _BAYER_CODES = {
     'rggb': cv2.COLOR_BayerBG2RGB, 'bggr': cv2.COLOR_BayerRG2RGB,
     'gbrg': cv2.COLOR_BayerGR2RGB, 'grbg': cv2.COLOR_BayerGB2RGB}
@@ -119,7 +120,7 @@ _ENCODINGS = {
     'bgra16': _Encoding('u2', 4, _by_cv2(cv2.COLOR_BGRA2RGB)),
     'mono8': _Encoding('u1', 1, _GREY),
     'mono16': _Encoding('u2', 1, _GREY),
-    # These do not say what their channels are; whoever sends them uses OpenCV, which has BGR.
+    # These do not say what their channels are. Their senders use OpenCV, whose order is BGR.
     '8UC1': _Encoding('u1', 1, _GREY),
     '8UC3': _Encoding('u1', 3, _BGR),
     '8UC4': _Encoding('u1', 4, _by_cv2(cv2.COLOR_BGRA2RGB)),
@@ -142,16 +143,17 @@ ENCODINGS = tuple(_ENCODINGS)
 
 
 def row_bytes(encoding: str, width: int) -> int:
-    """Return the bytes of a row of width pixels without padding; BadImageError: not known."""
+    """Return the bytes of a row of width pixels, unpadded; BadImageError for unknown encodings."""
     return _known(encoding).row_bytes(width)
 
 
 def check_image(encoding: str, height: int, width: int, step: int, num_bytes: int) -> None:
     """
-    Raise BadImageError where these cannot be a picture's; looks at no pixel.
+    Raise BadImageError if these fields do not describe a picture; the pixels are not read.
 
-    height and width: pixels; step: bytes from one row to the next; num_bytes: of all data. Kinds:
-    'zero_size', 'unknown_encoding', 'bad_size', 'bad_step', 'truncated' and 'size_mismatch'.
+    height and width are in pixels, step is bytes from one row to the next, num_bytes is the
+    length of the data. Kinds: 'zero_size', 'unknown_encoding', 'bad_size', 'bad_step',
+    'truncated' and 'size_mismatch'.
     """
     if height <= 0 or width <= 0:
         raise BadImageError('zero_size', f'the image is {width}x{height} px')
@@ -177,13 +179,13 @@ def check_image(encoding: str, height: int, width: int, step: int, num_bytes: in
 def image_to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool, data,
                  depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M) -> np.ndarray:
     """
-    Return the picture u8 [H, W, 3], RGB, 0 to 255; of rgb8 it shares the memory of data.
+    Convert a picture to u8 [H, W, 3], RGB, 0 to 255; for rgb8 the result shares data's memory.
 
-    The values are those of sensor_msgs/Image: height and width in pixels, step in bytes, data
-    anything with a buffer of bytes. A depth picture (16UC1, 32FC1) is shown in greys, from black
-    at depth_range[0] metres and nearer to white at depth_range[1] and farther; where nothing was
-    measured (0, nan, infinity) it is black. Raises BadImageError with the kinds of check_image(),
-    and ValueError for a depth_range that does not ascend. Any thread; nothing is kept.
+    The arguments are the fields of sensor_msgs/Image: height and width in pixels, step in bytes,
+    data any buffer of bytes. A depth picture (16UC1, 32FC1) becomes grey: black at
+    depth_range[0] metres and nearer, white at depth_range[1] and farther, and black where nothing
+    was measured (0, nan, infinity). Raises BadImageError with a kind of check_image(), and
+    ValueError for a depth_range that does not ascend. Any thread may call; nothing is kept.
     """
     check_image(encoding, height, width, step, len(data))
     if not 0 <= depth_range[0] < depth_range[1]:
@@ -193,7 +195,7 @@ def image_to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian
     value_type = np.dtype(known.value_type)
     values = rows.view(value_type.newbyteorder('>' if is_bigendian else '<'))
     values = values.reshape(len(rows), width, known.num_values)
-    # OpenCV knows the machine's own byte order only, and no gaps between values.
+    # OpenCV takes only the machine's own byte order, and no gaps between values.
     return known.to_rgb(np.require(values, value_type, ['C', 'A']), depth_range)
 
 

@@ -1,4 +1,4 @@
-"""Picture and video files to frames; no ROS, no model."""
+"""Reads picture and video files as frames, uint8 [H, W, 3] RGB."""
 
 from .pictures import MediaError, read_image, rgb_array
 from .video import num_samples, sample_times_s, VideoFile

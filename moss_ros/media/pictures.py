@@ -1,7 +1,7 @@
 """
-Picture files and PIL images: frames uint8 [H, W, 3] RGB out. Knows no models.
+Reads picture files and PIL images as frames, uint8 [H, W, 3] RGB.
 
-Called by the offline answerer and by the live stream's feeder.
+Called by the offline answerer and by the queue API's live stream.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from PIL import Image, ImageOps
 
 
 class MediaError(Exception):
-    """A picture or video can't be used; the message names it, the reason and the way out."""
+    """A picture or video can't be used; the message names the file, the reason and the way out."""
 
 
 def rgb_array(image: Image.Image) -> np.ndarray:
     """
-    Return uint8 [H, W, 3] RGB of a PIL image of any mode, turned as its EXIF data says.
+    Convert a PIL image of any mode to uint8 [H, W, 3] RGB, rotated as its EXIF data says.
 
-    Sixteen bits are scaled to eight, transparency is dropped. Raises ValueError for what is no
-    PIL image or has no pixels, OSError where the file behind it is truncated.
+    16 bits are reduced to 8, transparency is dropped. Raises ValueError if image is no PIL image
+    or has no pixels, OSError if the file behind it is truncated.
     """
     if not isinstance(image, Image.Image):
         raise ValueError(f'a PIL image is needed, not a {type(image).__name__}')
     if not image.width or not image.height:
         raise ValueError(f'the image of {image.width}x{image.height} pixels is empty')
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I;16'):  # which convert() would cut off at 255
+    if image.mode.startswith('I;16'):  # convert() would clip these at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode == 'La':
         image = image.convert('LA')
@@ -36,7 +36,7 @@ def rgb_array(image: Image.Image) -> np.ndarray:
 
 
 def read_image(source: Image.Image | str | Path) -> np.ndarray:
-    """Return uint8 [H, W, 3] RGB of a PIL image or an image file; MediaError where it can't be."""
+    """Read a PIL image or an image file as uint8 [H, W, 3] RGB; MediaError if that fails."""
     try:
         if isinstance(source, Image.Image):
             return rgb_array(source)
@@ -52,7 +52,7 @@ def read_image(source: Image.Image | str | Path) -> np.ndarray:
 
 
 def existing_file(path: str | Path, kind: str) -> Path:
-    """Return the path of an 'image' or a 'video'; MediaError where there is no such file."""
+    """Return path as a Path; MediaError if there is no such file. kind: 'image' or 'video'."""
     if not isinstance(path, (str, Path)):
         raise MediaError(f'a path of {"an image" if kind == "image" else "a video"} is needed, '
                          f'not a {type(path).__name__}')

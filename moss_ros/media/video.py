@@ -1,8 +1,8 @@
 """
-Video files: a path and times in, frames uint8 [H, W, 3] RGB out, one at a time.
+Reads video files: a path and times in, frames uint8 [H, W, 3] RGB out, one at a time.
 
-Chooses the times at which a video is looked at and decodes no more of it than these need. Knows
-neither models nor queries. Called by the offline answerer and by the reader of bags.
+Also chooses the times at which to look at a video, and decodes no more of it than they need.
+Called by the offline answerer and by the reader of bags.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from av.stream import Disposition
 from moss_ros.media.pictures import existing_file, MediaError
 import numpy as np
 
-# A gap between two wanted times, in seconds, that is rather jumped over than decoded. Most
-# videos have a key frame, where decoding can start, more often than this.
+# A gap between two wanted times, in seconds, from which on it pays to seek instead of decoding.
+# Most videos have key frames, where decoding can start, more often than this.
 _JUMP_S = 10.0
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def num_samples(duration_s: float, fps: float, min_frames: int, max_frames: int) -> int:
-    """Return how many frames to look at of a video of duration_s: the length of the list below."""
-    # A duration is a rounded sum: 10.000001 s at 1 fps are ten frames, not eleven.
+    """Return how many times sample_times_s() chooses for the same arguments."""
+    # Durations are rounded: 10.000001 s at 1 fps are ten frames, not eleven.
     return min(max(1, math.ceil(duration_s * fps - 1e-3), min_frames), max_frames)
 
 
@@ -36,9 +36,10 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
     """
     Return the times in seconds at which to look at a video of duration_s.
 
-    As published: ceil(duration * fps) frames at fps. Where these are fewer than min_frames or
-    more than max_frames, that many, uniformly spaced from the first frame to the last one, which
-    begins at last_s (None: not known).
+    As in the published scripts: ceil(duration * fps) frames at fps. If these are fewer than
+    min_frames or more than max_frames, then that many frames, uniformly spaced from the first
+    frame to the last one. last_s is when the last frame begins; None if not known, and duration_s
+    is taken instead.
     """
     num_frames = num_samples(duration_s, fps, 1, max_frames + 1)
     if min_frames <= num_frames <= max_frames:
@@ -51,11 +52,11 @@ class VideoFile:
     """
     An open video: its duration, and the frames shown at given times. Close it, or use `with`.
 
-    One thread at a time. Memory is what the decoder needs, and one frame.
+    One thread at a time may call. It holds the decoder and one frame in memory.
     """
 
     def __init__(self, path: str | Path):
-        """Open the file. Raises MediaError where it is missing, no video, or has no pictures."""
+        """Open the file. Raises MediaError if it is missing, no video, or has no video stream."""
         self.path = existing_file(path, 'video')
         self._container = self._open()
         try:
@@ -78,16 +79,16 @@ class VideoFile:
         self._container.close()
 
     def sample_times_s(self, fps: float, min_frames: int, max_frames: int) -> list[float]:
-        """Return the times in seconds at which to look at it, as the function of that name."""
+        """Return the times in seconds at which to look at it; see the function of this name."""
         num_frames = num_samples(self.duration_s, fps, 1, max_frames + 1)
         is_uniform = not min_frames <= num_frames <= max_frames
         return sample_times_s(self.duration_s, fps, min_frames, max_frames,
                               self._find_last_s() if is_uniform else None)
 
     def count_frames(self, most: int) -> int:
-        """Return how many frames can be decoded, or most where there are that many or more."""
+        """Return how many frames can be decoded, but at most `most`."""
         if self._stream.frames >= 2 * most:
-            return most  # as the file says; some are wrong by a few
+            return most  # the file's own count, which may be wrong by a few
         with self._open() as container:
             stream = container.streams[self._stream.index]
             stream.thread_type = 'AUTO'
@@ -95,7 +96,7 @@ class VideoFile:
             return sum(1 for _ in islice(decoder.frames(), most))
 
     def every_frame(self) -> Iterator[np.ndarray]:
-        """Yield all frames, uint8 [H, W, 3] RGB, once each. Call it once, and no frames_at."""
+        """Yield all frames, uint8 [H, W, 3] RGB. Call it once, and not with frames_at()."""
         decoder = _Decoder(self._container, self._stream, self._start_s)
         for frame, _ in decoder.frames():
             yield _rgb_array_of_frame(frame)
@@ -103,11 +104,11 @@ class VideoFile:
 
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
-        Yield, for each of the ascending times_s, the frame uint8 [H, W, 3] RGB shown then.
+        Yield the frame, uint8 [H, W, 3] RGB, that is shown at each of times_s (ascending seconds).
 
-        That is the last one that begins at or before the time; the first frame before there is
-        one. Damaged parts are passed over. Raises MediaError where nothing at all can be decoded.
-        Call it once.
+        That is the last frame that begins at or before the time, or the first frame if none does.
+        Damaged parts are skipped. Raises MediaError if nothing at all can be decoded. Call it
+        once.
         """
         decoder = _Decoder(self._container, self._stream, self._start_s)
         tolerance_s = self._tolerance_s()
@@ -138,15 +139,16 @@ class VideoFile:
                             decoder.num_damaged)
 
     def _tolerance_s(self):
-        """How far beyond a time a frame may begin, in seconds: what rounding of both may make."""
+        """Return how far after a wanted time a frame may begin, in seconds, due to rounding."""
         tick_s = float(self._stream.time_base)
-        # Ticks as long as frames are exact; those that many rates do not fit into are shorter.
+        # If a tick is as long as a frame, frame times are exact; if it is shorter, they are
+        # rounded to ticks.
         is_rounded = tick_s < self._frame_s / 2
         return 1e-6 + (min(tick_s, self._frame_s / 20) if is_rounded else 0.0)
 
     def _open(self):
         try:
-            # With the protocol, a name such as 'concat:a' can't be taken for one.
+            # 'file:' keeps FFmpeg from reading a file name such as 'concat:a' as a protocol.
             return av.open(f'file:{self.path}')
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f'{self.path} is not a video that can be read '
@@ -155,7 +157,7 @@ class VideoFile:
     def _video_stream(self):
         kinds = []
         for stream in self._container.streams:
-            # The cover of a song is a stream as well.
+            # The cover picture of a song is a video stream too, and is passed over.
             if stream.type == 'video' and not stream.disposition & Disposition.attached_pic:
                 if stream.codec_context is None:
                     raise MediaError(f'{self.path}: no decoder for its video stream')
@@ -167,7 +169,7 @@ class VideoFile:
         raise MediaError(f'{self.path} has no video stream, only {", ".join(sorted(set(kinds)))}')
 
     def _find_last_s(self):
-        """When the last frame begins, in seconds: read from the last key frame, none decoded."""
+        """Return when the last frame begins, in seconds; reads packets, but decodes none."""
         estimate_s = max(0.0, self.duration_s - self._frame_s)
         newest_s = None
         try:
@@ -193,7 +195,7 @@ class VideoFile:
         return self._read_duration_s()
 
     def _read_duration_s(self):
-        """Duration of a stream that does not say it: read to the end, nothing decoded."""
+        """Return the duration in seconds by reading all packets; nothing is decoded."""
         end, num_packets = 0, 0
         with self._open() as container:
             for packet in container.demux(container.streams[self._stream.index]):
@@ -206,7 +208,7 @@ class VideoFile:
 
 
 class _Decoder:
-    """Decodes one stream from the start on, damaged parts left out, and jumps ahead."""
+    """Decodes one stream from its start, skips damaged parts, and can jump ahead."""
 
     def __init__(self, container, stream, start_s: float):
         self.num_damaged = 0
@@ -215,7 +217,7 @@ class _Decoder:
         self._start_s = start_s
         self._packets = None
         self._can_jump = True
-        self._jumped_from_s: float | None = None  # until the first frame after it
+        self._jumped_from_s: float | None = None  # only until the first frame after a jump
         self._jumped_to_s: float | None = None
         self._num_frames = 0
 
@@ -239,12 +241,12 @@ class _Decoder:
             for frame in frames:
                 yield frame, self._time_s(frame)
                 if self._packets is not packets:
-                    break  # jumped: the others are old
+                    break  # jump() was called: the rest of these frames is from before it
 
     def jump(self, time_s: float, wanted_s: float) -> None:
-        """Go on decoding near wanted_s where that is far ahead."""
+        """Go on decoding near wanted_s if that is far ahead of time_s; both in seconds."""
         if self._jumped_from_s is not None and time_s <= self._jumped_from_s:
-            # It led back: no key frame in between, and there may be none until the end.
+            # The last jump led back: there was no key frame in between, and may be none at all.
             self._can_jump = False
         self._jumped_from_s = None
         if not self._can_jump or wanted_s == self._jumped_to_s or wanted_s - time_s < _JUMP_S:
@@ -261,7 +263,7 @@ class _Decoder:
 
     def _time_s(self, frame):
         self._num_frames += 1
-        if frame.time is None:  # a raw stream
+        if frame.time is None:  # a raw stream has no times
             self._can_jump = False
             return (self._num_frames - 1) / float(self._stream.average_rate or 25)
         return frame.time - self._start_s
@@ -269,5 +271,5 @@ class _Decoder:
 
 def _rgb_array_of_frame(frame):
     array = frame.to_ndarray(format='rgb24')
-    # How phones store upright videos: lying, and how far to turn them counterclockwise.
+    # Phones store upright videos lying on their side, with a rotation counterclockwise in degrees.
     return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array

@@ -1,9 +1,10 @@
 """
-Attention over PyTorch's kernels or flash-attn, and rotary position embedding.
+Attention, by PyTorch's kernels or flash-attn's, and rotary position embedding.
 
-attend() mixes values by queries and keys, which may have fewer heads than the queries; decoder and
-vision encoder call it. The decoder rotates text by its own position, and the keys of a frame by
-the position of its image token. load_model() asks flash_kernel() which kernels there are.
+The decoder and the vision encoder call attend(): queries, keys and values in, attended values
+out. Keys and values may have fewer heads than the queries. Only the decoder rotates: text by its
+own position, the keys of a frame by the position of its image token. load_model() calls
+flash_kernel().
 
 Letters: B rows, T queries, L keys or positions, H query heads, Hkv key/value heads, G = H / Hkv, K
 channels of a head.
@@ -24,9 +25,9 @@ def inverse_frequencies(rope: RopeConfig, head_dim: int) -> torch.Tensor:
     """
     Return the angle per position of each channel pair, float32 [K/2], on the CPU.
 
-    'llama3' is the piecewise scaling published with Llama 3.1: wavelengths that the original
-    context held often enough stay, very long ones are stretched by the factor, and those between
-    are interpolated.
+    rope_type 'llama3' is the piecewise scaling published with Llama 3.1. Short wavelengths, which
+    fit at least high_freq_factor times into the original context, are kept. Long ones, which fit
+    at most low_freq_factor times, are stretched by factor. Those between are interpolated.
     """
     exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device='cpu').float() / head_dim
     frequencies = 1.0 / (rope.theta ** exponents)
@@ -41,10 +42,10 @@ def inverse_frequencies(rope: RopeConfig, head_dim: int) -> torch.Tensor:
 
 class RotaryTables:
     """
-    Cosines and sines of the first positions; computed once per device and dtype, grown at need.
+    Cosines and sines for positions from 0 on, kept per device and dtype, and grown when needed.
 
-    The signs of the rotation are folded into the sines, see rotate(). It holds no parameters, so
-    it is no module and no part of a checkpoint. Not thread-safe: used by the model's own thread.
+    The sines carry the signs of the rotation, see rotate(). There are no parameters, so this is
+    no module and no part of a checkpoint. Not thread-safe: only the model's thread may use it.
     """
 
     def __init__(self, rope: RopeConfig, head_dim: int):
@@ -63,7 +64,7 @@ class RotaryTables:
         return cosines[:num_positions], sines[:num_positions]
 
     def _compute(self, num_positions, device, dtype):
-        # A table first needed inside inference mode must still serve training afterwards.
+        # A table made inside inference mode could not be used for training later.
         with torch.inference_mode(False), torch.no_grad():
             positions = torch.arange(num_positions, dtype=torch.float32, device='cpu')
             angles = torch.outer(positions, self._frequencies)  # [L, K/2]
@@ -83,7 +84,7 @@ def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> t
 
 
 ATTENTION_NAMES = ('auto', 'sdpa', 'flash')
-# flash-attn 2 has kernels for Ampere and newer.
+# flash-attn 2 has kernels for Ampere (8.0) and newer.
 _MIN_CUDA_CAPABILITY = 8
 
 
@@ -93,10 +94,12 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
     """
     Attend from query [B, H, T, K] to keys and values [B, Hkv, L, K]; return [B, T, H * K].
 
-    mask is bool, True where visible: [B, 1, T, L], or [G * T, L] with a row for each query head
-    that shares a key head. is_causal says that the last query sees all keys and each one before it
-    one less; where 1 < T < L it must come with the mask that says the same. flash is flash-attn's
-    function, which knows causal, but no other masks; those are PyTorch's in any case.
+    - mask: bool, True where visible: [B, 1, T, L], or [G * T, L] with T rows for each of the G
+      query heads that share a key head.
+    - is_causal: the last query sees all keys, and each query before it sees one key less. If
+      1 < T < L, the equivalent mask must be passed as well.
+    - flash: flash-attn's function. It handles causal attention, but no other mask; for other
+      masks PyTorch's kernels are used even if flash is given.
     """
     num_rows, num_heads, length, head_dim = query.shape
     if flash is not None and (mask is None or is_causal):
@@ -106,8 +109,8 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
     num_kv_heads = keys.shape[1]
     folded = num_heads != num_kv_heads and (length == 1 if mask is None else mask.dim() == 2)
     if folded:
-        # The query heads of a key head become further queries of it: no kernel has to repeat the
-        # cached heads, which some do for grouped heads with a mask.
+        # Query heads that share a key head become additional queries of that head. Otherwise some
+        # kernels would copy the cached heads, for grouped heads with a mask.
         query = query.reshape(num_rows, num_kv_heads, -1, head_dim)
     attended = F.scaled_dot_product_attention(
         query, keys, values, attn_mask=mask, is_causal=is_causal and mask is None and length > 1,
@@ -119,10 +122,11 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
 def flash_kernel(attention: str, device: torch.device,
                  dtype: torch.dtype) -> Callable[..., torch.Tensor] | None:
     """
-    Return flash-attn's function where attention asks for it, None for PyTorch's own kernels.
+    Return flash-attn's function, or None for PyTorch's own kernels.
 
-    'auto' takes it where it can be had, 'sdpa' never. Raises ValueError for 'flash' where it can
-    not be had, with the reason and the way out, and for unknown names.
+    attention: 'flash' requires it, 'auto' takes it if it is available, 'sdpa' never takes it.
+    Raises ValueError, with the reason and the way out, for 'flash' if it is not available, and
+    for unknown names.
     """
     if attention not in ATTENTION_NAMES:
         raise ValueError(f'attention is {attention!r}; allowed: {", ".join(ATTENTION_NAMES)}')
@@ -142,7 +146,7 @@ def flash_kernel(attention: str, device: torch.device,
 
 
 def _obstacle(device, dtype):
-    """Return why flash-attn can not run there, and the way out; None where it can."""
+    """Return why flash-attn can not run on device, and the way out; None if it can."""
     if device.type != 'cuda':
         return (f'flash-attn needs a CUDA device and the model goes to {str(device)!r}: use '
                 f'device=cuda or attention=sdpa')

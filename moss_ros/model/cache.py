@@ -1,10 +1,10 @@
 """
-Preallocated keys and values of one stream's decoder: text per token, frames per frame.
+The preallocated key/value cache of one stream's decoder: an entry per token, N per frame.
 
-The decoder writes and reads it; whoever owns the stream creates, resets and drops it through
-VideoModel.new_cache. It does not know what the tokens mean, nor when to forget them.
+VideoModel.new_cache() makes one. The decoder writes and reads it; the owner of the stream resets
+or truncates it.
 
-Letters: Hkv key/value heads, never repeated for the query heads; N states a frame, K channels of a
+Letters: Hkv key/value heads (not repeated for the query heads), N states a frame, K channels of a
 head.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 
+from moss_ros.checks import require_count
 from moss_ros.model.attention import RotaryTables
 from moss_ros.model.config import ModelConfig
 
@@ -41,15 +42,14 @@ class DecoderCache:
     Decoder state of one stream: a buffer for each layer, and how far they are filled.
 
     Self-attention layers hold max_tokens entries, cross-attention layers max_frames * N. Only
-    VideoModel.extend and restore move num_tokens and num_frames forward. One thread at a time.
+    VideoModel.extend() and restore() increase num_tokens and num_frames. One thread at a time
+    may call.
     """
 
     def __init__(self, config: ModelConfig, max_tokens: int, max_frames: int, device: torch.device,
                  dtype: torch.dtype, tables: RotaryTables):
         for name, value, minimum in (('max_tokens', max_tokens, 1), ('max_frames', max_frames, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ValueError(f'{name} is {value!r}; an integer of at least {minimum} is '
-                                 f'needed')
+            require_count(name, value, minimum)
         text = config.text
         num_cross = len(config.text.cross_attention_layers)
         num_states = config.num_frame_tokens
@@ -68,7 +68,7 @@ class DecoderCache:
         self.buffers = [
             KeyValueBuffer(*next(buffers[index in text.cross_attention_layers]))
             for index in range(text.num_hidden_layers)]
-        # What masks and rotations are made from; computed once, sliced in every step.
+        # Masks and rotations are made from these; computed once, sliced in every step.
         self.cosines, self.sines = tables.first(max_tokens, device, dtype)  # each [max_tokens, K]
         self.token_index = torch.arange(max_tokens, device=device)
         self.frame_of_state = torch.arange(max_frames * num_states, device=device) // num_states
@@ -79,28 +79,28 @@ class DecoderCache:
         return self._text.nbytes + self._frames.nbytes
 
     def reset(self) -> None:
-        """Forget all tokens and frames; the memory is kept and used again."""
+        """Forget all tokens and frames; the memory is kept and reused."""
         self.num_tokens = 0
         self.num_frames = 0
 
     def truncate(self, num_tokens: int, num_frames: int) -> None:
-        """Keep the first num_tokens and num_frames; what follows them may be written anew."""
+        """Keep the first num_tokens and num_frames; later entries will be overwritten."""
         assert num_tokens <= self.num_tokens and num_frames <= self.num_frames
         self.num_tokens = num_tokens
         self.num_frames = num_frames
 
     def export(self) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Return copies of what is filled, of the cache's dtype and on its device.
+        Return copies of the filled parts, in the cache's dtype and on its device.
 
-        The text's keys and values [L, 2, 1, Hkv, num_tokens, K] of the L self-attention layers,
-        and the frames' [C, 2, 1, Hkv, num_frames * N, K] of the C cross-attention layers.
+        First the text's keys and values [L, 2, 1, Hkv, num_tokens, K] of the L self-attention
+        layers, then the frames' [C, 2, 1, Hkv, num_frames * N, K] of the C cross-attention layers.
         """
         return (self._text.narrow(4, 0, self.num_tokens).clone(),
                 self._frames.narrow(4, 0, self.num_frames * self._num_states).clone())
 
     def restore(self, text: torch.Tensor, frames: torch.Tensor) -> None:
-        """Take over, to the last bit, what export() of a cache of the same sizes returned."""
+        """Restore exactly what export() of a cache of the same sizes returned."""
         self._text.narrow(4, 0, text.shape[4]).copy_(text)
         self._frames.narrow(4, 0, frames.shape[4]).copy_(frames)
         self.num_tokens = text.shape[4]

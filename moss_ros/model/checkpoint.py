@@ -1,9 +1,10 @@
 """
-Checkpoints: a name becomes a folder, a folder becomes a filled VideoModel, and back.
+Finds, loads and saves checkpoints of the video model.
 
-resolve_checkpoint() takes a folder or an id of the Hugging Face hub; of the hub only JSON and
-safetensors files are downloaded. Loading is strict: every tensor of the model is there with its
-shape and nothing else is, or it fails and says which. Nothing is ever unpickled.
+resolve_checkpoint() turns a folder name or a Hugging Face id into a folder, load_model() turns
+the folder into a VideoModel, save_model() writes one back. Only JSON and safetensors files are
+downloaded. Loading is strict: the files must hold exactly the tensors of the model, in their
+shapes; the error says which one is wrong. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ import torch
 from torch import nn
 
 _HUB_ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
-# Nothing that could run code is fetched, and nothing of the folders in which other formats are.
+# Do not fetch files that could run code, nor subfolders, which hold other formats.
 _WANTED, _UNWANTED = ('*.json', '*.safetensors'), ('*/*',)
 
 
 def resolve_checkpoint(name: str | Path) -> Path:
     """
-    Return the folder of a checkpoint that is named by its path or its id 'owner/name' on the hub.
+    Return the folder of a checkpoint. name is a path, or an id 'owner/name' on the hub.
 
-    An existing folder comes first, then the local cache, then the network, unless HF_HUB_OFFLINE
-    is set. Blocks while it downloads. Raises CheckpointError that says what to do where the name
-    leads nowhere.
+    Looks for an existing folder first, then in the local cache, then on the network, unless
+    HF_HUB_OFFLINE is set. Blocks while it downloads. Raises CheckpointError that says what to do
+    if nothing is found.
     """
     path = Path(name).expanduser()
     if name and path.is_dir():  # the path of '' would be the working folder
@@ -76,7 +77,7 @@ def _snapshot(name, local_files_only):
 
 
 def _complete(folder):
-    """Return folder; CheckpointError where a download that broke off has left it incomplete."""
+    """Return folder; CheckpointError if files are missing, as after a download that broke off."""
     for name in ('config.json', 'tokenizer.json'):
         if not (folder / name).is_file():
             raise CheckpointError(f'{folder} has no {name}')
@@ -94,18 +95,18 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
     Return the model of a checkpoint folder, in eval mode and without gradients.
 
     The folder holds config.json and model.safetensors, or shards with
-    model.safetensors.index.json. resolve_checkpoint() makes a folder of a name.
+    model.safetensors.index.json. resolve_checkpoint() finds the folder of a name.
 
-    - device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1' or torch's own.
-    - dtype: 'auto' (float32 on the CPU, bfloat16 on CUDA), 'float32', 'bfloat16', 'float16' or
-      torch's own. A CPU that is slower in a type asked for is measured, and a warning says so.
-    - attention: 'auto' (flash-attn where it is installed and can be used), 'sdpa', 'flash'.
+    - device: 'auto' (CUDA if available), 'cpu', 'cuda', 'cuda:1' or a torch.device.
+    - dtype: 'auto' (float32 on the CPU, bfloat16 on CUDA), 'float32', 'bfloat16', 'float16' or a
+      torch.dtype. On a CPU that is slower in this type than in float32, a warning is logged.
+    - attention: 'auto' (flash-attn if it is installed and can be used), 'sdpa', 'flash'.
     - quantization: 'int8' or 'int4', for the weights of the decoder's layers; needs torchao. It
-      saves memory; on the CPU time as well, but only 'int4' with bfloat16.
+      saves memory. On the CPU, 'int4' with bfloat16 also saves time; the others do not.
 
-    Host memory beyond the model itself is one shard, and that mapped. Raises CheckpointError that
-    names the folder, file or tensor at fault, also where the memory is too little, before any
-    weight is read; ValueError for options that are not possible.
+    Besides the model itself, one shard at a time is mapped into host memory. Raises
+    CheckpointError that names the folder, file or tensor at fault, and, before any weight is
+    read, if there is too little memory; ValueError for options that are not possible.
     """
     device = choose_device(device)
     dtype = choose_dtype(dtype, device)
@@ -130,8 +131,8 @@ def save_model(model: VideoModel, folder: str | Path) -> None:
     """
     Write folder/model.safetensors under the published names, in the model's own dtype.
 
-    The file appears whole or not at all. config.json is the caller's to write. Raises ValueError
-    for a quantised model, whose weights are no longer those of a checkpoint.
+    The file is written to a temporary name first, so it is never seen incomplete. The caller
+    writes config.json. Raises ValueError for a quantised model, whose original weights are gone.
     """
     if model.quantization is not None:
         raise ValueError(f'the model was quantised to {model.quantization} and can not be saved; '
@@ -149,11 +150,11 @@ def save_model(model: VideoModel, folder: str | Path) -> None:
 
 
 def _fill(model, entries, stored, device, dtype, quantization):
-    """Replace the meta parameters by what the files hold, one tensor and one file at a time."""
+    """Replace the meta parameters by the files' tensors, one file and one tensor at a time."""
     quantised = set(decoder_weights(model)) if quantization else set()
     num_missing = Counter(entry.parameter for entry in entries)
 
-    def place(entry):  # weights to quantise first: their full size is gone before others come
+    def place(entry):  # weights to quantise come first: their full size is freed before the others
         return entry.parameter not in quantised, stored[entry.name].file
 
     for (_, file), entries_there in groupby(sorted(entries, key=place), key=place):

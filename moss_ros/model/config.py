@@ -1,9 +1,8 @@
 """
 Sizes of the video model, read from a checkpoint folder's config.json (an Mllama config).
 
-Takes JSON values and gives frozen dataclasses that the modules are built from. It knows neither
-tensors nor weights. Missing fields take Mllama's defaults; values that the modules here do not
-implement are refused, never ignored.
+JSON values go in; frozen dataclasses come out, from which the modules are built. Missing fields
+take Mllama's defaults. Values that this package does not implement are refused, never ignored.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 
+from moss_ros.checks import require_count, require_number
+
 ACTIVATIONS = ('silu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh', 'quick_gelu', 'relu')
-# Mllama's embedding table has room for the image token and its reserve above the vocabulary.
+# Rows of Mllama's embedding table beyond the vocabulary; one is for the image token.
 NUM_EXTRA_EMBEDDINGS = 8
 _FOUR_TILE_ASPECT_RATIOS = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1))
 _DEFAULT_CROSS_ATTENTION_LAYERS = (3, 8, 13, 18, 23, 28, 33, 38)
@@ -25,7 +26,7 @@ class CheckpointError(Exception):
 
 
 def read_json_object(file: Path) -> dict:
-    """Return the object that a JSON file holds; CheckpointError that names the file otherwise."""
+    """Read a JSON object from a file; CheckpointError, which names the file, if that fails."""
     try:
         values = json.loads(file.read_text(encoding='utf-8'))
     except (ValueError, OSError) as error:
@@ -36,7 +37,7 @@ def read_json_object(file: Path) -> dict:
 
 
 class _Fields:
-    """Typed reading of one JSON object; every error names the field and quotes the value."""
+    """Reads typed fields of one JSON object; every error names the field and quotes the value."""
 
     def __init__(self, values, where):
         if not isinstance(values, dict):
@@ -52,7 +53,7 @@ class _Fields:
         raise ValueError(f'{self.prefix}{name} is {self._values.get(name)!r}; {expected}')
 
     def one_of(self, name, other, other_name):
-        """Return the fields and the name that give a value with two names; they must agree."""
+        """Return (fields, name) to read a value that may stand in two places; they must agree."""
         value, other_value = self.raw(name), other.raw(other_name)
         if value is not None and other_value is not None and value != other_value:
             raise ValueError(
@@ -68,14 +69,12 @@ class _Fields:
 
     def integer(self, name, default=_MISSING, minimum=1):
         value = self.value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            self.fail(name, f'an integer of at least {minimum} is needed')
+        require_count(f'{self.prefix}{name}', value, minimum)
         return value
 
     def number(self, name, default=_MISSING):
         value = self.value(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            self.fail(name, 'a number above 0 is needed')
+        require_number(f'{self.prefix}{name}', value, above=0)
         return float(value)
 
     def choice(self, name, default, choices):
@@ -109,7 +108,7 @@ class RopeConfig:
 
     @classmethod
     def from_text_dict(cls, values: dict) -> RopeConfig:
-        """Read rope_theta and rope_scaling, or rope_parameters, which newer writers use."""
+        """Read rope_theta and rope_scaling, or rope_parameters of newer transformers versions."""
         text = _Fields(values, 'text_config')
         name = 'rope_parameters' if text.raw('rope_parameters') else 'rope_scaling'
         scaling = _Fields(text.raw(name, {}), f'text_config.{name}')
@@ -158,7 +157,7 @@ class VisionConfig:
 
     @property
     def num_patches(self) -> int:
-        """P: the class token and all patches of a frame."""
+        """P: states of a frame before pooling, the class token and all patches."""
         return self.grid_size ** 2 + 1
 
     @property
@@ -167,12 +166,12 @@ class VisionConfig:
 
     @property
     def output_dim(self) -> int:
-        """Dv: the final state and the intermediate ones, channel by channel."""
+        """Dv: channels of a patch's output, its final and intermediate states together."""
         return self.hidden_size * (1 + len(self.intermediate_layers_indices))
 
     @classmethod
     def from_dict(cls, values: dict) -> VisionConfig:
-        """Check and take over a vision_config; ValueError quotes what is not supported."""
+        """Read and check a vision_config; ValueError quotes what is not supported."""
         fields = _Fields(values, 'vision_config')
         num_layers = fields.integer('num_hidden_layers', 32)
         heads_name = 'attention_heads' if fields.raw('attention_heads') else 'num_attention_heads'
@@ -208,7 +207,7 @@ def _aspect_ratios(fields, max_num_tiles):
     value = fields.value('supported_aspect_ratios', default)
     ratios = tuple(tuple(ratio) if isinstance(ratio, (list, tuple)) else () for ratio in value) \
         if isinstance(value, (list, tuple)) else ()
-    # Frames are one tile each and use aspect-ratio id 1, which is the first entry.
+    # Each frame is one tile and uses aspect-ratio id 1, which stands for the first entry.
     if not ratios or ratios[0] != (1, 1) or any(len(ratio) != 2 for ratio in ratios):
         fields.fail('supported_aspect_ratios', 'a list of pairs that begins with [1, 1] is needed')
     return ratios
@@ -233,12 +232,12 @@ class TextConfig:
 
     @property
     def num_embeddings(self) -> int:
-        """Rows of the embedding table: ids from vocab_size up can be read, but not predicted."""
+        """Rows of the embedding table. Ids from vocab_size on can be inputs, but not outputs."""
         return self.vocab_size + NUM_EXTRA_EMBEDDINGS
 
     @classmethod
     def from_dict(cls, values: dict) -> TextConfig:
-        """Check and take over a text_config; ValueError quotes what is not supported."""
+        """Read and check a text_config; ValueError quotes what is not supported."""
         fields = _Fields(values, 'text_config')
         hidden_size = fields.integer('hidden_size', 4096)
         num_heads = fields.integer('num_attention_heads', 32)
@@ -279,19 +278,19 @@ class ModelConfig:
 
     @property
     def num_frame_tokens(self) -> int:
-        """N: states a frame has for the decoder, the class token and the pooled patches."""
+        """N: states of a frame that the decoder sees, the class token and the pooled patches."""
         return (self.vision.grid_size // self.pool_stride) ** 2 + 1
 
     @classmethod
     def from_dict(cls, values: dict) -> ModelConfig:
         """
-        Read a parsed config.json; keys that this package does not know are left alone.
+        Read a parsed config.json; unknown keys are ignored.
 
         Raises ValueError that names the field and quotes the value.
         """
         fields = _Fields(values, '')
         fields.choice('model_type', _MISSING, ('mllama', 'video_mllama'))
-        # Forks have the pooling among the sizes of the encoder.
+        # Some forks put the pooling into vision_config, under other names.
         vision_fields = _Fields(fields.raw('vision_config', {}), 'vision_config')
         mode_fields, mode_name = fields.one_of('pool_mode', vision_fields, 'merge_mode')
         mode_fields.choice(mode_name, 'average', ('average',))
@@ -303,7 +302,7 @@ class ModelConfig:
             image_token_id=fields.integer(
                 'image_token_index' if fields.raw('image_token_id') is None else 'image_token_id',
                 128256, minimum=0),
-            # Mllama pools nothing and so has no default: this is the published video model's.
+            # Mllama has no pooling, so the default is that of the published video model.
             pool_stride=stride_fields.integer(stride_name, 4),
             tie_word_embeddings=bool(
                 text_values.get('tie_word_embeddings') or fields.raw('tie_word_embeddings')))

@@ -1,10 +1,10 @@
 """
-Text decoder: token ids and frame states in, final hidden states out, with or without a cache.
+The text decoder: token ids and frame states in, final hidden states out, with or without a cache.
 
-Self-attention layers alternate with gated cross-attention layers, which have no self-attention and
-look at the states of every frame whose image token is at or before the text token. Tokens before
-the first frame skip them altogether. It does not know pixels, logits or sampling; video_model
-calls it, batched and differentiable for training (forward), or stepwise (extend).
+Between the self-attention layers stand gated cross-attention layers. There each token attends
+only to the states of the frames whose image token is at or before it; tokens before the first
+frame skip these layers. Called by video_model.py: forward() is batched and differentiable, for
+training; extend() appends tokens to a cache.
 
 Letters: B rows, T new tokens, L visible tokens, F frames, N states a frame, D hidden channels,
 H query heads, Hkv key/value heads, G = H / Hkv, K channels of a head.
@@ -56,11 +56,11 @@ class SelfAttentionLayer(nn.Module):
     def forward(self, x: torch.Tensor, rotation: Rotation, mask: torch.Tensor | None = None,
                 buffer: KeyValueBuffer | None = None, start: int = 0) -> torch.Tensor:
         """
-        Map x [B, T, D] to [B, T, D]; rotation holds two [T, 1, K].
+        Map x [B, T, D] to [B, T, D]; rotation holds cosines and sines, each [T, 1, K].
 
-        With a buffer the new keys and values are appended at start, and attention reaches over
-        all that it holds up to there; several tokens at a start above 0 need the causal mask
-        [G * T, L].
+        With a buffer, the new keys and values are written at position start, and attention covers
+        all entries up to and including them. Several tokens at a start above 0 need the causal
+        mask [G * T, L].
         """
         num_rows, length, _ = x.shape
         heads = self.qkv_proj(self.attention_norm(x)).view(num_rows, length, -1, self.head_dim)
@@ -102,8 +102,9 @@ class CrossAttentionLayer(nn.Module):
         """
         Return keys and values, each [B, Hkv, F * N, K], of frame_states [B, F, N, D].
 
-        rotation holds two [B or 1, F, 1, 1, K], of the positions of the image tokens. The norm
-        follows the rotation, so a kept key can not be moved to another position.
+        rotation holds cosines and sines, each [B or 1, F, 1, 1, K], for the positions of the image
+        tokens. The norm comes after the rotation, so a cached key can not be moved to another
+        position.
         """
         num_rows, num_frames, num_states, _ = frame_states.shape
         heads = self.kv_proj(frame_states).view(
@@ -116,10 +117,10 @@ class CrossAttentionLayer(nn.Module):
                 values: torch.Tensor, mask: torch.Tensor | None = None,
                 visible: torch.Tensor | None = None) -> torch.Tensor:
         """
-        Map x [B, T, D] to [B, T, D], looking at keys and values [B, Hkv, F * N, K].
+        Map x [B, T, D] to [B, T, D], attending to keys and values [B, Hkv, F * N, K].
 
-        visible [B, T, 1] is 1.0 where a token sees any frame and 0.0 where the layer is to leave
-        it as it is; None where all see one.
+        visible [B, T, 1] is 1.0 for tokens that see a frame and 0.0 for tokens that the layer
+        must leave unchanged; None if all tokens see one.
         """
         num_rows, length, _ = x.shape
         query = self.q_proj(self.attention_norm(x))
@@ -134,14 +135,14 @@ class CrossAttentionLayer(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """Embedding, layers and final norm. Positions count every token of a row, image tokens too."""
+    """Embedding, layers and final norm. A token's position counts image tokens as well."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         text = config.text
         self.config = config
-        # Without initial values: normal numbers on the meta device, where models are loaded, would
-        # have torch import its whole compiler, for two seconds.
+        # Made without initial values: on the meta device, drawing normal numbers makes torch
+        # import its compiler, which takes two seconds.
         self.embed_tokens = nn.Embedding.from_pretrained(
             torch.empty(text.num_embeddings, text.hidden_size), freeze=False)
         self.layers = nn.ModuleList(
@@ -183,10 +184,10 @@ class TextDecoder(nn.Module):
         return self.norm(x)
 
     def _frame_positions(self, input_ids, num_seen, num_frames):
-        """Return the position of each row's j-th image token, int64 [B, F]; 0 where none."""
+        """Return the position of each row's j-th image token, int64 [B, F]; 0 if there is none."""
         num_rows, length = input_ids.shape
         is_image = input_ids == self.config.image_token_id
-        # All other tokens write to one slot past the last frame, which is cut off.
+        # All other tokens write to an extra slot after the last frame, which is then cut off.
         slots = torch.where(is_image, num_seen - 1, num_frames)
         positions = torch.arange(length, device=input_ids.device).expand(num_rows, length)
         found = torch.zeros((num_rows, num_frames + 1), dtype=torch.int64, device=input_ids.device)
@@ -194,11 +195,11 @@ class TextDecoder(nn.Module):
 
     @staticmethod
     def _frame_mask(num_seen, num_frames, num_states):
-        """Return bool [B, 1, T, F * N], True where the state's frame is among those seen."""
+        """Return bool [B, 1, T, F * N], True where the token sees the state's frame."""
         frame_of_state = torch.arange(
             num_frames * num_states, device=num_seen.device) // num_states
-        # A softmax over nothing is NaN: tokens before the first frame look at it, and the layer
-        # then drops what they got.
+        # A softmax over nothing is NaN. So tokens before the first frame attend to it as well, and
+        # the layer drops their result (see visible).
         return (frame_of_state < num_seen.clamp(min=1).unsqueeze(-1)).unsqueeze(1)
 
     def extend(self, cache: DecoderCache, token_ids: list[int],
@@ -206,8 +207,8 @@ class TextDecoder(nn.Module):
         """
         Append tokens and frames to the cache; return hidden states [T, D] before the final norm.
 
-        frame_states [k, N, D] belongs to the k image tokens among token_ids, in order. The caller
-        has checked that all of it fits.
+        frame_states [k, N, D] belong to the k image tokens among token_ids, in order. The caller
+        must have checked that all of it fits.
         """
         start, num_tokens = cache.num_tokens, len(token_ids)
         end = start + num_tokens
@@ -237,7 +238,7 @@ class TextDecoder(nn.Module):
 
 
 class _NewFrames:
-    """What one extend() adds to the frames: where they go, and which token sees how many."""
+    """The frames that one extend() appends: their place in the cache and which tokens see them."""
 
     def __init__(self, cache, config, token_ids, frame_states, num_groups):
         num_seen, counts, positions = cache.num_frames, [], []
@@ -252,7 +253,7 @@ class _NewFrames:
         self.mask = None
         seeing = counts[self.num_blind_tokens:]
         device = cache.token_index.device
-        if seeing and seeing[0] != num_seen:  # else every token sees all frames
+        if seeing and seeing[0] != num_seen:  # otherwise every token sees all frames: no mask
             mask = (cache.frame_of_state[:self.num_states]
                     < torch.tensor(seeing, device=device).unsqueeze(1))
             self.mask = mask.repeat(num_groups, 1)  # [G * T, F * N]

@@ -1,8 +1,8 @@
 """
-Where a model goes: the device, the precision, and whether there is memory enough for it.
+Chooses a model's device and dtype, and checks that there is enough memory for it.
 
-Names from parameters and command lines go in, torch's devices and types come out, or errors that
-say what is possible. It knows sizes, but no weights; load_model() calls it before it reads any.
+Names from parameters and command lines go in; torch's devices and dtypes come out, or errors that
+say what is possible. load_model() calls all of this before it reads any weights.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from moss_ros.model.quantization import decoder_weights, quantised_bytes, shape_
 from moss_ros.model.video_model import VideoModel
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
-# What torchao needs besides the weight and the result, for each weight (measured: 6 to 8).
+# Bytes per weight that torchao needs besides the weight and the result (measured: 6 to 8).
 _WORKING_BYTES = 8
-# Where Linux tells of control groups, of which psutil knows nothing.
+# Linux's files about control groups, which psutil does not take into account.
 _OWN_GROUP = Path('/proc/self/cgroup')
 _GROUPS = Path('/sys/fs/cgroup')
-# A product of this size takes milliseconds, also in a type that has to be emulated.
+# A matrix product of this size takes milliseconds, even in a dtype that the CPU must emulate.
 _PROBE_SIZE = 192
 _NUM_PROBES = 3
-# What is less slower than this may be noise.
+# A smaller ratio of times may be noise.
 _SLOWER_RATIO = 1.1
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device of that name; 'auto' is CUDA where there is one. ValueError otherwise."""
+    """Return the device of this name; 'auto' is CUDA if available. ValueError if not possible."""
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if isinstance(device, str) and device == 'auto':
         return torch.device('cuda' if num_gpus else 'cpu')
@@ -53,7 +53,7 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Return the type of that name; 'auto' is float32 on the CPU, bfloat16 on CUDA. ValueError."""
+    """Return the dtype of this name; 'auto': float32 on CPU, bfloat16 on CUDA. Else ValueError."""
     if isinstance(dtype, str) and dtype == 'auto':
         return torch.float32 if device.type == 'cpu' else torch.bfloat16
     chosen = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
@@ -63,7 +63,7 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def warn_of_slow_dtype(dtype: torch.dtype, device: torch.device) -> None:
-    """Warn where dtype was asked for on a CPU that computes faster in float32; takes < 100 ms."""
+    """Warn if this CPU computes slower in dtype than in float32; measures for under 100 ms."""
     if device.type != 'cpu' or dtype == torch.float32:
         return
     ratio = cpu_time_ratio(dtype)
@@ -76,12 +76,12 @@ def warn_of_slow_dtype(dtype: torch.dtype, device: torch.device) -> None:
 
 @cache
 def cpu_time_ratio(dtype: torch.dtype) -> float:
-    """Return how many times longer a matrix product takes in dtype than in float32; once."""
+    """Return the time of a matrix product in dtype over that in float32; measured only once."""
     return _product_s(dtype) / _product_s(torch.float32)
 
 
 def _product_s(dtype):
-    """Return the time of a small matrix product on the CPU in seconds, the best of a few."""
+    """Return the seconds that a small matrix product takes on the CPU, the best of a few runs."""
     left, right = (torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype) for _ in range(2))
     times_s = []
     with torch.inference_mode():
@@ -94,32 +94,36 @@ def _product_s(dtype):
 
 
 def required_bytes(model: VideoModel, dtype: torch.dtype, quantization: str | None) -> int:
-    """Return the bytes of the model's weights (it may be on the meta device) while they load."""
+    """
+    Return the peak of the bytes that the model's weights need while they are loaded.
+
+    The model may be on the meta device.
+    """
     quantised = decoder_weights(model) if quantization else {}
     num_quantised = sum(quantised_bytes(weight.shape, quantization, dtype)
                         for weight in quantised.values())
     num_plain = sum(parameter.numel() for name, parameter in model.named_parameters()
                     if name not in quantised) * dtype.itemsize
-    # Quantised weights are made first: the room for it is later taken by the others.
+    # Weights are quantised first. The working memory for that is free again for the others.
     num_working = max((weight.numel() for weight in quantised.values()), default=0)
     return num_quantised + max(num_plain, num_working * (dtype.itemsize + _WORKING_BYTES))
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Return the bytes that can still be allocated there; None where nobody says."""
+    """Return the bytes that can still be allocated on device; None if that is not known."""
     if device.type == 'cuda':
         kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept_by_torch
     try:
         available = psutil.virtual_memory().available
-    except (OSError, ValueError, KeyError):  # as its reading of /proc/meminfo raises them
+    except (OSError, ValueError, KeyError):  # psutil could not read /proc/meminfo
         return None
     return max(0, min([available, *_group_limits()]))
 
 
 def check_memory(folder: Path, model: VideoModel, device: torch.device, dtype: torch.dtype,
                  quantization: str | None) -> None:
-    """Raise CheckpointError where the weights do not fit the free memory; it says what would."""
+    """Raise CheckpointError if the weights exceed the free memory; it names options that fit."""
     needed, free = required_bytes(model, dtype, quantization), free_bytes(device)
     if free is None or needed <= free:
         return
@@ -143,7 +147,7 @@ def check_memory(folder: Path, model: VideoModel, device: torch.device, dtype: t
 
 
 def _group_limits():
-    """Yield what the control groups (version 2) that this process is in leave of their memory."""
+    """Yield the bytes that each control group (version 2) of this process has left."""
     try:
         own = [line[3:] for line in _OWN_GROUP.read_text().splitlines() if line.startswith('0::')]
     except OSError:
@@ -154,7 +158,7 @@ def _group_limits():
         try:
             limit = int((group / 'memory.max').read_text())
             usage = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines())
-            # Pages of files count as used, but are given up at need; shared memory is not.
+            # Cached file pages count as used, but are freed when needed; shared memory is not.
             reclaimable = int(usage['file']) - int(usage['shmem'])
             yield limit - int((group / 'memory.current').read_text()) + reclaimable
         except (OSError, ValueError, KeyError):

@@ -1,9 +1,9 @@
 """
-Weight-only quantisation of the decoder's linear layers by torchao: 8 or 4 bits a weight.
+Weight-only quantisation of the decoder's linear layers by torchao, to 8 or 4 bits a weight.
 
-A weight goes in, a torchao tensor that computes like it comes out. Embedding, head and vision
-encoder stay as they are. It knows neither files nor memory; load_model() calls it weight by
-weight, so that only one of them is there in full.
+A weight goes in; a torchao tensor comes out that can be used in its place. Embedding, head and
+vision encoder are not quantised. load_model() calls quantise() weight by weight, so that only one
+weight at a time is in memory at full size.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import nn
 from moss_ros.model.video_model import VideoModel
 
 QUANTIZATION_NAMES = ('int8', 'int4')
-# Weights of a row that share a scale, by preference; torchao's kernels for int4 know these.
+# Number of weights in a row that share a scale, best first; torchao's int4 kernels support these.
 _GROUP_SIZES = (128, 64, 32)
-_ROW_MULTIPLE = 16  # what torchao's CPU kernel for int4 needs
-_MIN_CUDA_CAPABILITY = 8  # of its CUDA kernel
+_ROW_MULTIPLE = 16  # torchao's CPU kernel for int4 needs a multiple of this many rows
+_MIN_CUDA_CAPABILITY = 8  # torchao's CUDA kernel for int4 needs this
 _INSTALL = 'pip install "torchao==0.18.*"'
 
 
 def decoder_weights(model: VideoModel) -> dict[str, torch.Tensor]:
-    """Return the weights that are quantised, [rows, columns] each, by their parameters' names."""
+    """Return the weights that can be quantised, [rows, columns] each, by parameter name."""
     return {f'decoder.layers.{name}.weight': module.weight
             for name, module in model.decoder.layers.named_modules()
             if isinstance(module, nn.Linear)}
@@ -34,9 +34,9 @@ def decoder_weights(model: VideoModel) -> dict[str, torch.Tensor]:
 def check_quantization(quantization: str | None, device: torch.device, dtype: torch.dtype,
                        model: VideoModel) -> None:
     """
-    Raise ValueError, with the way out, where the model can't be quantised like that there.
+    Raise ValueError, with the way out, if model can't be quantised this way for device and dtype.
 
-    The model may be on the meta device. None, for no quantisation, is always possible.
+    The model may be on the meta device. quantization None is always possible.
     """
     if quantization is None:
         return
@@ -61,7 +61,7 @@ def check_quantization(quantization: str | None, device: torch.device, dtype: to
 
 
 def shape_obstacle(quantization: str, model: VideoModel) -> str | None:
-    """Return what of the sizes of the model's weights stands against it; None where nothing."""
+    """Return why the shapes of the model's weights prevent quantization; None if they don't."""
     if quantization == 'int8':
         return None
     for name, weight in decoder_weights(model).items():
@@ -75,15 +75,15 @@ def shape_obstacle(quantization: str, model: VideoModel) -> str | None:
 
 
 def quantised_bytes(shape: tuple[int, int], quantization: str, dtype: torch.dtype) -> int:
-    """Return the bytes of a quantised weight [rows, columns]; scales have 4 bytes, or dtype's."""
+    """Return the bytes of a quantised weight [rows, columns]; int4's scales are of dtype."""
     rows, columns = shape
     if quantization == 'int8':
-        return rows * columns + 5 * rows  # a float32 scale and an 8-bit zero point a row
+        return rows * columns + 5 * rows  # a row has a float32 scale and an 8-bit zero point
     return rows * columns // 2 + 2 * rows * (columns // _group_size(columns)) * dtype.itemsize
 
 
 def quantise(weight: torch.Tensor, quantization: str) -> nn.Parameter:
-    """Return weight [rows, columns] with 8 or 4 bits a number, on its device."""
+    """Return weight [rows, columns] quantised to 8 or 4 bits a number, on the same device."""
     if quantization == 'int8':
         api = _torchao('quantization')
         quantised = api.Int8Tensor.from_hp(weight, granularity=api.PerRow())
@@ -97,12 +97,13 @@ def quantise(weight: torch.Tensor, quantization: str) -> nn.Parameter:
 
 
 def _group_size(num_columns):
-    """Return the largest group that divides the columns, None where none does."""
+    """Return the largest group size that divides num_columns; None if none does."""
     return next((size for size in _GROUP_SIZES if num_columns % size == 0), None)
 
 
 def _torchao(module):
-    # It warns of binaries for other machines and of its own use of torch; neither is of use here.
+    # While it is imported, torchao warns of things that nobody here can change: binaries for other
+    # machines, and its own use of torch.
     loggers = [logging.getLogger(name) for name in ('torchao', 'torch.utils._pytree')]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,8 +1,9 @@
 """
 Choice of the next token: logits in, one token id out.
 
-Greedy, or temperature, top-k and top-p with a seeded generator; a repetition penalty that spares
-the ids it is told to. It does not know what any id means; the stream session calls it.
+Greedy, or sampled with temperature, top-k and top-p from a seeded generator. The repetition
+penalty can exempt given ids. Called by TokenChooser (stream/decoding.py), for live streams and
+offline answers.
 
 Letters: V vocabulary.
 """
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import torch
 
+from moss_ros.checks import require_count, require_number
 from moss_ros.model.config import CheckpointError, read_json_object
 
-# What transformers, which writes and reads these files, takes for a top_k that is not given.
+# The top_k that transformers uses if generation_config.json has none.
 _UNWRITTEN_TOP_K = 50
 
 
@@ -27,8 +29,8 @@ class SamplingOptions:
     """
     How to choose a token. The default is greedy, without a penalty.
 
-    temperature, top_k (0: all) and top_p matter only with do_sample. A repetition_penalty above 1
-    makes tokens that occurred before less likely.
+    temperature, top_k (0: all tokens) and top_p are used only with do_sample. A repetition_penalty
+    above 1 makes tokens that occurred before less likely.
     """
 
     do_sample: bool = False
@@ -40,25 +42,21 @@ class SamplingOptions:
     def __post_init__(self):
         if not isinstance(self.do_sample, bool):
             raise ValueError(f'do_sample is {self.do_sample!r}; true or false is needed')
-        if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
-            raise ValueError(f'top_k is {self.top_k!r}; an integer of at least 0 is needed '
-                             f'(0: all tokens)')
+        require_count('top_k', self.top_k, minimum=0)
         for name in ('temperature', 'top_p', 'repetition_penalty'):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) \
-                    or not math.isfinite(value) or value <= 0:
-                raise ValueError(f'{name} is {value!r}; a number above 0 is needed')
+            require_number(name, getattr(self, name), above=0)
         if self.top_p > 1:
             raise ValueError(f'top_p is {self.top_p!r}; it is a probability, at most 1')
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> SamplingOptions:
         """
-        Return what a checkpoint's generation_config.json asks for, random sampling by default.
+        Read the sampling options from a checkpoint's generation_config.json.
 
-        Without the file, or do_sample in it, tokens are sampled, as the published clients do it.
-        null and what else is not in the file are as transformers, for which it is written, takes
-        them. Raises CheckpointError that names the file and the value.
+        If the file or do_sample is missing, tokens are sampled, as in the published clients; but
+        temperature 0 without do_sample means greedy. Other settings that are missing or null have
+        the meaning that transformers gives them. Raises CheckpointError that names the file and
+        the value.
         """
         file = Path(folder) / 'generation_config.json'
         values = read_json_object(file) if file.is_file() else {}
@@ -67,7 +65,7 @@ class SamplingOptions:
             if values.get(name) is not None}
         chosen.setdefault('top_k', 0 if 'top_k' in values else _UNWRITTEN_TOP_K)
         if not values.get('do_sample') and chosen.get('temperature') == 0:
-            del chosen['temperature']  # some write 0 for greedy, which it is without it
+            del chosen['temperature']  # some files write 0 for greedy
             chosen['do_sample'] = False
         chosen.setdefault('do_sample', True)
         try:
@@ -80,11 +78,11 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
                  previous_ids: Iterable[int] = (), exempt_ids: Collection[int] = frozenset(),
                  generator: torch.Generator | None = None) -> int:
     """
-    Return the id of the next token for logits [V], which stay as they are.
+    Return the id of the next token for logits [V], which are not changed.
 
-    previous_ids are punished by the repetition penalty, but never those in exempt_ids; ids from V
-    up are ignored. The same generator state gives the same token; it may be on another device than
-    the logits. Raises ValueError where the logits hold nan or allow no token.
+    The repetition penalty applies to previous_ids, except those in exempt_ids; ids of V or more
+    are ignored. The same generator state gives the same token. The generator may be on another
+    device than the logits. Raises ValueError if the logits hold nan or allow no token.
     """
     logits = logits.float()
     if options.repetition_penalty != 1.0:
@@ -103,7 +101,7 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
 
 
 def _penalised(logits, penalty, previous_ids, exempt_ids):
-    """Make each previous id less likely, once: positive logits divided, negative multiplied."""
+    """Penalise each previous id once: divide positive logits, multiply negative ones."""
     num_ids = logits.shape[0]
     ids = [index for index in set(previous_ids) if index < num_ids and index not in exempt_ids]
     if not ids:
@@ -115,7 +113,7 @@ def _penalised(logits, penalty, previous_ids, exempt_ids):
 
 
 def _candidates(logits, options):
-    """Return the logits that top-k and top-p leave, and their ids (None: all, in order)."""
+    """Return the logits that top-k and top-p keep, and their ids (None: all ids, in order)."""
     num_ids = logits.shape[0]
     num_kept = min(options.top_k or num_ids, num_ids)
     if num_kept == num_ids and options.top_p >= 1:
@@ -123,7 +121,7 @@ def _candidates(logits, options):
     logits, ids = logits.topk(num_kept)  # in descending order
     if options.top_p < 1:
         probabilities = logits.softmax(dim=0)
-        # A token stays while those before it have not reached top_p: so at least one does.
+        # Keep a token if those before it sum to less than top_p. So at least one is kept.
         reached = probabilities.cumsum(dim=0) - probabilities >= options.top_p
         logits = logits.masked_fill(reached, -math.inf)
     return logits, ids

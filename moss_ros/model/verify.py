@@ -1,8 +1,9 @@
 """
-Compares the model with golden folders: python -m moss_ros.model.verify FOLDER...
+Compares the model with the reference's outputs: python -m moss_ros.model.verify FOLDER...
 
-A golden folder is a checkpoint with an expected.safetensors of the reference's outputs. Prints one
-JSON line a folder; exit status 1 where one differs by more than 1e-4, 2 where one can't be read.
+Each folder is a golden folder: a checkpoint with the reference's outputs in expected.safetensors.
+Prints one JSON line per folder. Exit status 1 if the logits of one differ by more than 1e-4, 2 if
+one can't be read.
 
 Letters: F frames, N states a frame, D text channels, T tokens, V vocabulary.
 """
@@ -24,7 +25,7 @@ from moss_ros.model.config import CheckpointError
 from moss_ros.model.video_model import VideoModel
 
 TOLERANCE = 1e-4
-# Stands for nan and infinity, which JSON does not have; a reader that compares finds it too large.
+# Stands for nan and infinity, which JSON does not have; it is larger than any tolerance.
 NOT_A_NUMBER = 1e308
 _EXPECTED_FILE = 'expected.safetensors'
 _EXPECTED_TENSORS = (
@@ -34,11 +35,11 @@ _EXPECTED_TENSORS = (
 @torch.inference_mode()
 def verify_folder(folder: str | Path) -> dict:
     """
-    Compare one golden folder, float32 on the CPU; return what is printed for it.
+    Compare one golden folder, in float32 on the CPU; return the dict that is printed for it.
 
-    The *_max_abs are largest absolute differences, NOT_A_NUMBER where any is nan or infinite.
-    full is the uncached forward over everything. Raises CheckpointError where the folder can not
-    be read.
+    The *_max_abs values are the largest absolute differences, or NOT_A_NUMBER if any is nan or
+    infinite. 'full' is one forward pass without a cache, 'streamed' goes token by token with one;
+    'ok' depends on these two. Raises CheckpointError if the folder can not be read.
     """
     expected = _read_expected(Path(folder))
     model = load_model(folder)
@@ -62,7 +63,11 @@ def verify_folder(folder: str | Path) -> dict:
 
 def streamed_logits(model: VideoModel, input_ids: torch.Tensor,
                     frame_states: torch.Tensor) -> torch.Tensor:
-    """Logits [T, V] of int64 [T]: token by token, each frame appended with its image token."""
+    """
+    Return logits [T, V] of input_ids int64 [T], computed token by token with a cache.
+
+    frame_states [F, N, D]: each frame is appended together with its image token.
+    """
     cache = model.new_cache(len(input_ids), len(frame_states))
     logits = []
     for token_id in input_ids.tolist():
@@ -100,7 +105,7 @@ def _max_abs(folder, name, ours, reference):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Verify each folder given; return the exit status."""
+    """Verify each folder on the command line; return the exit status."""
     parser = argparse.ArgumentParser(
         prog='python -m moss_ros.model.verify',
         description='Compare the model with golden outputs of the reference implementation.')

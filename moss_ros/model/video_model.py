@@ -1,9 +1,9 @@
 """
 The video model: frames and token ids in, next-token logits out.
 
-Puts vision encoder, pooling, projector, decoder and head together. checkpoint.py fills it with
-weights, training starts from initialise(), stream sessions call encode_frames and extend. It does
-not know chat formats, sampling, threads or time.
+Combines vision encoder, pooling, projector, decoder and head. checkpoint.py fills it with weights.
+Streams and offline answers call encode_frames() and extend(). Training starts from initialise()
+and runs the parts one by one.
 
 Letters: B rows, T tokens, F or k frames, S image side in pixels, P states a frame before pooling,
 N after it, Dv vision channels, D text channels, V vocabulary.
@@ -21,7 +21,7 @@ from moss_ros.model.config import ModelConfig
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
 from moss_ros.model.vision import run_to_end, VisionEncoder, VisionLayer
 
-# Longer inputs go through the decoder in pieces, which bounds the memory of masks and scores.
+# extend() feeds longer inputs to the decoder in pieces, to bound the memory of masks and scores.
 _MAX_TOKENS_AT_ONCE = 512
 _GATE = 0.8
 
@@ -30,9 +30,9 @@ class VideoModel(nn.Module):
     """
     MOSS's video model: Mllama with pooled one-tile frames and rotary cross-attention.
 
-    VideoModel(config) has random weights, see initialise(), but none at all on the meta device;
-    load_model() reads a checkpoint.
-    forward and encode_frames are differentiable; extend is for inference only.
+    VideoModel(config) has random weights, see initialise(); on the meta device it has none.
+    load_model() reads a checkpoint. forward() and encode_frames() are differentiable; extend() is
+    for inference only.
     """
 
     def __init__(self, config: ModelConfig):
@@ -56,20 +56,20 @@ class VideoModel(nn.Module):
 
     @property
     def attention(self) -> str:
-        """Whose kernels attention is computed by: 'sdpa' (PyTorch's own) or 'flash'."""
+        """The attention kernels in use: 'sdpa' (PyTorch's own) or 'flash' (flash-attn's)."""
         return 'flash' if self.decoder.layers[0].flash is not None else 'sdpa'
 
     def use_flash(self, flash: Callable[..., torch.Tensor] | None) -> None:
-        """Compute attention by flash-attn's function; None: by PyTorch's kernels, as at first."""
+        """Compute attention by flash-attn's function; None: by PyTorch's kernels, the default."""
         for module in self.modules():
             if isinstance(module, (SelfAttentionLayer, CrossAttentionLayer, VisionLayer)):
                 module.flash = flash
 
     def pool_frames(self, features: torch.Tensor) -> torch.Tensor:
-        """Average features [F, P, Dv] over squares of pool_stride patches: [F, N, Dv]."""
+        """Average features [F, P, Dv] over squares of pool_stride patches a side: [F, N, Dv]."""
         stride, grid = self.config.pool_stride, self.config.vision.grid_size
         pooled_grid = grid // stride
-        kept = pooled_grid * stride  # patches that fill no whole square are dropped
+        kept = pooled_grid * stride  # patches at the edge that fill no whole square are dropped
         num_frames, _, size = features.shape
         patches = features[:, 1:].view(num_frames, grid, grid, size)[:, :kept, :kept]
         squares = patches.reshape(num_frames, pooled_grid, stride, pooled_grid, stride, size)
@@ -90,9 +90,10 @@ class VideoModel(nn.Module):
         """
         Return logits [B, T, V] of input_ids int64 [B, T] with frame_states [B, F, N, D].
 
-        Causal, no cache. The j-th image token of a row is frame j of that row. Rows may be padded
-        at the end by any other id, frame_states by any numbers: what has no image token is
-        invisible. Raises ValueError where a row has more image tokens than F.
+        Causal, without a cache. The j-th image token of a row stands for frame j of that row. Rows
+        may be padded at the end with any other id, and frame_states with any numbers: frames
+        without an image token are invisible. Raises ValueError if a row has more than F image
+        tokens.
         """
         return self.lm_head(self.decoder(input_ids, frame_states))
 
@@ -107,9 +108,9 @@ class VideoModel(nn.Module):
         """
         Append T tokens at position cache.num_tokens; return logits [V] of the last, or all [T, V].
 
-        token_ids is int64 [T], best on the CPU, since its values are read there; frame_states is
-        [k, N, D] for the k image tokens among them, in order, None where there is none. Raises
-        ValueError, with the cache unchanged, where they do not fit or do not agree.
+        token_ids is int64 [T], preferably on the CPU, where its values are read. frame_states is
+        [k, N, D] for the k image tokens among them, in order; None if there are none. Raises
+        ValueError, and leaves the cache unchanged, if they do not fit or do not match.
         """
         ids = token_ids.tolist() if isinstance(token_ids, torch.Tensor) else list(token_ids)
         num_image_tokens = ids.count(self.config.image_token_id)
@@ -159,11 +160,12 @@ def initialise(model: VideoModel, generator: torch.Generator | None = None) -> N
     """
     Give a model random weights to train from scratch; generator is on the model's device.
 
-    Matrices are normal with the spread that 0.02 is for 768 inputs, and what is added to a
-    residual stream is the weaker the more layers add to it. Unlike in Mllama's own
-    initialisation no gate is shut, since what lies behind a shut gate learns late: cross-attention
-    and global layers start at 0.8, the position embedding fully on (gate 0: it weighs
-    1 - tanh(gate)), and the tile embeddings, which say nothing about one tile, off.
+    Matrices are normal with standard deviation 0.02 * sqrt(768 / inputs). For matrices that add
+    to a residual stream it is divided by the square root of the number of additions. Unlike in
+    Mllama's own initialisation, the gates are open, since layers behind a closed gate learn late:
+    those of cross-attention and global layers start at 0.8. The position embedding is fully on
+    (it is weighted by 1 - tanh(gate), with gate 0), and the tile embeddings, which are useless
+    with one tile, are off.
     """
     for name, module in model.named_modules():
         if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):

@@ -1,8 +1,8 @@
 """
-Vision encoder: preprocessed frames in, one feature row for the class token and each patch out.
+The vision encoder: preprocessed frames in; features of the class token and of each patch out.
 
-Mllama's encoder for frames of exactly one tile: a local and a gated global transformer with full
-attention inside the frame. It does not know pooling, the decoder or files; video_model calls it.
+This is Mllama's encoder for frames of exactly one tile: a local and a gated global transformer
+with full attention inside the frame. Called by video_model.py, which pools the features.
 
 Letters: F frames, S image side in pixels, g patches a side, P = g * g + 1 states a frame,
 Q = P padded to a multiple of 8, D hidden channels, H heads, Dv output channels.
@@ -30,14 +30,14 @@ def _quick_gelu(x: torch.Tensor) -> torch.Tensor:
 
 
 def activation(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the elementwise function that a config calls hidden_act."""
+    """Return the elementwise function that a config names in hidden_act."""
     tanh_gelu = partial(F.gelu, approximate='tanh')
     return {'silu': F.silu, 'gelu': F.gelu, 'relu': F.relu, 'quick_gelu': _quick_gelu,
             'gelu_new': tanh_gelu, 'gelu_pytorch_tanh': tanh_gelu}[name]
 
 
 def run_to_end(blocks: Generator[None, None, torch.Tensor]) -> torch.Tensor:
-    """Return what a generator that works in blocks returns at its end."""
+    """Run a generator to its end and return its return value."""
     while True:
         try:
             next(blocks)
@@ -46,7 +46,7 @@ def run_to_end(blocks: Generator[None, None, torch.Tensor]) -> torch.Tensor:
 
 
 class VisionLayer(nn.Module):
-    """Pre-norm attention and MLP [F, Q, D] -> [F, Q, D]; gated ones scale what they add."""
+    """Pre-norm attention and MLP [F, Q, D] -> [F, Q, D]; gated: both scaled by tanh gates."""
 
     def __init__(self, config: VisionConfig, gated: bool):
         super().__init__()
@@ -79,7 +79,7 @@ class VisionLayer(nn.Module):
         heads = self.qkv_proj(x).view(
             num_frames, length, 3, self.num_heads, size // self.num_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # each [F, H, Q, D/H]
-        # No mask: the reference lets the zero padding take part in full attention.
+        # No mask: as in the reference, the padding takes part in the attention.
         return self.o_proj(attend(query, key, value, flash=self.flash))
 
 
@@ -87,8 +87,8 @@ class VisionEncoder(nn.Module):
     """
     Mllama's vision model for one tile a frame.
 
-    The tile tables are kept whole, although one tile reads one row of each: a model that was
-    loaded can then be saved under the same names and shapes.
+    Only one row of each tile table is used. The tables are kept whole so that a loaded model can
+    be saved with the same names and shapes.
     """
 
     def __init__(self, config: VisionConfig):
@@ -121,7 +121,7 @@ class VisionEncoder(nn.Module):
         return run_to_end(self.in_blocks(pixel_values))
 
     def in_blocks(self, pixel_values: torch.Tensor) -> Generator[None, None, torch.Tensor]:
-        """Do as forward(), yield after each layer, and return the features at the end."""
+        """Do the same as forward(), but yield after each layer; return the features at the end."""
         num_patches = self.config.num_patches
         x = F.pad(self._embed(pixel_values), (0, 0, 0, -num_patches % _PADDING_MULTIPLE))
         entering = []
@@ -138,12 +138,13 @@ class VisionEncoder(nn.Module):
         indices = self.config.intermediate_layers_indices
         if not indices:
             return x[:, :num_patches]
-        # Stacked last and flattened: the intermediates interleave channel by channel.
+        # As in the reference: stacked in a last dimension and flattened, so that the channels of
+        # the intermediate states interleave.
         kept = torch.stack([entering[index][:, :num_patches] for index in indices], dim=-1)
         return torch.cat((x[:, :num_patches], kept.flatten(2)), dim=-1)
 
     def _embed(self, pixel_values):
-        """[F, 3, S, S] -> [F, P, D]: patches, class token, positions, first norm."""
+        """Map [F, 3, S, S] to [F, P, D]: patches, class token, positions, first norm."""
         config = self.config
         grid, patch, size = config.grid_size, config.patch_size, config.hidden_size
         num_frames = pixel_values.shape[0]
@@ -162,5 +163,5 @@ class VisionEncoder(nn.Module):
         return self.norm_pre(x + positions)
 
     def _one_tile(self, table):
-        """Return the first tile's part of the row that frames of one tile use, [channels]."""
+        """Return the first tile's part of the table's row for one-tile frames, [channels]."""
         return table[_ONE_TILE_ID, :table.shape[1] // self.config.max_num_tiles]

@@ -1,9 +1,10 @@
 """
-The tensors of a checkpoint folder: in which file, of what shape, for which parameter.
+Lists the tensors of a checkpoint: those that a model needs, and those that a folder holds.
 
-A folder gives the headers of its safetensors files; files whose reading could run code are
-refused. A ModelConfig gives the names that the published checkpoints use for each part of each
-parameter; the names of newer writers are translated to those. Called by checkpoint.py.
+checkpoint_entries() takes a ModelConfig and yields the published name of each tensor, with the
+parameter that it fills. stored_tensors() reads the headers of a folder's safetensors files and
+translates the names of newer transformers versions to the published ones. Files whose reading
+could run code are refused. Called by checkpoint.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from safetensors import safe_open, SafetensorError
 import torch
 
 HEAD_NAME = 'language_model.lm_head.weight'
-# What newer transformers write in place of the published names (new start, published start).
+# Prefixes of names in newer transformers versions, each with the published prefix.
 _NEWER_PREFIXES = (('model.language_model.', 'language_model.model.'),
                    ('model.vision_model.', 'vision_model.'),
                    ('model.multi_modal_projector.', 'multi_modal_projector.'),
@@ -27,7 +28,7 @@ _NEWER_PREFIXES = (('model.language_model.', 'language_model.model.'),
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a checkpoint: its published name, and the rows of a parameter it fills."""
+    """One tensor of a checkpoint: its published name, and the parameter's rows that it fills."""
 
     name: str
     parameter: str
@@ -41,7 +42,7 @@ class Entry:
 
 
 def published_name(name: str) -> str:
-    """Return the published name of a tensor that is named in either layout."""
+    """Return the published name of a tensor, whose name may be published or newer."""
     for newer, published in _NEWER_PREFIXES:
         if name.startswith(newer):
             return published + name[len(newer):]
@@ -49,7 +50,7 @@ def published_name(name: str) -> str:
 
 
 def checkpoint_entries(config: ModelConfig) -> Iterator[Entry]:
-    """Yield all tensors of a checkpoint with these sizes; names as published for Mllama."""
+    """Yield all tensors of a checkpoint of these sizes, with the names published for Mllama."""
     yield from _vision_entries(config)
     yield Entry('multi_modal_projector.weight', 'projector.weight')
     yield Entry('multi_modal_projector.bias', 'projector.bias')
@@ -62,7 +63,7 @@ def checkpoint_entries(config: ModelConfig) -> Iterator[Entry]:
 
 
 def _stacked(parameter: str, sizes: tuple[tuple[str, int], ...]) -> Iterator[Entry]:
-    """Yield entries that lie one below the other in one parameter."""
+    """Yield entries that are stacked in one parameter. sizes: (name, number of rows) each."""
     first_row = 0
     for name, num_rows in sizes:
         yield Entry(name, parameter, first_row, num_rows)
@@ -145,19 +146,20 @@ _PICKLED_SUFFIXES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl')
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor as a file holds it."""
+    """One tensor in a safetensors file, as its header describes it."""
 
     file: Path
-    name: str  # as written there, in either layout
+    name: str  # as in the file, published or newer
     shape: tuple[int, ...]
     dtype: str
 
 
 def opened(file: Path) -> safe_open:
     """
-    Open a safetensors file, a context manager; CheckpointError where it is cut off or damaged.
+    Open a safetensors file as a context manager; CheckpointError if it is truncated or damaged.
 
-    What is read is mapped memory, which leaves with the file: keep one open at a time.
+    Tensors are read by mapping the file, and the memory is released when it is closed. So keep
+    only one open at a time.
     """
     try:
         return safe_open(file, framework='pt', device='cpu')
@@ -167,7 +169,7 @@ def opened(file: Path) -> safe_open:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder; CheckpointError where there are none to trust."""
+    """Return the safetensors files of a folder; CheckpointError if they are missing or unsafe."""
     if (folder / WEIGHTS_FILE).is_file():
         return [folder / WEIGHTS_FILE]
     index = folder / INDEX_FILE
@@ -202,7 +204,7 @@ def _shards(index: Path) -> list[Path]:
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Read the headers of all files; published name -> what is stored."""
+    """Read the headers of all safetensors files; return the tensors by published name."""
     stored = {}
     for file in weight_files(folder):
         with opened(file) as tensors:

@@ -1,8 +1,9 @@
 """
-An active narrator: all that runs between its activation and its deactivation, as one object.
+The parts of a narrator that run from its activation to its deactivation, as one object.
 
-Settings and a loaded engine go in; frames and prompts then go to the model, events come out. Made
-by the narrator, on the executor's thread, as everything here is called but _hear().
+Settings, a loaded session and its worker go in; frames and prompts then go to the model, and its
+events to the topics. Made by the narrator. Everything is called on the executor's thread, except
+_hear() on the worker's thread and the log handler on any thread.
 """
 
 from collections.abc import Callable
@@ -11,12 +12,12 @@ import gc
 import logging
 import time
 
+from moss_ros.engines.loading import stream_change
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
-from moss_ros.nodes.loading import stream_change
 from moss_ros.nodes.output_topics import Outputs, OverlayPublisher
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
 from moss_ros.stream.intake import RESTART_NS
 from moss_ros.stream.mailbox import Prompter
@@ -37,7 +38,7 @@ class Activation:
     """
     The running parts of a narrator: channel, overlay, supervision, subscriptions.
 
-    Where one of them can't be made, those before it are closed and the exception goes on.
+    If one of them cannot be made, those made before it are closed and the exception is raised.
     """
 
     def __init__(self, node: LifecycleNode, settings: NarratorSettings, session: Session,
@@ -54,14 +55,14 @@ class Activation:
         self._diagnostics = diagnostics
         self._were_stamps_first = False
         self._has_worker_ended = True
-        # Undone in the reverse order, as far as it came.
+        # If a part cannot be made, the parts before it are undone in reverse order.
         with ExitStack() as stack:
             self._log_to(node, stack)
-            # What was changed while it was inactive counts from now on.
+            # Take over the parameters that were set while the node was inactive.
             session.reset()
             session.apply(stream_change(settings))
             self._mailbox = Mailbox(settings.mailbox_size)
-            # As many may wait again while the model takes a full mailbox in.
+            # Twice the mailbox: while the model takes in a full one, the next one may fill up.
             self._overlay = OverlayPublisher(
                 node, outputs.overlay, outputs.compressed_overlay, 2 * settings.mailbox_size)
             stack.callback(self._overlay.close, OVERLAY_TIMEOUT_S)
@@ -95,12 +96,12 @@ class Activation:
             self._mailbox.submit_frame(frame)
 
     def ask_now(self, ask: Callable[[], None]) -> None:
-        """Ask, and show the newest picture behind the question: what comes next answers it."""
+        """Call ask(), then show the model the newest image, so that it can answer at once."""
         ask()
         self._image_input.show_newest()
 
     def change(self, settings: NarratorSettings, names: set[str]) -> None:
-        """Follow settings of which those with these names were set."""
+        """Apply settings to the running stream; names are the parameters that were set."""
         self._channel.apply(stream_change(settings))
         if 'frame_rate' in names:
             self._image_input.set_frame_rate(settings.frame_rate or self._session.frame_rate_fps)
@@ -111,7 +112,7 @@ class Activation:
     def begin_anew(self):
         """Forget the stream, ask the standing prompt again; return the future of the reset."""
         future = self._channel.request_reset()
-        # Behind the reset, which comes first, and before any frame.
+        # Asked after the reset and before any frame of the new stream.
         self._prompter.ask_standing()
         return future
 
@@ -161,7 +162,7 @@ class Activation:
         now_ns = self._node.get_clock().now().nanoseconds
         newest_ns = self._image_input.newest_stamp_ns
         if were_stamps_first and newest_ns is not None and newest_ns < now_ns + RESTART_NS:
-            return  # the images, set back with the clock, came before it
+            return  # the stream began anew already, at the first image with the new time
         self._image_input.forget_stamps(now_ns)
         self._begin_anew_because('the clock was set back')
 
@@ -170,7 +171,7 @@ class Activation:
         try:
             self.begin_anew()
         except RuntimeError:
-            pass  # it has failed, and begins anew when it is started again
+            pass  # the worker has failed; the stream begins anew when it is started again
 
     def _prepare_restart(self):
         free_memory()
@@ -184,7 +185,7 @@ class Activation:
 
 
 class _RosLogHandler(logging.Handler):
-    """Takes what is logged by Python's logging to the node's logger."""
+    """Passes what Python's logging gets on to the node's logger."""
 
     def __init__(self, logger):
         super().__init__()

@@ -2,7 +2,7 @@
 The operator's console: shows the narration as it comes, and sends typed lines as prompts.
 
 Reads `narrator/events`, `narrator/silence` and `/diagnostics`, writes `prompt`. In a terminal it
-takes the full screen, elsewhere and in `make demo` it prints lines. Knows nothing of the model.
+takes the full screen; elsewhere, and in `make demo`, it prints lines.
 """
 
 from collections import deque
@@ -17,8 +17,9 @@ from typing import NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_ros.nodes.node_main import run_node
-from moss_ros.nodes.parameters import ConsoleSettings, declare_settings, read_settings
+from moss_ros.nodes.parameters import declare_settings, read_settings
 from moss_ros.records import read_event
+from moss_ros.settings import ConsoleSettings
 from moss_ros.views.transcript import StreamPrinter
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
@@ -35,10 +36,11 @@ LOG_PREFIX = re.compile(r'^\[(\w+)\] \[[\d.]+\] \[[^\]]*\]: ')
 
 class LineReader:
     """
-    Reads lines of a file descriptor on a thread of its own; ends at its end, or when closed.
+    Reads lines from a file descriptor on a thread of its own, until its end or close().
 
-    on_line is called on that thread with each line, without its end and not blank. The thread
-    never sits in a read: one that did could not be ended, and would hold up the exit.
+    on_line is called on that thread with each line that is not blank, stripped of white space.
+    The thread waits in select(), not in a read: a blocked read could not be ended and would delay
+    the exit.
     """
 
     def __init__(self, descriptor: int, on_line):
@@ -80,7 +82,7 @@ class Console(Node):
     """
     Shows the stream and sends typed lines, which wait until there is a narrator.
 
-    On a full screen the screen has the main thread and the node spins in one of its own.
+    The full-screen view runs in the main thread; the node then spins in another thread.
     """
 
     def __init__(self, **node_options):
@@ -126,7 +128,7 @@ class Console(Node):
             raise ValueError(
                 "view is 'screen', but standard input and output are no terminal; leave it at "
                 "'auto', or take 'plain'")
-        # Here alone: plain lines need no library.
+        # Imported only here: plain lines need no extra library.
         from moss_ros.views.screen import ConsoleScreen
         spinner = threading.Thread(
             target=self._spin, args=(executor,), name='moss-console-spin', daemon=True)
@@ -174,7 +176,7 @@ class Console(Node):
             self._printer.show(record)
 
     def _on_silence(self, message):
-        # Only the state before the first event: afterwards the events tell it, in their order.
+        # Needed only before the first event: after that the events tell the state, in order.
         if self._has_events:
             return
         if self._screen is not None:
@@ -200,7 +202,7 @@ class Console(Node):
                 'narrator, or remap narrator/events')
 
     def _send_typed(self):
-        # What is published before a narrator was found would reach nobody: it waits.
+        # Lines wait until a narrator subscribes: published earlier, they would be lost.
         while self._typed and self._prompt_publisher.get_subscription_count():
             self._prompt_publisher.publish(String(data=self._typed.popleft()))
 
@@ -220,12 +222,12 @@ def has_terminal() -> bool:
 @contextmanager
 def terminal_for_one(on_line):
     """
-    Leave the terminal to the screen alone: what others write to stderr goes to on_line.
+    Keep stderr off the terminal while the screen uses it: each line of it goes to on_line.
 
-    DDS writes there too, past Python. on_line is called with each line, on a thread of its own.
-    A stderr that is no terminal is left as it is.
+    This also catches what DDS writes, which bypasses Python's sys.stderr. on_line is called on a
+    thread of its own. A stderr that is no terminal is left as it is.
     """
-    # Textual draws on what Python took for stderr at its start.
+    # Textual draws on sys.__stderr__, so that must stay the terminal.
     drawn_on, sys.__stderr__ = sys.__stderr__, os.fdopen(
         os.dup(sys.stdout.fileno()), 'w', encoding='utf-8')
     reader, kept = None, os.dup(STDERR)

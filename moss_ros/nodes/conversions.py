@@ -1,8 +1,9 @@
 """
 Image messages to pictures: sensor_msgs/Image and CompressedImage in, u8 [H, W, 3] RGB out.
 
-cv_bridge converts what it is found to convert rightly, moss_ros.images the rest. Knows nothing of
-topics or stamps. Called by the narrator's input for each chosen frame.
+cv_bridge converts the encodings for which it gives the same picture as moss_ros.images (tested
+once, when the converter is made); moss_ros.images converts the rest. Called by the narrator's
+input for each chosen frame.
 """
 
 from array import array
@@ -14,10 +15,10 @@ from moss_ros.images import (
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-# Both conversions of a picture may differ by so many grey levels.
+# Two conversions of a picture count as the same up to this difference in grey levels.
 MAX_DIFFERENCE = 2
-# Depth is scaled by a range that cv_bridge does not know; planes below each other are none of its
-# layouts; and of the 8-bit types without a meaning it makes no colour.
+# cv_bridge cannot convert these: it does not know the range by which depth is scaled, nor pictures
+# in stacked planes (nv12 and the like), and makes no colour of 8-bit types that name none.
 _NEVER_BY_CV_BRIDGE = ('16UC1', '32FC1', '8UC1', '8UC3', '8UC4', 'nv12', 'nv21', 'nv24')
 _PROBE_HEIGHT_PX, _PROBE_WIDTH_PX = 6, 8
 
@@ -26,13 +27,13 @@ class ImageConverter:
     """
     Converts messages; one thread at a time, about 1 ms at 1080p.
 
-    - by_cv_bridge: the encodings that are left to cv_bridge: those of which it makes what
-      moss_ros.images makes of them. It is the distribution's on a robot, an older one elsewhere.
-    - without_cv_bridge: why cv_bridge is not used at all, '' where it is.
+    - by_cv_bridge: the encodings that cv_bridge converts, because its picture is the same as that
+      of moss_ros.images. On a robot cv_bridge is the distribution's, elsewhere an older one.
+    - without_cv_bridge: why cv_bridge is not used at all; '' if it is used.
     """
 
     def __init__(self, depth_range: tuple[float, float] = DEFAULT_DEPTH_RANGE_M):
-        """Raise ValueError for a depth_range, metres, that does not ascend from 0 or more."""
+        """Raise ValueError unless 0 <= depth_range[0] < depth_range[1], in metres."""
         if not 0 <= depth_range[0] < depth_range[1]:
             raise ValueError(
                 f'depth_min_m is {depth_range[0]:g} and depth_max_m {depth_range[1]:g}; the '
@@ -43,7 +44,7 @@ class ImageConverter:
         try:
             from cv_bridge import CvBridge
             self._bridge = CvBridge()
-        # One that is built against another numpy raises AttributeError, or whatever it meets.
+        # A cv_bridge that was built against another numpy raises AttributeError or anything else.
         except Exception as error:
             self.without_cv_bridge = f'{type(error).__name__}: {error}'
         self.by_cv_bridge = frozenset(filter(self._does_cv_bridge_agree, ENCODINGS))
@@ -82,7 +83,7 @@ class ImageConverter:
         """Return what cv_bridge makes of a checked message, None where that is no picture."""
         try:
             picture = np.asarray(self._bridge.imgmsg_to_cv2(_packed(message), 'rgb8'))
-        # Each cv_bridge raises its own: CvBridgeError, KeyError, cv2.error, RuntimeError, ...
+        # Which error depends on the cv_bridge: CvBridgeError, KeyError, cv2.error, RuntimeError.
         except Exception:
             return None
         is_picture = picture.dtype == np.uint8 and picture.shape == (

@@ -1,8 +1,9 @@
 """
 The demo: camera, narrator and console as three processes over DDS, and a closing line.
 
-Starts the three and ends them all on Ctrl-C or after a time. Meanwhile an Observer hears what
-truly happens and what is said; the closing line compares. Run by `make demo`.
+Starts the three, and ends them all on Ctrl-C, after a given time, or when one of them ends.
+Meanwhile an Observer records what happens in the scene and what the narrator says; the closing
+line compares the two. Run by `make demo`.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from std_msgs.msg import String
 
 
 class Observer(Node):
-    """Keeps a tally of both; its namespace is that of the camera."""
+    """Keeps a tally of what happens and what is said; needs the camera's namespace."""
 
     def __init__(self, **node_options):
         super().__init__('observer', **node_options)
@@ -53,10 +54,10 @@ def _start_children(arguments):
 
 def _watch(observer, children, seconds, is_asked_to_end):
     """
-    Spin until the time is over, a child has ended or is_asked_to_end is set; return the child.
+    Spin until the time is over, a child has ended or is_asked_to_end is set.
 
-    The time begins with the first frame that the narrator has seen. Raises TimeoutError where
-    there is none.
+    Returns the child that ended, or None. seconds (0: no limit) count from the first frame that
+    the narrator has seen. Raises TimeoutError if it saw none within START_TIMEOUT_S.
     """
     begin_s = time.monotonic()
     first_frame_s = None

@@ -1,8 +1,8 @@
 """
 The demo camera: publishes pictures of a procedural scene, and what truly happens in it.
 
-A seed goes in (parameter), sensor_msgs/Image on `image_raw` and JSON on `~/truth` come out. Knows
-nothing of the narrator or the model. Run by `make demo`, the launch files and the tests.
+A seed (parameter) goes in; sensor_msgs/Image on `image_raw` and JSON on `~/truth` come out. Run by
+`make demo`, the launch files and the tests.
 """
 
 from array import array
@@ -10,7 +10,8 @@ import json
 from typing import NoReturn
 
 from moss_ros.nodes.node_main import run_node
-from moss_ros.nodes.parameters import CameraSettings, declare_settings, read_settings
+from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.settings import CameraSettings
 from moss_ros.training.scenes import Scene, SceneRenderer
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -24,7 +25,7 @@ MEMORY_S = 60.0
 
 
 class DemoCamera(Node):
-    """A camera on a scene that starts with the first picture; stamps are the node's clock."""
+    """A camera on a scene that starts with the first picture; stamped by the node's clock."""
 
     def __init__(self, **node_options):
         """Raise what rclpy raises for parameters that are not allowed."""
@@ -34,7 +35,7 @@ class DemoCamera(Node):
         self._settings = settings
         self._scene = Scene(settings.seed, static=settings.scene == 'static')
         self._renderer = SceneRenderer(self._scene, settings.width, settings.height)
-        # Reliable: it matches subscribers of both kinds. A late reader gets the newest picture.
+        # Reliable: it matches subscribers of both kinds. A slow one gets the newest picture only.
         self._image_publisher = self.create_publisher(
             Image, 'image_raw', QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
         self._truth_publisher = self.create_publisher(String, '~/truth', QoSProfile(depth=100))

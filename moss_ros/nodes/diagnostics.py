@@ -1,9 +1,9 @@
 """
 The health of a narrator on `/diagnostics`, once a second, in every state of its lifecycle.
 
-Counters and figures in, diagnostic_msgs/DiagnosticArray out, with what to do where something is
-wrong; the messages are those that diagnostic_updater would send. Changes nothing that it looks
-at. Made and told of activations by the narrator.
+Counters and figures go in; diagnostic_msgs/DiagnosticArray comes out, as diagnostic_updater would
+send it. Where something is wrong, the message says what to do. It only reads the objects that it
+is given. The narrator makes it and tells it when it is activated and deactivated.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ from rclpy.qos import QoSProfile
 import torch
 
 PERIOD_S = 1.0
-# Drops and bad images are told of for so many periods.
+# Dropped and bad images are reported for this many periods.
 NUM_PERIODS_TOLD = 10
-# No step takes as long, but the first ones of a large model.
+# Longer than any step, except the first ones of a large model.
 HANG_S = 10.0
 _NO_FIGURES = SessionFigures(device=None, context=None)
 _OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
@@ -31,10 +31,10 @@ _OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
 
 class Diagnostics:
     """
-    Two statuses: 'camera', what comes in, and 'model', what is made of it.
+    Publishes two statuses: 'camera', the input, and 'model', the model and its stream.
 
-    All on the executor's thread, but for observe(). trouble: why the last transition failed, ''
-    where it did not; set by the narrator.
+    Everything is called on the executor's thread, except observe(). trouble: why the last
+    transition failed, '' if it did not; set by the narrator.
     """
 
     def __init__(self, node, image_input: ImageInput):
@@ -45,7 +45,7 @@ class Diagnostics:
         self._statistics = StreamStatistics()
         self._last_error = ''
         self._num_dropped_before = 0
-        # From nothing on: what happens before the first report is told in it.
+        # Starts at 0, so that the first report also tells what happened before it.
         self._history = deque([(0, 0)], maxlen=NUM_PERIODS_TOLD)
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
@@ -54,13 +54,13 @@ class Diagnostics:
 
     def begin(self, session: Session, channel: Channel, mailbox: Mailbox,
               supervisor: Supervisor) -> None:
-        """Look at these from now on: the node is active."""
+        """Report on these from now on: the node is active."""
         self._session, self._channel = session, channel
         self._mailbox, self._supervisor = mailbox, supervisor
         self._statistics = StreamStatistics()
 
     def end(self) -> None:
-        """Look at no stream: the node is not active."""
+        """Report on no stream from now on: the node is not active."""
         if self._mailbox is not None:
             self._num_dropped_before += self._mailbox.num_dropped_frames
         self._session = self._channel = self._mailbox = self._supervisor = None
@@ -75,7 +75,7 @@ class Diagnostics:
         """Return both statuses as they are now."""
         name = self._node.get_name()
         if self._node.get_namespace() != '/':
-            # Several cameras would be told apart by nothing else.
+            # Only the namespace tells several cameras apart.
             name = self._node.get_fully_qualified_name().lstrip('/')
         return [
             DiagnosticStatus(
@@ -153,7 +153,7 @@ class Diagnostics:
                for kind, num in sorted(image_input.num_bad_by_kind.items())},
         }
 
-    # What is made of it
+    # The model and its stream
 
     def _judge_model(self):
         if self.trouble:

@@ -1,8 +1,8 @@
 """
 The camera of a narrator: image messages in, chosen and converted frames out, by a callback.
 
-Has a FrameIntake choose, counts what cannot be used, and says plainly why nothing arrives. Made by
-the narrator, which starts it when it is activated.
+A FrameIntake chooses the frames. Images that cannot be used are counted, and when none arrives,
+state and trouble say why. Made by the narrator, which starts it when it is activated.
 """
 
 from collections import Counter, deque
@@ -13,7 +13,7 @@ import time
 
 from moss_ros.images import BadImageError
 from moss_ros.nodes.conversions import ImageConverter
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
 from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
 from rclpy.clock import Clock, ClockType
@@ -23,7 +23,7 @@ from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 NS_PER_S = 1_000_000_000
-# For so long after time was set back images with stamps of before may be under way.
+# How long after time was set back images may still arrive with stamps from before.
 UNDER_WAY_NS = 2 * NS_PER_S
 RATE_WINDOW_NS = 5 * NS_PER_S
 MAX_WATCH_PERIOD_S = 0.5
@@ -31,7 +31,7 @@ MAX_TOPICS_NAMED = 5
 
 
 class InputState(Enum):
-    """How the images come; those after ARRIVING only when none came for stale_after_s."""
+    """How images arrive; the states after ARRIVING mean that none came for stale_after_s."""
 
     STOPPED = 'stopped'
     WAITING = 'waiting for the first image'
@@ -52,7 +52,7 @@ class _Arrived:
 
 @dataclass(frozen=True)
 class _SetBack:
-    """Time was set back: stamps of before and after, and when by time.monotonic_ns()."""
+    """Time was set back: the stamps before and after, and when, by time.monotonic_ns()."""
 
     from_ns: int
     to_ns: int
@@ -61,17 +61,17 @@ class _SetBack:
 
 class ImageInput:
     """
-    Subscribes to one camera while it is started, and watches over it.
+    Subscribes to one camera between start() and stop(), and watches whether images arrive.
 
-    - on_frame(frame, frame_id) gets each Frame that is chosen, and the frame_id of its header;
-      on_restart(reason) is called where the stamps began anew, before the frames that come then.
-      Both must not block.
-    - num_received, num_used, num_bad_by_kind: all images, those handed over, and those that could
-      not be used, since it was made. The intake left out the rest.
-    - state and trouble: how the images come, and what to do about it, '' where all is well.
+    - on_frame(frame, frame_id) gets each chosen Frame and the frame_id of its header.
+      on_restart(reason) is called when the stamps went back, before the next frame. Neither may
+      block.
+    - num_received, num_used, num_bad_by_kind: images that arrived, that were handed over, and
+      that could not be used, since this was made. The intake left out the rest.
+    - state, trouble: how the images arrive, and what is wrong and can be done; '' if all is well.
     - picture_kind: size and encoding of the newest frame, such as '640x480 rgb8'.
 
-    Everything on the executor's thread.
+    Everything is called on the executor's thread.
     """
 
     def __init__(self, node: Node, on_frame: Callable[[Frame, str], None],
@@ -111,7 +111,7 @@ class ImageInput:
             clock=self._steady_clock)
 
     def stop(self) -> None:
-        """Unsubscribe; does nothing where it is not started, and what is due where it half is."""
+        """Unsubscribe; undoes a start() that failed half way, does nothing if not started."""
         if self._watch_timer is not None:
             self._node.destroy_timer(self._watch_timer)
         if self._subscription is not None:
@@ -123,10 +123,10 @@ class ImageInput:
 
     def show_newest(self) -> None:
         """
-        Hand over the newest image now, if it was left out; what is chosen goes on from its stamp.
+        Hand over the newest image now, if it was left out; choosing goes on from its stamp.
 
-        For a question, which is answered at the next frame: that need not be waited for. One that
-        came more than stale_after_s ago is no answer to what is asked now.
+        Called after a question, which is answered at the next frame: so it need not wait for one.
+        Does nothing if the image came more than stale_after_s ago: it is too old for an answer.
         """
         newest = self._intake.left_out
         if newest is None or _age_s(newest.received_ns) > self._stale_after_s:
@@ -139,15 +139,15 @@ class ImageInput:
         self._hand_over(frame, newest.message)
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:
-        """Choose so many frames a second from now on."""
+        """Choose frame_rate_fps frames a second from now on."""
         self._intake.set_frame_rate(frame_rate_fps)
 
     def forget_stamps(self, set_back_to_ns: int | None = None) -> None:
         """
         Take whatever stamp comes next as the first one.
 
-        set_back_to_ns: the time that the clock of the stamps was set back to, if it was: what is
-        still under way with stamps of before is late.
+        set_back_to_ns: the time to which the clock of the stamps was set back, if it was. Images
+        that still arrive with stamps from before then count as late.
         """
         newest_ns = self._intake.newest_stamp_ns
         self._set_back = None
@@ -162,12 +162,12 @@ class ImageInput:
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """The stamp up to which an image is late; None before the first."""
+        """Stamp of the newest image taken in: one up to it is late. None before the first."""
         return self._intake.newest_stamp_ns
 
     @property
     def topic(self) -> str:
-        """The whole name of the topic that it is subscribed to; '' while it is stopped."""
+        """Full name of the topic that it is subscribed to; '' while it is stopped."""
         return '' if self._subscription is None else self._subscription.topic_name
 
     @property
@@ -191,7 +191,7 @@ class ImageInput:
         qos = QoSProfile(depth=1, reliability=self._reliability)
         events = SubscriptionEventCallbacks(incompatible_qos=self._warn_incompatible)
         if is_compressed:
-            # Below the camera's topic wherever that is remapped to, as image_transport has it.
+            # Below the camera's topic also where that is remapped, as image_transport does it.
             image = self._node.resolve_topic_name('image')
             return self._node.create_subscription(
                 CompressedImage, f'{image}/compressed', self._on_image, qos,
@@ -213,7 +213,7 @@ class ImageInput:
             self._hand_over(frame, message)
 
     def _chosen_frame(self, message, received_ns):
-        """Return a Frame, None if left out; a stamp of what is no picture does not count."""
+        """Return a Frame, None if left out; the stamp of a message with no picture is ignored."""
         self._converter.check(message)
         stamp_ns = self._stamp_ns(message)
         if self._is_of_before(stamp_ns):

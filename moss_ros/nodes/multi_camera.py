@@ -1,19 +1,18 @@
 """
 Several cameras in one process: a narrator for each, in a namespace of its own, on one model.
 
-Names of cameras go in as a parameter; topics and services are those of the narrators. Knows
-nothing of images or models. Run by multi_camera.launch.py.
+Names of cameras go in as a parameter; topics and services are those of the narrators. Run by
+multi_camera.launch.py.
 """
 
 from typing import NoReturn
 
+from moss_ros.engines.shared_engine import SharedEngine
 from moss_ros.nodes.activation import STOP_TIMEOUT_S
 from moss_ros.nodes.narrator import Narrator
 from moss_ros.nodes.node_main import run_node
-from moss_ros.nodes.parameters import (
-    declare_settings, MultiCameraSettings, read_settings,
-)
-from moss_ros.nodes.shared_engine import SharedEngine
+from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.settings import MultiCameraSettings
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 
@@ -23,7 +22,7 @@ class MultiCamera(Node):
     Makes a narrator for each camera, and ends them all.
 
     companions: the narrators, to be spun with this node. They share the weights, and one worker
-    gives each a step in turn; a failure of one stays with it.
+    gives each a step in turn; a failure of one does not affect the others.
     """
 
     def __init__(self, **node_options):
@@ -36,7 +35,7 @@ class MultiCamera(Node):
             raise InvalidParameterValueException('cameras', text, 'a name comes twice')
         self._engine = SharedEngine()
         prefix = self.get_namespace().rstrip('/')
-        # Rules of the node itself come before those of the process, which may name all its nodes.
+        # Remap rules of a node win over those of the process, which may rename all its nodes.
         self.companions = [
             Narrator(self._engine.make_engine, cli_args=[
                 '--ros-args', '-r', '__node:=narrator', '-r', f'__ns:={prefix}/{camera}'])

@@ -1,9 +1,9 @@
 """
 The narrator: a lifecycle node that says what a camera sees while it happens.
 
-Images and prompts come in, pieces of text, the silence state, narrations and events go out. The
-model runs on the worker's thread, so that the executor stays free. Knows nothing of tokens or
-weights. Run by `make demo` and the launch files; drives everything in moss_ros/stream.
+Images and prompts come in; pieces of text, the silence state, narrations and events go out. The
+model runs on the worker's thread, so that the executor stays free. Run by `make demo` and the
+launch files; drives everything in moss_ros/stream.
 """
 
 from collections import Counter
@@ -12,15 +12,16 @@ import itertools
 import time
 from typing import NoReturn
 
+from moss_ros.engines.loading import make_engine, stream_change
 from moss_ros.nodes.activation import Activation, free_memory, STOP_TIMEOUT_S
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
-from moss_ros.nodes.loading import make_engine, stream_change
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.output_topics import Outputs
-from moss_ros.nodes.parameters import declare_settings, NarratorSettings, read_settings, rows
+from moss_ros.nodes.parameters import declare_settings, read_settings
 from moss_ros.nodes.services import StreamServices
+from moss_ros.settings import NarratorSettings, rows
 from moss_ros.stream import Channel, Session, Worker
 from moss_ros.stream.mailbox import Prompter
 from rcl_interfaces.msg import SetParametersResult
@@ -41,7 +42,7 @@ class Narrator(LifecycleNode):
         """
         Raise what rclpy raises for parameters that are not allowed.
 
-        make_engine: returns a session and its worker for NarratorSettings, as that of loading.
+        make_engine: takes NarratorSettings, returns a session and its worker, as in loading.py.
         """
         super().__init__('narrator', **node_options)
         self._make_engine = make_engine
@@ -116,7 +117,7 @@ class Narrator(LifecycleNode):
                     f'{self._converter.without_cv_bridge}')
             self._session, self._worker = self._make_engine(settings)
             self._outputs = Outputs(self, self._event_numbers)
-        # rclpy would turn any exception into a failure without a word.
+        # rclpy would turn any exception into a failure and log nothing.
         except Exception as error:
             self._tell_trouble(f'cannot be configured: {error}; mend it, and request configure '
                                'again')
@@ -203,23 +204,23 @@ class Narrator(LifecycleNode):
     # Parameters
 
     def _refuse_change(self, parameters):
-        """Say why the session could not take the settings that a change would make, if so."""
+        """Refuse a change, with the reason, if the session could not take the new settings."""
         changes = {item.name: item.value for item in parameters
                    if item.name in rows(NarratorSettings)}
         if self._session is None or not changes:
             return SetParametersResult(successful=True)
         try:
             settings = replace(read_settings(self, NarratorSettings), **changes)
-            # Active, the pace is bound as well.
+            # While the node is active, the channel also checks the pace.
             (self.channel or self._session).require_change(stream_change(settings))
             if 'prompt' in changes:
                 self._session.require_prompt(settings.prompt)
-        except Exception as error:  # of whatever kind, it must refuse and not end the node
+        except Exception as error:  # any error must refuse the change, not end the node
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _apply_change(self, parameters):
-        """Have the running stream follow what was set; inactive, the next activation does."""
+        """Apply what was set to the running stream; if inactive, the next activation does."""
         names = {item.name for item in parameters}
         if self._activation is not None and not names.isdisjoint(rows(NarratorSettings)):
             self._activation.change(read_settings(self, NarratorSettings), names)
@@ -235,7 +236,7 @@ class Narrator(LifecycleNode):
             standing = Parameter('prompt', Parameter.Type.STRING, message.data)
             if self.set_parameters([standing])[0].successful:
                 return
-        # One that is too long is refused by an event, with its id.
+        # A prompt that is too long is refused later, by an error event with its id.
         self._activation.ask_now(lambda: self._prompter.ask(message.data))
 
     def _require_active(self):

@@ -1,8 +1,7 @@
 """
 How a node's process runs and ends: spin until Ctrl-C or SIGTERM, then close within 2 s.
 
-A node class goes in, the process ends. Knows nothing of what the node does. Called by the main()
-of each node.
+A node class goes in; the process ends with an exit status. Called by the main() of each node.
 """
 
 import gc
@@ -27,11 +26,11 @@ def run_node(node_class, args=None) -> NoReturn:
     """
     Make a node_class(), spin it until the process is asked to end, close it and end the process.
 
-    The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context, 1 where the node
-    cannot be made with the parameters given or a callback raised. A node with a run(executor) has
-    the main thread to itself and sees to the spinning; it ends when that returns. The node's
-    close(), where it has one, is called before it is destroyed and must take less than 2 s. A node
-    may come with others, its companions: they are spun with it and destroyed before it.
+    The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context; 1 if the node cannot
+    be made with the parameters given or a callback raised. If the node has a run(executor), that
+    is called on the main thread and does the spinning; the process ends when it returns. If the
+    node has a close(), that is called before it is destroyed and must take less than 2 s. If it
+    has companions (other nodes), they are spun with it and destroyed before it.
     """
     is_asked_to_end = threading.Event()
 
@@ -59,8 +58,8 @@ def run_node(node_class, args=None) -> NoReturn:
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f'{node_class.__name__}: {error}', file=sys.stderr)
     except Exception as error:
-        # A signal while a node is being made or publishes: its context is gone under it. One
-        # while a message is converted: rclpy makes another error of the interruption.
+        # A signal may come while a node is made or publishes: its context is gone then. Or while
+        # a message is converted: rclpy then raises another error in place of the interrupt.
         is_end = is_asked_to_end.is_set() or (
             isinstance(error, rclpy_implementation.RCLError) and not rclpy.ok())
         status = int(not is_end)

@@ -16,7 +16,7 @@ import threading
 
 PACKAGE_NAME = 'moss_ros'
 _PROFILE = Path('config', 'fastdds_large_images.xml')
-# Either of them names the profiles of Fast DDS; the second is what it was called before.
+# Either variable names the file with Fast DDS's profiles; the second is the older name.
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # Blocks below 1 GiB are kept for the next image: fetching fresh memory from the system for each
 # one costs more than all else.
@@ -28,14 +28,14 @@ def profile_path() -> Path:
     """Return the Fast DDS profile, of the source tree or of the installed package."""
     path = Path(__file__).resolve().parents[2] / _PROFILE
     if not path.is_file():
-        # Not needed in the source tree, where it may not be there either.
+        # Imported only here: the source tree does not need it, and may not have it.
         from ament_index_python.packages import get_package_share_directory
         path = Path(get_package_share_directory(PACKAGE_NAME)) / _PROFILE
     return path
 
 
 def large_image_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables to add to environment; nothing that is set there is among them."""
+    """Return the variables to add to environment, without those that are set there already."""
     wanted = dict.fromkeys(_ALLOCATOR_VARIABLES, _ALLOCATOR_BYTES)
     if not any(name in environment for name in _PROFILE_VARIABLES):
         wanted[_PROFILE_VARIABLES[0]] = str(profile_path())
@@ -50,9 +50,9 @@ NUM_LAST_LINES = 20
 
 class Child:
     """
-    One such process; with is_quiet its output is kept back, the last lines of it.
+    A node in a child process; the caller must end it by end().
 
-    Must be ended by end().
+    With is_quiet its output is not shown; last_lines keeps the last NUM_LAST_LINES lines of it.
     """
 
     def __init__(self, name: str, module: str, ros_arguments: list[str], is_quiet: bool):
@@ -113,10 +113,10 @@ def _child_environment():
 
 def stay_on_this_machine() -> str:
     """
-    Keep this process and its children on a ROS domain of their own, on this machine alone.
+    Keep this process and its children on this machine, on a ROS domain of their own.
 
-    Where the user has chosen either, that counts. Returns the domain's id; to be called before
-    rclpy.init().
+    What the user has set of ROS_AUTOMATIC_DISCOVERY_RANGE and ROS_DOMAIN_ID stays as it is.
+    Returns the domain's id. Call it before rclpy.init().
     """
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     return os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))

@@ -31,7 +31,7 @@ _MESSAGE_BY_TYPE = {STRING_TYPE: String, BOOL_TYPE: Bool}
 
 class Outputs:
     """
-    The lifecycle publishers of a narrator; rclpy's may be used by any thread.
+    The lifecycle publishers of a narrator; any thread may publish.
 
     overlay, compressed_overlay: publishers of the pictures, for the OverlayPublisher.
     """
@@ -79,21 +79,21 @@ class Outputs:
 # Words may come faster than anyone reads, and large images are published slowly.
 MIN_PERIOD_S = 0.1
 JPEG_QUALITY = 85
-# As image_transport writes it: of RGB pictures, decoded to BGR by OpenCV.
+# As image_transport writes it for RGB pictures, which OpenCV decodes to BGR.
 JPEG_FORMAT = 'rgb8; jpeg compressed bgr8'
 
 
 class OverlayPublisher:
     """
-    Shows each frame that the model has seen with what it said by then, and again as it goes on.
+    Publishes each frame that the model has seen with its caption, and again as the caption grows.
 
-    No method waits for a picture but close(). Nothing is kept or painted while nobody
-    subscribes, and the thread starts with the first frame for somebody.
+    Only close() waits for a picture. Nothing is kept or painted while nobody subscribes; the
+    thread starts with the first frame that has a subscriber.
     """
 
     def __init__(self, node, image_publisher, compressed_publisher, max_frames: int):
         """
-        Publish by an Image and a CompressedImage publisher of node, which outlives this.
+        Publish with an Image and a CompressedImage publisher of node, which must outlive this.
 
         max_frames: frames that are kept until the model has seen them.
         """
@@ -152,7 +152,7 @@ class OverlayPublisher:
                 self._condition.notify_all()
 
     def close(self, timeout_s: float) -> None:
-        """End the thread; block until the picture it is at is out, at most timeout_s."""
+        """End the thread; block until the picture in work is published, at most timeout_s."""
         with self._condition:
             self._is_closed = True
             self._frames.clear()

@@ -1,9 +1,9 @@
 """
 The services of a stream: `~/interrupt`, `~/reset` and `~/pause`.
 
-Requests come in on the executor's thread, are carried out on the worker's, and are answered when
-they have taken effect; the executor does not wait meanwhile. Knows nothing of streams: what is to
-be done is given. Made by the narrator once, for all its states.
+A request comes in on the executor's thread, is carried out on the worker's, and is answered when
+it has taken effect; the executor is free meanwhile. What each service does is given as a function.
+Made by the narrator once, for all its states.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ _LOOK_PERIOD_S = 0.1
 
 class StreamServices:
     """
-    Three services that answer when a request has taken effect, or why it has not.
+    Three services; each answers when the request has taken effect, or says why it has not.
 
-    interrupt, reset and pause (which takes whether to pause) are called on the executor's thread.
-    They return a Future that another thread completes, or raise RuntimeError with the reason why
-    that is impossible now, which becomes the answer.
+    interrupt(), reset() and pause(is_paused) are called on the executor's thread. They return a
+    Future that another thread completes, or raise RuntimeError if that is impossible now; its
+    text becomes the answer.
     """
 
     def __init__(self, node, interrupt: Callable[[], Future], reset: Callable[[], Future],
@@ -76,10 +76,10 @@ class StreamServices:
         return answer
 
     def _wait(self, future):
-        """Return what to await: done soon after future is, or after ANSWER_TIMEOUT_S."""
+        """Return something to await: done soon after future is, or after ANSWER_TIMEOUT_S."""
         turn = Turn()
         self._waiting[turn] = future, time.monotonic() + ANSWER_TIMEOUT_S
-        # An executor looks after what is awaited only when something else has woken it.
+        # An executor checks what is awaited only when something wakes it.
         future.add_done_callback(lambda _: self._wake_executor())
         self._timer.reset()
         return turn

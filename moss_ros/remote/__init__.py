@@ -1,4 +1,4 @@
-"""A model that has only the queue calls, run in a process of its own; no ROS."""
+"""Runs a model that offers only the published queue API, in a process of its own; no ROS."""
 
 from .remote_options import RemoteError, RemoteOptions
 from .remote_session import RemoteSession

@@ -1,9 +1,9 @@
 """
-From the strings of a token queue to the events of a conversation.
+Turns the strings of a remote model's token queue into the events of a conversation.
 
-Strings, prompts and the frames that were taken in go in, events come out. Deterministic: time is
-what the caller says. The session drives it. This is the only file that knows the strings of the
-published queue API in this direction; one string may hold several, and text between them.
+Strings, prompts and the frames that the model took go in; events come out. Deterministic: the
+caller gives the time. The RemoteSession drives it. Only this file knows the control strings that
+a model sends by the published queue API; one string may hold several, with text between them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PieceKind(Enum):
 
 @dataclass(frozen=True)
 class Piece:
-    """One thing that a string says; text is what was said, or what went wrong."""
+    """A part of a string; text: what was said, or for an error what went wrong."""
 
     kind: PieceKind
     text: str = ''
@@ -49,9 +49,9 @@ _CONTROL_STRING = re.compile('|'.join(f'({re.escape(string)})' for string in _KI
 
 def pieces_of(string: str) -> list[Piece]:
     """
-    Return what a string says, in order; nothing for an empty one.
+    Return the parts of a string, in order; none for an empty one.
 
-    What follows an error marker, up to the next control string, is the error's text. Half
+    What follows an error marker, up to the next control string, is the error's text. Lone
     surrogates, which no message could carry, become question marks.
     """
     string = string.encode('utf-8', 'replace').decode()
@@ -76,11 +76,12 @@ class StringInterpreter:
     """
     Keeps track of rounds, prompts and limits; one thread at a time may call, nothing blocks.
 
-    The round of a prompt that was handed over asks its question; what answers it is for
-    Conversation to say. A narration begins with text and ends with a silence, the end of the
-    round, an error, the next round, at a limit, or when nothing was heard for silence_timeout_s.
-    A model can't be told to end its round: after a limit or stop() what it says is left out, until
-    its next control string or silence_timeout_s without any.
+    A prompt that was handed over counts as asked when the model begins its next round;
+    Conversation decides what answers it. A narration begins with text and ends with a silence,
+    the end of the round, an error, the next round, a limit, or when nothing was heard for
+    silence_timeout_s. A model can't be told to end its round: after a limit or stop(), what it
+    says is left out until its next control string, or until it has said nothing for
+    silence_timeout_s.
 
     All times named now_s are seconds of one monotonic clock.
     """
@@ -133,22 +134,22 @@ class StringInterpreter:
         return self.take_events()
 
     def take_frame(self, stamp_ns: int, received_ns: int) -> None:
-        """Note that the model took a frame in; what follows of it is told with the next events."""
+        """Note that the model took a frame; events that follow from it come with the next."""
         self._conversation.take_frame(stamp_ns, received_ns)
 
     def take_events(self) -> list[Event]:
-        """Return the events that nothing else has returned yet."""
+        """Return the events that were not returned yet."""
         return self._conversation.take_events()
 
     def add_prompt(self, prompt: Prompt, now_s: float) -> None:
-        """Note that a prompt was handed over; the model tells when it takes it in."""
+        """Note that a prompt was handed over; it is asked when the model begins a round."""
         self._prompts.append((prompt, now_s))
 
     def hear(self, string: str, now_s: float) -> list[Event]:
         """
-        Return what a string of the token queue means.
+        Return the events that follow from a string of the token queue.
 
-        RemoteError where the model has gone on for answer_timeout_s after a limit.
+        Raises RemoteError if the model talks on for answer_timeout_s after a limit or stop().
         """
         for piece in pieces_of(string):
             self._heard_s = now_s
@@ -160,7 +161,7 @@ class StringInterpreter:
         return self.take_events()
 
     def check(self, now_s: float) -> list[Event]:
-        """Return what is over because nothing was heard for too long."""
+        """Return the events of what has ended because nothing was heard for too long."""
         options = self._options
         if now_s >= self._heard_s + options.silence_timeout_s:
             self._left_out_since_s = None
@@ -173,7 +174,7 @@ class StringInterpreter:
         return self.take_events()
 
     def stop(self, now_s: float) -> list[Event]:
-        """End what is being said, and leave out what belongs to it; an open question stays so."""
+        """End what is being said and leave out the rest of it; an open question stays open."""
         if self._conversation.is_saying:
             self._left_out_since_s = now_s
             self._heard_s = now_s

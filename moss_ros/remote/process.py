@@ -2,8 +2,8 @@
 The process of a remote model, seen from the node: start it, talk to it, kill it.
 
 Orders go out and reports come in as JSON; pictures go through a ring of slots in shared memory.
-What the process prints is logged. Two threads read: one the reports, one the prints. The session
-owns it; remote_main.py is the other end.
+What the process prints is logged. Two threads read: one the reports, one the printed lines. The
+RemoteSession owns it; remote_main.py is the other end.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import numpy as np
 
 class FrameRing:
     """
-    num_slots slots of slot_nbytes each; only what is written takes up memory.
+    Shared memory of num_slots slots of slot_nbytes each; only what is written takes up memory.
 
-    The memory has no name: it is gone with the last process that has it, however that ended.
-    And it is sealed: the other process can't shrink it under this one, which would be fatal.
+    It has no name, so it is freed when the last process that has it ends, however it ends. It is
+    sealed, so the other process can't shrink it, which would crash this one.
     """
 
     def __init__(self, num_slots: int, slot_nbytes: int):
@@ -71,12 +71,12 @@ class FrameRing:
 
 _LOGGER = logging.getLogger(__name__)
 
-# Reports that may wait here. remote_main.py stops far below: more come from something else.
+# Reports that may wait here. remote_main.py stays far below; more is against the protocol.
 _MAX_REPORTS = 4096
 _MAX_LINE_BYTES = 1 << 20
 _SEND_TIMEOUT_S = 1.0
-# Of what the process prints: lines kept for error messages, characters of one, lines logged a
-# second, and how long to rest after each 64 KiB, so that a flood of it costs next to nothing.
+# For what the process prints: lines kept for error messages, characters kept of a line, lines
+# logged a second, and how long to rest after each 64 KiB, so that a flood costs next to nothing.
 _NUM_KEPT_LINES = 20
 _MAX_LINE_CHARS = 400
 _MAX_LOGGED_PER_S = 10
@@ -124,12 +124,12 @@ class RemoteProcess:
 
     @property
     def is_over(self) -> bool:
-        """Whether no more will come but what waits: it ended or broke the protocol."""
+        """Whether nothing comes after the reports that wait: it ended or broke the protocol."""
         return self._is_over
 
     def look(self) -> None:
-        """See whether it has ended; to be called now and then."""
-        # What it started may hold its end of the socket, which keeps the end from being read.
+        """Check whether it has ended; to be called now and then."""
+        # Processes that it started may keep its socket open; then no end of file is read here.
         if not self._is_over and self._has_died():
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -143,14 +143,14 @@ class RemoteProcess:
         return self._reports.popleft()
 
     def send(self, kind: str, **fields) -> None:
-        """Give an order; RemoteError where the process reads none for _SEND_TIMEOUT_S."""
+        """Send an order; RemoteError if the process reads nothing for _SEND_TIMEOUT_S."""
         line = json.dumps({'type': kind, **fields}).encode() + b'\n'
         try:
             self._socket.sendall(line)
         except TimeoutError as error:
             raise RemoteError(self.described('takes nothing in any more')) from error
         except OSError:
-            pass  # it has ended: is_over tells, when all that it reported was taken out
+            pass  # it has ended: is_over says so, and its last reports can still be taken out
 
     def end_message(self) -> str:
         """Return why it is over; may wait a moment for it to be known."""
@@ -161,7 +161,7 @@ class RemoteProcess:
             time.sleep(0.01)
         if not self._has_died():
             return self.described('closed its connection')
-        # Killed before it is waited for: its number can't be anybody else's yet.
+        # Its exit status was not collected yet, so its number can't be another process's.
         self.kill()
         status = self._popen.returncode
         if status is not None and status < 0:
@@ -169,7 +169,7 @@ class RemoteProcess:
         return self.described(f'ended with exit status {status}')
 
     def described(self, what: str) -> str:
-        """Return a message: the process did what; and what it printed last."""
+        """Return an error message: the process, what (it did), and the lines it printed last."""
         lines = '\n  '.join(self._kept_lines)
         return f"the remote model's process {what}" + (
             f'; it printed last:\n  {lines}' if lines else '')
@@ -183,7 +183,7 @@ class RemoteProcess:
                 self._popen.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 _LOGGER.error('process %d does not end when killed', self._popen.pid)
-        # What it started may hold its ends, where it left the group.
+        # Processes that it started and that left its group may still hold its ends.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         for reader in self._readers:
@@ -194,7 +194,7 @@ class RemoteProcess:
             self._lifeline_fd = -1
 
     def _has_died(self):
-        # Left for kill() to wait for.
+        # WNOWAIT: the exit status is left for kill() to collect.
         if self._popen.returncode is not None:
             return True
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -206,7 +206,7 @@ class RemoteProcess:
     def _read_reports(self):
         try:
             rest = b''
-            # recv() has no timeout of its own: send() sets one for the socket.
+            # The socket's timeout is meant for send(); _receive() just tries again after it.
             while data := self._receive():
                 *lines, rest = (rest + data).split(b'\n')
                 reports = [json.loads(line) for line in lines]
@@ -220,7 +220,7 @@ class RemoteProcess:
         except ValueError as error:
             self._trouble = f'reports what is not understood ({error})'
         except OSError:
-            pass  # closed here, or lost: that it is over says it
+            pass  # closed here, or lost: is_over says so
         with self._condition:
             self._is_over = True
             self._condition.notify_all()
@@ -255,7 +255,7 @@ class RemoteProcess:
 
 
 def _start(options, ring):
-    """Return the process, the socket to it, and what ends it when it is closed."""
+    """Return the process, the socket to it, and a descriptor whose closing ends it."""
     ours, theirs = socket.socketpair()
     lifeline_fd, our_lifeline_fd = os.pipe()
     ours.settimeout(_SEND_TIMEOUT_S)
@@ -267,7 +267,7 @@ def _start(options, ring):
     }
     program = str(Path(__file__).with_name('remote_main.py'))
     try:
-        # A session of its own: Ctrl-C in the terminal ends the node, and that ends it.
+        # In a session of its own, it gets no Ctrl-C from the terminal: the node does and ends it.
         popen = subprocess.Popen(
             [options.python, program, json.dumps(settings)], env=_environment(options),
             pass_fds=(theirs.fileno(), ring.fileno(), lifeline_fd), start_new_session=True,

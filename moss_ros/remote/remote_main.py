@@ -8,8 +8,8 @@ and reports are lines of JSON. It ends with its parent.
 
 A checkpoint is loaded by transformers, with trust_remote_code. Where its config.json has
 "queue_api": "file.py:function", that function of that file is called instead, with the folder,
-and returns the model and its processor. real_time_generate is called with the keyword arguments
-that are given, and do_sample=True where nothing else is: each where its signature takes it.
+and returns the model and its processor. real_time_generate is called with those of the given
+keyword arguments that its signature takes, and with do_sample=True unless that is given.
 """
 
 import faulthandler
@@ -57,7 +57,7 @@ class Link:
 
 
 class ImageQueue(queue.Queue):
-    """Tells when an image was taken out, by whatever means."""
+    """Reports when an image was taken out, in whatever way."""
 
     def __init__(self, on_taken):
         super().__init__()
@@ -109,7 +109,7 @@ class Run:
         self._thread.start()
 
     def add_frame(self, order, frames, slot_nbytes):
-        # A string of the bytes is a copy: the slot is free from here on.
+        # Slicing the map copies the bytes, so the slot is free from here on.
         from PIL import Image
         width, height = order['width'], order['height']
         begin = order['slot'] * slot_nbytes
@@ -132,7 +132,7 @@ class Run:
             self._link.send('taken', run_id=self._run_id, num_taken=num_taken)
 
     def stop(self):
-        """Ask until it has ended: one that comes before the loop has begun may be lost."""
+        """Ask it to stop until it has ended: a request before its loop has begun may be lost."""
         with self._condition:
             self._is_stopping = True
             self._condition.notify_all()
@@ -181,7 +181,7 @@ def load(settings):
 
 
 def load_by_transformers(settings):
-    """Load as the published scripts do, on what there is."""
+    """Load as the published scripts do, with the device, dtype and attention of the settings."""
     import torch
     import transformers
     torch.set_num_threads(settings['num_threads'])
@@ -212,10 +212,10 @@ def load_by_transformers(settings):
 
 
 def arguments_taken(model, given):
-    """Return what of given real_time_generate is called with, and the names that it can't take."""
+    """Return the keyword arguments of real_time_generate, and given names that it can't take."""
     try:
         parameters = inspect.signature(model.real_time_generate).parameters.values()
-    except Exception:  # code may hide its signature in any way: only what is asked for is given
+    except Exception:  # the signature can't be read: only what was given is passed
         return given, []
     wanted = dict({'do_sample': True}, **given)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -256,13 +256,13 @@ def end_with_parent(descriptor):
     """
     Have the kernel kill this process when the parent's end of a pipe is closed.
 
-    Also where code that never lets another thread run keeps the socket from being read.
+    That works even if the model's code never lets the thread run that reads the socket.
     """
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(descriptor, getattr(fcntl, 'F_SETSIG', 10), signal.SIGKILL)
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # Where it was closed already there will be no signal.
+    # If it was closed before, no signal will come.
     if select.select([descriptor], [], [], 0)[0]:
         os._exit(1)
 
@@ -295,5 +295,5 @@ if __name__ == '__main__':
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # The thread of the model need not end for the process to.
+    # The process ends even if the model's thread does not.
     os._exit(status)

@@ -1,7 +1,8 @@
 """
-The settings of a remote model: whose code is run, by which Python, and what bounds it.
+The options of a remote model: whose code is run, by which Python, and what limits it.
 
-Checked plain data, and the error of this package. The nodes make the options.
+Plain data that is checked when made, and RemoteError, the error of this package. The options are
+made from the narrator's settings.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ class RemoteOptions:
     - frames: the image queue gets PIL images, or (image, seconds since the first) pairs.
     - frame_rate_fps: frames a second, by message stamp, that the model expects.
     - device, dtype, attention, num_threads, seed: how transformers loads and runs it; 'auto' is a
-      GPU, bfloat16 and flash-attn where they are, else the CPU, float32 and what it chooses.
-    - generate_kwargs: keyword arguments of real_time_generate; it gets those of them that its
-      signature takes, and do_sample=True where nothing else is said.
-    - max_round_tokens, max_tokens_between_frames: text strings in one round, and in a row
-      without a frame being taken (0: any number), that end a narration as LIMIT.
-    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
-    - silence_timeout_s: a narration without a string for so long has ended, without a silence;
-      the published consumer waits as long.
-    - answer_timeout_s: for so long a prompt may take to be taken in, and talk to go on beyond a
-      limit.
-    - frame_timeout_s: a model that leaves a frame for so long has hung.
-    - load_timeout_s: for so long loading may take.
-    - stop_grace_s: for so long a stop may take before the process is killed.
+      GPU, bfloat16 and flash-attn if available, else the CPU, float32 and what it chooses.
+    - generate_kwargs: keyword arguments of real_time_generate; it gets those that its signature
+      takes, and do_sample=True unless that is given.
+    - max_round_tokens, max_tokens_between_frames: a narration ends as LIMIT after this many text
+      strings in one narration, or in a row without a frame being taken (0: no limit).
+    - answer_within_s: stream time after which a question without any answer is unanswered.
+    - silence_timeout_s: a narration ends, even without a silence, when no string comes for this
+      long; the published consumer waits as long.
+    - answer_timeout_s: how long a prompt may wait to be taken in, and how long the model may talk
+      on after a limit.
+    - frame_timeout_s: a model that does not take a frame for this long counts as hung.
+    - load_timeout_s: how long loading may take.
+    - stop_grace_s: how long a stop may take before the process is killed.
     """
 
     checkpoint: Path

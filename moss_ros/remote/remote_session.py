@@ -1,8 +1,8 @@
 """
-One live stream of a remote model: what StreamSession is to a model of this package.
+One live stream of a remote model; takes the place of StreamSession.
 
-Brings frames and prompts to the process, and its strings to the interpreter. Has no thread of
-its own. Made by the node, run by RemoteWorker.
+Frames and prompts go to the process; its strings go through the interpreter and come out as
+events. Has no thread of its own. Made for a narrator, driven by RemoteWorker.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from moss_ros.stream import (
     ErrorEvent, Event, Frame, Prompt, SessionFigures, SessionState, StreamChange,
 )
 
-# Frames that the model has not taken yet. The others wait where the oldest are dropped.
+# Frames that the model has not taken yet. More wait in the mailbox, which drops the oldest.
 _NUM_SLOTS = 4
 # A picture of 4096 x 4096 and more; unused memory is not taken up.
 _SLOT_NBYTES = 64 << 20
-# Strings that the model may be ahead of what was heard; one when speech is paced.
+# How many strings the model may be ahead of what was heard; one when speech is paced.
 _MAX_AHEAD = 32
-# How often a process that says nothing is looked after, in seconds.
+# How often a process that says nothing is checked, in seconds.
 _LOOK_PERIOD_S = 1.0
 
 
@@ -44,8 +44,9 @@ class RemoteSession:
     """
     Owns the process with the model, and at most one stream in it.
 
-    load(), reset() and close() may be called by the owner while no worker runs; all else is for
-    the worker's thread. condition is notified when there is something to do.
+    The owner may call load(), apply(), reset() and close() while no worker runs. Any thread may
+    read state and call figures(), require_change(), require_prompt() and give_up(). All else is
+    for the worker's thread. condition is notified when there is something to do.
     """
 
     def __init__(self, options: RemoteOptions):
@@ -71,11 +72,11 @@ class RemoteSession:
         return self._options.frame_rate_fps
 
     def figures(self) -> SessionFigures:
-        """Return nothing that is known: its calls tell neither device nor context."""
+        """Return figures that are None: the queue API tells neither device nor context."""
         return SessionFigures(device=None, context=None)
 
     def require_change(self, change: StreamChange) -> None:
-        """Raise ValueError for all but the frame rate: the rest is taken when it is configured."""
+        """Raise ValueError for changes that it takes only when it is configured."""
         options = self._options
         if dict(change.sampling) != dict(options.generate_kwargs) \
                 or change.max_tokens_between_frames != options.max_tokens_between_frames \
@@ -86,11 +87,11 @@ class RemoteSession:
                 'again')
 
     def apply(self, change: StreamChange) -> None:
-        """Nothing that it can take needs anything done; ValueError as above."""
+        """Do nothing: what it can take needs nothing done. ValueError as above."""
         self.require_change(change)
 
     def require_prompt(self, text: str) -> None:
-        """Refuse nothing: what is too long for it is for the model to say."""
+        """Refuse nothing: only the model can say what is too long for it."""
 
     @property
     def state(self) -> SessionState:
@@ -119,7 +120,7 @@ class RemoteSession:
 
     @property
     def num_free_slots(self) -> int:
-        """Frames that may be added."""
+        """How many frames may be added now."""
         return _NUM_SLOTS - len(self._sent)
 
     @property
@@ -131,8 +132,9 @@ class RemoteSession:
         """
         Start the process where there is none; block until the model is loaded.
 
-        Returns whether it is: False where is_cancelled() became true, which is looked at whenever
-        condition is notified. RemoteError where it fails, or load_timeout_s have passed.
+        Returns True if it is loaded, False if is_cancelled() became true, which is checked
+        whenever condition is notified. Raises RemoteError if loading fails or takes longer than
+        load_timeout_s.
         """
         if self._process is not None:
             return True
@@ -174,7 +176,11 @@ class RemoteSession:
         return self._interpreter.open()
 
     def add_frame(self, frame: Frame) -> list[Event]:
-        """Hand a frame to the model, into a free slot; return an error where it is too large."""
+        """
+        Hand a frame to the model, into a free slot.
+
+        A frame that is too large is not shown; the first such frame of a stream returns an error.
+        """
         if not self._ring.fits(frame.image):
             height, width = frame.image.shape[:2]
             is_first, self._has_large_frame = not self._has_large_frame, True
@@ -216,9 +222,9 @@ class RemoteSession:
 
     def hear(self, now_s: float) -> list[Event]:
         """
-        Take in one report, or see what is over because none came.
+        Take in one report, or if none waits check what has timed out; return the events.
 
-        RemoteError where the process has ended, hangs, or does what the protocol does not allow.
+        Raises RemoteError if the process has ended, hangs, or breaks the protocol.
         """
         if not self._process.has_reports:
             if self._process.is_over:
@@ -236,18 +242,18 @@ class RemoteSession:
 
     def interrupt(self) -> list[Event]:
         """
-        End what is being said, for whoever listens; the model can't be told.
+        End what is being said, as far as events tell; the model itself can't be told.
 
-        A question that nothing was said to stays open.
+        A question without any answer yet stays open.
         """
         return self._interpreter.stop(time.monotonic())
 
     def end(self) -> list[Event]:
         """
-        End the stream and keep the model; what was being said has ended, and an open question.
+        End the stream, what is being said and an open question; the model stays loaded.
 
-        A process that has not followed within stop_grace_s is killed: it is loaded anew when the
-        next stream begins.
+        A process that has not ended its stream within stop_grace_s is killed: the model is loaded
+        anew when the next stream begins.
         """
         events = self._interpreter.end()
         if self._process is not None and self._is_running and not self._has_ended_run():
@@ -285,7 +291,7 @@ class RemoteSession:
 
     @property
     def _frame_deadline_s(self):
-        """When the model must have taken a frame, while there is one."""
+        """Time by which the model must take the next frame; only while one waits."""
         return max(self._taken_s, self._sent[0].sent_s) + self._options.frame_timeout_s
 
     def _hear_report(self, report, now_s):

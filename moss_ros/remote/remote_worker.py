@@ -1,9 +1,9 @@
 """
-The thread that serves a remote model: what EngineWorker is to a model of this package.
+The thread that serves a remote model; takes the place of EngineWorker.
 
-Moves frames and prompts from a mailbox to the session, and what it hears to a callback. Sleeps
-on a condition whenever nothing is to be done, and never hears more in a second than a node can
-publish. Knows neither ROS nor the process. Nodes own it.
+Frames and prompts go from a mailbox to the session; the session's events go to a callback. It
+sleeps on a condition while there is nothing to do, and takes in no more reports a second than a
+node can publish. The narrator owns it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from moss_ros.stream import (
     ChannelHost, ErrorEvent, Event, EventDelivery, Mailbox, PromptEvent, SessionState,
     StreamChange, TokenEvent, WorkerState, WorkerThread,
 )
+from moss_ros.stream.pace import Pace
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class RemoteChannel:
         self._mailbox = mailbox
         self._delivery = EventDelivery(on_event)
         self._max_tokens_per_s = max_tokens_per_s
-        self._next_token_s = 0.0  # by time.monotonic()
+        self._pace = Pace(max_tokens_per_s)
         self._burst_end_s = 0.0
         self._num_in_burst = 0
         self._is_paused = False
@@ -136,7 +137,7 @@ class RemoteChannel:
     def begin(self) -> None:
         """Load the model where it is not, and begin a stream."""
         if self._session.load(lambda: self._host.is_ending):
-            self._next_token_s = 0.0
+            self._pace.begin_anew()
             self._delivery.deliver(self._session.open(self._max_tokens_per_s))
 
     def wait_s(self, now_s: float) -> float:
@@ -152,7 +153,7 @@ class RemoteChannel:
         # A prompt interrupts at once: what is said before it is taken in need not be paced.
         if self._session.has_string and self._session.state is SessionState.SPEAKING \
                 and not self._session.has_prompts:
-            pause_s = max(pause_s, self._next_token_s - now_s)
+            pause_s = max(pause_s, self._pace.wait_s(now_s))
         return max(0.0, pause_s)
 
     def serve(self) -> None:
@@ -174,15 +175,10 @@ class RemoteChannel:
             self._num_in_burst += 1
             events = self._session.hear(now_s)
             self._delivery.deliver(events)
-            self._keep_pace(events, now_s)
-
-    def _keep_pace(self, events, now_s):
-        if not self._max_tokens_per_s:
-            return
-        if any(isinstance(event, TokenEvent) for event in events):
-            self._next_token_s = now_s + 1 / self._max_tokens_per_s
-        elif any(isinstance(event, PromptEvent) for event in events):
-            self._next_token_s = now_s  # the answer need not wait for what it cut
+            if any(isinstance(event, TokenEvent) for event in events):
+                self._pace.token_said(now_s)
+            elif any(isinstance(event, PromptEvent) for event in events):
+                self._pace.begin_anew()  # the answer need not wait for what it cut
 
     def end_stream(self) -> None:
         """End the stream in the process, what is being said and what was asked."""

@@ -1,4 +1,4 @@
-"""One live stream: frames and prompts in, narration events out; no ROS."""
+"""One live stream: frames and prompts in, narration events out; needs no ROS."""
 
 from .channel import EngineChannel
 from .chat import ChatFormat

@@ -1,8 +1,8 @@
 """
-One stream as the worker serves it: its session, its mailbox, and who hears of its events.
+One stream that the worker serves: its session, its mailbox, and the listener for its events.
 
-Requests come in from any thread and take effect on the worker's, between two steps; a failure of
-the session stays here. Knows neither ROS nor the other channels. Made by EngineWorker.
+Requests come in from any thread and take effect on the worker's thread, between two steps. A
+failure of the session does not affect other channels. Made by EngineWorker.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from moss_ros.stream.contract import ChannelHost, StreamChange
 from moss_ros.stream.events import ErrorEvent, Event, EventDelivery, SessionState
 from moss_ros.stream.feed import SessionFeed
 from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.pace import Pace
 from moss_ros.stream.session import StreamSession
 from moss_ros.stream.worker_thread import WorkerState
 
@@ -27,25 +28,24 @@ _LOGGER = logging.getLogger(__name__)
 
 class EngineChannel:
     """
-    One stream served by an EngineWorker: a Channel, and what its worker asks of it.
+    One stream served by an EngineWorker: a Channel, with further methods for the worker.
 
-    Once it is opened, the session belongs to the worker's thread. What the Channel protocol has
-    may be called by any thread. The rest, from wait_s() on, is for the worker: on its thread, or
-    while that doesn't run.
+    While the channel is open, the session belongs to the worker's thread. Any thread may call the
+    methods of the Channel protocol and request_close(). The rest, from has_failed on, is for the
+    worker: on its thread, or while that doesn't run.
     """
 
     def __init__(self, host: ChannelHost, session: StreamSession, mailbox: Mailbox,
                  on_event: Callable[[Event], None], max_tokens_per_s: float,
                  is_held: bool = False):
-        """is_held: serve nothing until the first restart(), though the worker may run."""
+        """Make a channel; is_held: serve nothing until restart(), even if the worker runs."""
         self._host = host
         self._session = session
         self._mailbox = mailbox
         self._feed = SessionFeed(session, mailbox)
         self._delivery = EventDelivery(on_event)
-        self._token_interval_s = _interval_s(max_tokens_per_s)
-        self._next_token_s = 0.0  # by time.monotonic()
-        self._is_new = True  # the state is yet to be reported
+        self._pace = Pace(max_tokens_per_s)
+        self._is_new = True  # the state was not reported yet
         self._is_held = is_held
         self._is_closed = False
         self._is_paused = False
@@ -60,7 +60,7 @@ class EngineChannel:
 
     @property
     def state(self) -> WorkerState:
-        """FAILED after an exception of this stream or the whole worker; else the worker's."""
+        """STOPPED while held or closed, FAILED after an exception; else the worker's state."""
         if self._is_held or self._is_closed:
             return WorkerState.STOPPED
         is_failed = self._has_failed and not self._is_restart_wanted
@@ -68,7 +68,7 @@ class EngineChannel:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it is paused: nothing is taken in, nothing is said."""
+        """Whether the stream is paused: nothing is taken in, nothing is said."""
         return self._is_paused
 
     @property
@@ -80,14 +80,15 @@ class EngineChannel:
         """
         End what is being said, between two steps; the stream goes on.
 
-        The future is done once it has taken effect and its events are out; it is cancelled where
-        the worker stops first. RuntimeError where the worker doesn't run, or the stream failed.
+        The future is done when this has taken effect and its events were delivered; it is
+        cancelled if the worker stops first. Raises RuntimeError if the worker doesn't run or the
+        stream has failed.
         """
         return self._call(self._interrupt)
 
     def request_reset(self) -> Future:
         """
-        Forget the stream and what waits in the mailbox now; as request_interrupt otherwise.
+        Forget the stream and all that waits in the mailbox; otherwise as request_interrupt().
 
         What is put into the mailbox after this call belongs to the new stream.
         """
@@ -96,29 +97,29 @@ class EngineChannel:
 
     def request_pause(self, is_paused: bool) -> Future:
         """
-        End what is being said and take nothing in any more, or go on; else as request_interrupt.
+        Pause (end what is being said, take nothing in) or go on; else as request_interrupt().
 
-        Prompts wait until it goes on; frames that wait are dropped when the pause begins. What
-        the stream has seen is kept.
+        Prompts wait until the stream goes on. Frames that wait are dropped when the pause begins.
+        What the stream has seen is kept.
         """
         return self._call(lambda: self._pause(is_paused))
 
     def require_change(self, change: StreamChange) -> None:
-        """Raise ValueError for what would need another session, and for a negative pace."""
+        """Raise ValueError if the change needs another session, or its pace is negative."""
         self._session.require_change(change)
         require_number('max_tokens_per_s', change.max_tokens_per_s, minimum=0)
 
     def apply(self, change: StreamChange) -> None:
-        """Go on with the change from the next step on, in any state; ValueError as above."""
+        """Apply the change from the next step on, in any state; ValueError as require_change()."""
         self.require_change(change)
         self._wanted_change = change
         try:
             self._call(self._apply_change)
         except RuntimeError:
-            pass  # it is not served: the first step after the start applies it
+            pass  # the stream is not served now: its next step will apply the change
 
     def restart(self) -> None:
-        """Serve a failed stream again, from its beginning; as EngineWorker.start() otherwise."""
+        """Serve a failed stream again, from its beginning; otherwise as EngineWorker.start()."""
         self.want_restart()
         was_held, self._is_held = self._is_held, False
         try:
@@ -129,14 +130,14 @@ class EngineChannel:
 
     def request_close(self) -> Future:
         """
-        End what is being said, and serve this channel no more; else as request_interrupt.
+        End the stream and stop serving this channel; otherwise as request_interrupt().
 
         When the future is done, the session belongs to the caller again.
         """
         return self._call(self._end)
 
     def close(self) -> None:
-        """Serve this channel no more. A step that is running is finished, without events."""
+        """Stop serving this channel. A running step is finished, but its events are dropped."""
         self._host.remove(self)
 
     def _call(self, function):
@@ -158,7 +159,7 @@ class EngineChannel:
         self._is_paused = is_paused
 
     def _end(self):
-        if not self._is_closed:  # else its session may be another channel's by now
+        if not self._is_closed:  # else the session may belong to another channel by now
             self.end_stream()
             self.close()
 
@@ -166,7 +167,7 @@ class EngineChannel:
         self.end_stream()
         self._feed.drop_frames()
         self._session.reset()
-        self._next_token_s = 0.0
+        self._pace.begin_anew()
         self._is_new = True
         self._has_failed = self._is_restart_wanted = False
 
@@ -174,28 +175,25 @@ class EngineChannel:
         change, self._wanted_change = self._wanted_change, None
         if change is not None:
             self._session.apply(change)
-            # From the token that was said last, so that a pace that was slow is not waited for.
-            last_token_s = self._next_token_s - self._token_interval_s
-            self._token_interval_s = _interval_s(change.max_tokens_per_s)
-            self._next_token_s = last_token_s + self._token_interval_s
+            self._pace.change(change.max_tokens_per_s)
 
     # For the worker
 
     @property
     def has_failed(self) -> bool:
-        """Whether it failed since it was last begun."""
+        """Whether the stream has failed since it last began."""
         return self._has_failed
 
     def is_of(self, session: StreamSession, mailbox: Mailbox) -> bool:
-        """Whether it has this session or this mailbox."""
+        """Return whether the channel has this session or this mailbox."""
         return self._session is session or self._mailbox is mailbox
 
     def want_restart(self) -> None:
-        """Begin anew at the next step, where it failed. Any thread."""
+        """Begin the stream anew at the next step, if it has failed. Any thread may call."""
         self._is_restart_wanted = self._has_failed
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until a step is due, 0 if now, infinity if something must come in first."""
+        """Return the seconds until a step is due; infinity if something must come in first."""
         if self._has_failed:
             return 0.0 if self._is_restart_wanted else math.inf
         if self._is_paused or self._is_held:
@@ -203,11 +201,11 @@ class EngineChannel:
         if self._is_new or self._mailbox.has_prompts:
             return 0.0
         if self._session.state is SessionState.SPEAKING:
-            return max(0.0, self._next_token_s - now_s)
+            return self._pace.wait_s(now_s)
         return 0.0 if self._feed.has_work else math.inf
 
     def serve(self) -> None:
-        """Take in what waits, and step once."""
+        """Take in what waits, step the session once and deliver the events."""
         if self._is_restart_wanted:
             self._begin_anew()
         self._apply_change()
@@ -216,25 +214,25 @@ class EngineChannel:
         begin_s = time.monotonic()
         events = self._feed.step(should_yield=lambda: self._host.has_requests)
         self._is_new = False
-        self._next_token_s = begin_s + self._token_interval_s
+        self._pace.token_said(begin_s)
         self._delivery.deliver(events)
 
     def end_stream(self) -> None:
-        """End what is being said and what was asked; the session keeps what it has seen."""
+        """End what is being said and close an open question; the session keeps its context."""
         self._delivery.deliver(self._session.end())
 
     def detach(self) -> None:
-        """Deliver nothing any more, and let go of the mailbox. Any thread."""
+        """Deliver no more events, and detach from the mailbox. Any thread may call."""
         self._is_closed = True
         self._delivery.close()
         self._mailbox.attach(threading.Condition())
 
     def mark_failed(self) -> None:
-        """Leave it out until it is started again."""
+        """Do not serve the stream until it is started again."""
         self._has_failed, self._is_restart_wanted = True, False
 
     def report_failure(self, message: str, details: str) -> None:
-        """Report that this stream failed; what was being said or asked has ended."""
+        """End what is being said or asked, and deliver the events of that and an ErrorEvent."""
         session = self._session
         try:
             events = session.end()
@@ -244,7 +242,3 @@ class EngineChannel:
         self._delivery.deliver([*events, ErrorEvent(
             stamp_ns=session.newest_stamp_ns, received_ns=session.newest_received_ns,
             message=message, traceback=details)])
-
-
-def _interval_s(max_tokens_per_s):
-    return 1 / max_tokens_per_s if max_tokens_per_s else 0.0

@@ -1,8 +1,8 @@
 """
 The chat format of Llama 3: texts in, token ids of turns out, and back.
 
-Built from a tokenizer.json by the tokenizers library. Where frames and silence stand between the
-turns is said by dialogue.py. Called by the session, the training samples and the generator.
+Built from a tokenizer.json by the tokenizers library. The layout of frames and silence between
+the turns is in dialogue.py. Called by the session, the training samples and the generator.
 Immutable: any thread may call, nothing blocks.
 """
 
@@ -33,17 +33,17 @@ class ChatFormat:
     """
     Token ids of the Llama-3 chat layout with silence and image tokens.
 
-    Every token that tokenizer.json lists under added_tokens counts as a control token, but for
-    the one that stands for unknown text. Texts are encoded by a second tokenizer whose
-    vocabulary lacks the control tokens, so no text whatever can produce one.
+    Every token that tokenizer.json lists under added_tokens is a control token, except the one for
+    unknown text. Texts are encoded by a second tokenizer without the control tokens in its
+    vocabulary, so no text can produce one.
     """
 
     def __init__(self, tokenizer_file: str | Path):
         """
         Read tokenizer_file, the path of a tokenizer.json.
 
-        Raises ValueError where the file is missing, is no tokenizer or lacks a control token
-        that the stream needs; the message names the file and the tokens.
+        Raises ValueError if the file is missing, is no tokenizer or lacks a control token that
+        the stream needs; the message names the file and the tokens.
         """
         path = Path(tokenizer_file)
         settings = _read_settings(path)
@@ -59,12 +59,12 @@ class ChatFormat:
 
     @property
     def silence_id(self) -> int:
-        """Id of the token by which the model says that it has nothing to say."""
+        """Id of the token by which the model chooses to say nothing."""
         return self._ids[SILENCE]
 
     @property
     def image_id(self) -> int:
-        """Id that stands for one frame; may lie beyond the ids that the model can sample."""
+        """Id of the token for one frame; may be larger than any id that the model can sample."""
         return self._ids[IMAGE]
 
     @property
@@ -79,12 +79,12 @@ class ChatFormat:
 
     @property
     def control_ids(self) -> frozenset[int]:
-        """All ids that no text can produce."""
+        """Ids of all control tokens, which no text can produce."""
         return self._control_ids
 
     @property
     def never_sampled_ids(self) -> frozenset[int]:
-        """Ids that the model must never say; silence and end of turn are not among them."""
+        """Ids that must never be sampled: added tokens other than silence and end of turn."""
         return self._never_sampled_ids
 
     @property
@@ -93,7 +93,7 @@ class ChatFormat:
         return self._num_ids
 
     def control_id(self, name: str) -> int:
-        """Id of the control token with this string, such as '<|video|>'; ValueError if none."""
+        """Return the id of a control token by its string, such as '<|video|>'; else ValueError."""
         if name not in self._ids:
             raise ValueError(
                 f'{self.tokenizer_file} has no control token {name!r}; '
@@ -105,7 +105,7 @@ class ChatFormat:
         Encode any str as a list of text ids, none of them in control_ids.
 
         A control token's string inside text becomes ordinary text ids. A lone surrogate, which
-        no UTF-8 can carry, becomes U+FFFD.
+        UTF-8 can not encode, becomes U+FFFD.
         """
         require_text('text to encode', text)
         if not text.isascii():
@@ -113,16 +113,16 @@ class ChatFormat:
         return self._text_tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids (iterable of int) as a str; control tokens have no text."""
+        """Return the text of ids; control tokens are left out."""
         text_ids = [token_id for token_id in ids if token_id not in self._control_ids]
         return self._text_tokenizer.decode(text_ids, skip_special_tokens=False)
 
     def opening(self, system_prompt: str) -> list[int]:
         """
-        Ids from the start of a context to the head of the assistant's turn.
+        Return the ids from the start of a context to the header of the assistant's turn.
 
-        The system's turn, an empty user's turn and the assistant's header. Outer whitespace of
-        the prompt is dropped, as Llama 3's template does.
+        These are the system turn, an empty user turn and the assistant's header. Whitespace
+        around the system prompt is dropped, as in Llama 3's template.
         """
         return [
             self.begin_of_text_id,
@@ -132,15 +132,15 @@ class ChatFormat:
         ]
 
     def question_turn(self, text: str) -> list[int]:
-        """Ids that close the assistant's turn, ask text and open the next assistant's turn."""
+        """Return ids that close the assistant's turn, ask text and open the next one."""
         return [self.eot_id, *self._turn('user', text), *self._header('assistant')]
 
     def media_opening(self, system_prompt: str, question: str) -> tuple[list[int], list[int]]:
         """
-        Ids before and after the image tokens of a question about pictures or a whole video.
+        Return the ids before and after the image tokens of a question about pictures or a video.
 
-        The system turn and the head of the user's turn; the question, the end of the turn and
-        the assistant's header. Between them goes one image token for each frame.
+        Before: the system turn and the header of the user's turn. After: the question, the end of
+        the turn and the assistant's header. Between them belongs one image token for each frame.
         """
         before = [self.begin_of_text_id, *self._turn('system', system_prompt),
                   *self._header('user')]
@@ -148,7 +148,7 @@ class ChatFormat:
         return before, after
 
     def require_model(self, image_token_id: int, vocab_size: int) -> None:
-        """Raise ValueError unless these tokens are those of a model with such ids."""
+        """Raise ValueError if the tokenizer does not fit a model with these ids."""
         if image_token_id != self.image_id:
             raise ValueError(
                 f'the model takes token {image_token_id} for a frame, but <|image|> of '
@@ -160,7 +160,7 @@ class ChatFormat:
                     f'below {vocab_size}; use the tokenizer of the checkpoint')
 
     def never_said_ids(self, vocab_size: int) -> list[int]:
-        """Ids below vocab_size that must not be sampled: controls, and those of no token."""
+        """Return the ids below vocab_size that must not be sampled, those without a token too."""
         ids = {token_id for token_id in self.never_sampled_ids if token_id < vocab_size}
         return sorted(ids.union(range(self.num_ids, vocab_size)))
 
@@ -168,8 +168,8 @@ class ChatFormat:
         return [*self._header(role, text.strip()), self.eot_id]
 
     def _header(self, role, text=''):
-        # The blank line and the text are encoded as one string, as a tokenizer that splits at
-        # control tokens would do it.
+        # The blank line and the text are encoded as one string, because a tokenizer that splits
+        # only at control tokens does so too.
         return [
             self._ids[START_HEADER],
             *self.encode_text(role),
@@ -203,7 +203,7 @@ def _control_ids_by_name(settings, path):
 
 
 def _text_tokenizer(settings, control_names, path):
-    """Tokenizer that knows none of control_names and adds nothing around a text."""
+    """Return a tokenizer without control_names that adds nothing around a text."""
     model = dict(settings['model'])
     vocabulary = model.get('vocab')
     if isinstance(vocabulary, dict):
@@ -229,6 +229,6 @@ def _text_tokenizer(settings, control_names, path):
 
 
 def _merged(merge):
-    """Token that a BPE merge produces; both published spellings, 'a b' and ['a', 'b']."""
+    """Return the token that a BPE merge produces, written as 'a b' or as ['a', 'b']."""
     parts = merge.split(' ') if isinstance(merge, str) else merge
     return ''.join(parts)

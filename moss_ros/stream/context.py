@@ -1,9 +1,10 @@
 """
 What the model sees of a stream: the transcript of its tokens and frames, kept within bounds.
 
-Frame states and token ids go in, logits of the next token come out. When the next tokens would
-not fit, the oldest are forgotten and the rest is read anew. A StreamSnapshot holds all of it as
-data. One StreamSession owns the context; one thread at a time; forward() blocks for one pass.
+Frame states and token ids go in; logits of the next token come out. When something would not fit,
+the oldest part is forgotten and the rest goes through the model again. A StreamSnapshot holds all
+of it as data. One StreamSession owns the context. One thread at a time may call; forward() and
+forward_silently() block while the model computes.
 
 Letters: k frames, N states a frame, D text channels, V vocabulary.
 """
@@ -23,25 +24,24 @@ import torch
 @dataclass(frozen=True, eq=False)
 class StreamSnapshot:
     """
-    What a stream holds besides weights and options.
+    All that a stream holds, except weights and options.
 
     - state: plain values for JSON.
-    - tensors: by name, on the model's device when made, on any when taken.
+    - tensors: by name; on the model's device when made, restore() takes them from any device.
     """
 
     state: dict
     tensors: dict[str, torch.Tensor]
 
-# A question in the opening, a frame, an answer of greatest length and the silence that ends it
-# must fit, whatever came before: see _fold. The tokens beside question and answer.
 
-
+# The opening with a question, a frame, the longest answer and the silence after it must fit,
+# whatever came before (see _fold). These are the tokens besides the opening and the answer.
 _NUM_SPARE = 4
 
 
 @dataclass(frozen=True)
 class _Question:
-    """A user turn, of the transcript's tokens start to end - 1; 0 and 0 if it is the opening's."""
+    """A user turn, tokens start to end - 1 of the transcript; both 0 if it is in the opening."""
 
     text: str
     start: int = 0
@@ -50,15 +50,15 @@ class _Question:
 
 class StreamContext:
     """
-    The opening (system turn and latest forgotten question) and the transcript after it.
+    The opening and the transcript after it.
 
-    The transcript is token ids and the states of the frames that its image tokens stand for, in
-    the order that DialogueLayout says. What was added and not yet seen by the model goes through
-    it at the next forward().
+    The opening is the system turn and the latest of the questions that are no longer in the
+    transcript. The transcript is token ids, and the states of the frames for its image tokens, in
+    the order of DialogueLayout. Additions go through the model at the next forward().
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, options: StreamOptions):
-        """Allocate the cache. Raises ValueError where the options leave no room to speak."""
+        """Allocate the cache. Raises ValueError if the options leave no room for an answer."""
         self._model = model
         self._chat = chat
         self._layout = DialogueLayout(chat)
@@ -68,7 +68,7 @@ class StreamContext:
         self.reset()
 
     def require_options(self, options: StreamOptions) -> None:
-        """Raise ValueError where options leave no room to speak; any thread may call."""
+        """Raise ValueError if options leave no room for an answer; any thread may call."""
         num_opening_tokens = len(self._layout.opening(options.system_prompt))
         num_missing = (num_opening_tokens + options.max_tokens_between_frames + _NUM_SPARE
                        - options.max_context_tokens)
@@ -83,7 +83,7 @@ class StreamContext:
                 + 'a shorter system prompt')
 
     def set_options(self, options: StreamOptions) -> None:
-        """Go on with options of the same memory and system prompt; ValueError as above."""
+        """Use new options, of the same context sizes and system prompt; ValueError as above."""
         self.require_options(options)
         self._options = options
 
@@ -95,19 +95,19 @@ class StreamContext:
         self._frame_positions: list[int] = []
         self._frame_states: list[torch.Tensor] = []  # [N, D] each
         self._questions: list[_Question] = []  # the first one is the opening's
-        self._said: list[tuple[int, int]] = []  # (position, id) of the text that the model said
+        self._said: list[tuple[int, int]] = []  # (position, id) of each text token of the model
         self._last = Last.SILENCE
         self._num_rollovers = 0
         self._max_answer_tokens = self._room_after('')
 
     @property
     def is_open(self) -> bool:
-        """Whether the context has begun."""
+        """Whether open() was called since the last reset()."""
         return bool(self._opening_ids)
 
     @property
     def last(self) -> Last:
-        """What the transcript ends with; the model decides what to say after all but SILENCE."""
+        """What the transcript ends with; unless that is SILENCE, the next token is the model's."""
         return self._last
 
     @property
@@ -127,30 +127,30 @@ class StreamContext:
 
     @property
     def said_ids(self) -> list[int]:
-        """Ids of the text that the model said, oldest first, as far as it is kept."""
+        """Ids of the text that the model said, oldest first; forgotten parts are missing."""
         return [token_id for _, token_id in self._said]
 
     @property
     def token_ids(self) -> list[int]:
-        """All ids that the model sees after the next forward() unless that rolls over: a copy."""
+        """A copy of all ids that the model sees at the next forward(), if that forgets none."""
         return self._opening_ids + self._ids
 
     @property
     def max_answer_tokens(self) -> int:
         """
-        Text tokens in a row that are sure to fit after the latest question.
+        Number of text tokens in a row that surely fit after the latest question.
 
-        Fewer than max_tokens_between_frames only where that was raised after a long question.
+        Less than max_tokens_between_frames only if that was raised after a long question.
         """
         return self._max_answer_tokens
 
     def num_tokens_too_many(self, question: str) -> int:
-        """Tokens by which a question is too long to be asked and answered, 0 where it is not."""
+        """Return by how many tokens a question is too long to be asked and answered; 0 if not."""
         room = self._room_after(question)
         return max(0, self._options.max_tokens_between_frames - room)
 
     def open(self, question: str = '') -> None:
-        """Begin with the system's turn and a question, if any; the first frame is to follow."""
+        """Begin with the system turn and a question, if any; a frame must be added next."""
         self._questions = [_Question(question)]
         self._opening_ids = self._opening(self._questions[0])
         self._last = Last.SILENCE
@@ -165,7 +165,7 @@ class StreamContext:
         self._max_answer_tokens = self._room_after(text)
 
     def add_frames(self, frame_states: Iterable[torch.Tensor]) -> None:
-        """Show frames, states [N, D] each, in their order."""
+        """Append frames, states [N, D] each, in order."""
         for states in frame_states:
             self._ids += self._layout.frame(self._last)
             self._last = Last.FRAME
@@ -173,22 +173,22 @@ class StreamContext:
             self._frame_states.append(states)
 
     def add_said(self, token_id: int) -> None:
-        """Take over a text token that the model said."""
+        """Append a text token that the model said."""
         self._said.append((len(self._ids), token_id))
         self._ids.append(token_id)
         self._last = Last.TEXT
 
     def add_silence(self) -> None:
-        """End what the model said, or take over that it said nothing."""
+        """Append silence: the model said nothing, or nothing more."""
         self._ids.append(self._chat.silence_id)
         self._last = Last.SILENCE
 
     def forward(self) -> torch.Tensor:
         """
-        Show the model what was added, and return the logits [V] of the next token.
+        Run the model over what was added, and return the logits [V] of the next token.
 
-        Something must have been added since the last call, the context must be open and hold a
-        frame. Where it does not fit, the oldest part is forgotten and the rest goes through the
+        Something must have been added since the last call, and the context must be open and hold
+        a frame. If it does not fit, the oldest part is forgotten and the rest goes through the
         model again, from position 0.
         """
         self._make_room()
@@ -196,22 +196,23 @@ class StreamContext:
 
     def forward_silently(self, following: Sequence[torch.Tensor]) -> torch.Tensor:
         """
-        Do as forward(), and then for each of following as if the model kept silent before it.
+        Do the same as forward(), and append more frames with silence between them in that pass.
 
-        following holds frame states [N, D]. Returns the logits [1 + k, V] after what was added
-        and after each of the first k of following, which are those that fit without forgetting
-        anything. Where the model was not silent after all, take_back_frames() undoes the rest.
+        following holds frame states [N, D] each. Only the first k that fit without forgetting
+        anything are appended. Returns the logits [1 + k, V]: after what was added before, and
+        after each of these frames. If the model was not silent after all, take_back_frames()
+        removes the frames after that point.
         """
         self._make_room()
         options = self._options
         num_fitting = max(0, min((options.max_context_tokens - self.num_tokens) // 2,
                                  options.max_context_frames - self.num_frames))
         taken = following[:num_fitting]
-        self.add_frames(taken)  # with silence between them, as the layout has it
+        self.add_frames(taken)  # the layout puts silence between them
         return self._extend(last_only=False)[-1 - 2 * len(taken)::2]
 
     def take_back_frames(self, num: int) -> None:
-        """Undo the newest num of the frames that forward_silently() showed, and their silence."""
+        """Remove the newest num frames of forward_silently(), with the silence before each."""
         num_kept = self.num_frames - num
         self._frame_positions = self._frame_positions[:num_kept]
         self._frame_states = self._frame_states[:num_kept]
@@ -220,7 +221,7 @@ class StreamContext:
         self._cache.truncate(self.num_tokens, num_kept)
 
     def snapshot(self) -> StreamSnapshot:
-        """Return a copy of all that forward() depends on, keys and values included."""
+        """Return a copy of all that forward() depends on, including keys and values."""
         text_cache, frame_cache = self._cache.export()
         tensors = {'text_cache': text_cache, 'frame_cache': frame_cache}
         if self._frame_states:
@@ -236,7 +237,7 @@ class StreamContext:
         }, tensors)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
-        """Go on as the context of the same model and options whose snapshot() this is."""
+        """Take over a snapshot() of a context with the same model and options."""
         state, tensors = snapshot.state, snapshot.tensors
         self.reset()
         self._cache.restore(tensors['text_cache'], tensors['frame_cache'])
@@ -253,12 +254,12 @@ class StreamContext:
             self._questions[-1].text if self._questions else '')
 
     def _room_after(self, question):
-        """Tokens of an answer that fit after a question in the opening."""
+        """Return how many tokens of an answer fit after a question in the opening."""
         opening_ids = self._layout.opening(self._options.system_prompt, question)
         return self._options.max_context_tokens - _NUM_SPARE - len(opening_ids)
 
     def _extend(self, last_only):
-        """Show the model what it has not seen."""
+        """Run the model over all tokens and frames that are not in the cache; return logits."""
         new_ids = self.token_ids[self._cache.num_tokens:]
         new_states = self._frame_states[self._cache.num_frames:]
         return self._model.extend(
@@ -271,7 +272,7 @@ class StreamContext:
             self._roll_over()
 
     def _roll_over(self):
-        """Forget the oldest part, so that the rest and a few more tokens fit."""
+        """Forget the oldest part so that the rest and a few more tokens fit; empty the cache."""
         cut = self._cut()
         if cut is None:
             self._fold()
@@ -282,9 +283,9 @@ class StreamContext:
         assert self.num_tokens <= self._options.max_context_tokens
 
     def _cut(self):
-        """Position of the oldest frame to keep, None where none will do."""
+        """Return the position of the oldest frame to keep; None if even the newest is too old."""
         options = self._options
-        # Some room must be left, or the next token would make the context roll over again.
+        # Leave some room, or the next token would make the context roll over again.
         num_spare = max((options.max_context_tokens - options.keep_context_tokens) // 4,
                         options.max_context_tokens // 16)
         num_openings = {}
@@ -303,10 +304,10 @@ class StreamContext:
 
     def _fold(self):
         """
-        Keep of the transcript only the newest frame and what follows the latest question.
+        Keep only the newest frame and what follows the latest question.
 
-        For when so much was asked and answered after the newest frame that it does not fit: as
-        if the latest question had been asked before that frame.
+        Used when so much was asked and answered after the newest frame that it does not fit. The
+        result looks as if the latest question had been asked before that frame.
         """
         newest = self._frame_positions[-1]
         question = self._questions[-1]
@@ -336,7 +337,7 @@ class StreamContext:
         self._opening_ids = self._opening(question)
 
     def _question_at(self, position):
-        """Latest question asked before position, that of the opening where there is none."""
+        """Return the latest question before position, or else that of the opening."""
         return [question for question in self._questions if question.end <= position][-1]
 
     def _opening(self, question):

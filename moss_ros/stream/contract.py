@@ -1,9 +1,8 @@
 """
-What a node may ask of whatever runs a model: a session, a worker and a channel, as protocols.
+The protocols between a node and whatever runs a model: Session, Worker and Channel.
 
-This package's own engine, one that several narrators share, and a remote model all keep to them,
-so that a node never asks which it has. A new engine is one that passes the tests of the contract
-(test/contract).
+This package's own engine, one that several narrators share, and a remote model all implement
+them, so a node need not know which it has. A new engine must pass the tests in test/contract.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ import torch
 @dataclass(frozen=True)
 class StreamChange:
     """
-    What may be asked of a stream that is loaded; 0 and {} stand for the checkpoint's own.
+    New settings for a stream that is loaded; 0 and {} mean the checkpoint's own.
 
-    - frame_rate_fps: frames a second that it is shown.
+    - frame_rate_fps: frames a second that the stream is shown.
     - sampling: fields of SamplingOptions by name.
     - max_tokens_between_frames, answer_within_s, max_step_s: as in StreamOptions.
-    - max_tokens_per_s: pace of speaking; here 0 is as fast as the model can.
+    - max_tokens_per_s: pace of speaking; here 0 means as fast as the model can.
     """
 
     frame_rate_fps: float = 0.0
@@ -39,7 +38,7 @@ class StreamChange:
     max_tokens_per_s: float = 0.0
 
     def applied_to(self, own: StreamOptions) -> StreamOptions:
-        """Return the options own with this change; ValueError for what can't be."""
+        """Return the options own with this change applied; ValueError for a bad value."""
         given = {name: getattr(self, name) for name in (
             'frame_rate_fps', 'max_tokens_between_frames', 'answer_within_s', 'max_step_s')}
         return replace(
@@ -59,7 +58,7 @@ class ContextFill:
 
 @dataclass(frozen=True)
 class SessionFigures:
-    """What a session tells of itself; None where it can't know."""
+    """What a session reports about itself; None if it does not know."""
 
     device: torch.device | None
     context: ContextFill | None
@@ -69,42 +68,42 @@ class Session(Protocol):
     """
     One stream of a loaded model.
 
-    Its worker's thread has it while a channel is open. What else may be called then, by any
-    thread, is state, figures(), require_change(), require_prompt() and give_up().
+    While a channel is open, the session belongs to the worker's thread. Other threads may then
+    only call state, figures(), require_change(), require_prompt() and give_up().
     """
 
     @property
     def frame_rate_fps(self) -> float:
-        """Frames a second that it was made for."""
+        """Frames a second that the session was made for."""
 
     @property
     def state(self) -> SessionState:
         """Whether something is being said."""
 
     def figures(self) -> SessionFigures:
-        """Return what it can tell of itself now."""
+        """Return what the session reports about itself now."""
 
     def require_change(self, change: StreamChange) -> None:
-        """Raise ValueError, with the reason, where the loaded stream can't take the change."""
+        """Raise ValueError, with the reason, if the loaded stream can't take the change."""
 
     def apply(self, change: StreamChange) -> None:
-        """Go on with the change; ValueError as above."""
+        """Apply the change from now on; ValueError as require_change()."""
 
     def require_prompt(self, text: str) -> None:
         """Raise ValueError, with the reason, for a prompt that could never be answered."""
 
     def reset(self) -> None:
-        """Forget the stream; what is loaded stays loaded."""
+        """Forget the stream; the model stays loaded."""
 
     def give_up(self) -> None:
-        """Lose no time over ending well: no stream will follow."""
+        """Prepare to end as fast as possible: the session will not be used again."""
 
     def close(self) -> None:
-        """Free what it has; may be called twice."""
+        """Free what the session holds; may be called twice."""
 
 
 class Channel(Protocol):
-    """A stream as it is served. Any thread may call; nothing blocks but restart()."""
+    """A stream served by a worker. Any thread may call; only restart() may block."""
 
     @property
     def mailbox(self) -> Mailbox:
@@ -112,91 +111,93 @@ class Channel(Protocol):
 
     @property
     def state(self) -> WorkerState:
-        """Whether it is served; FAILED until it is started again."""
+        """Whether the stream is served; FAILED after a failure, until it is started again."""
 
     @property
     def is_paused(self) -> bool:
-        """Whether it is paused: nothing is taken in, nothing is said."""
+        """Whether the stream is paused: nothing is taken in, nothing is said."""
 
     @property
     def encode_s_per_frame(self) -> float | None:
-        """Seconds that the model takes to encode a frame; None where that is not known."""
+        """Seconds that the model takes to encode a frame; None if that is not known."""
 
     def request_interrupt(self) -> Future:
         """
         End what is being said; the stream goes on.
 
-        The future is done once it has taken effect and its events are out; it is cancelled where
-        the worker stops first. RuntimeError where the worker doesn't run, or the stream failed.
+        The future is done when this has taken effect and its events were delivered; it is
+        cancelled if the worker stops first. Raises RuntimeError if the worker doesn't run or the
+        stream has failed.
         """
 
     def request_reset(self) -> Future:
-        """Forget the stream and what waits in the mailbox now; else as request_interrupt."""
+        """Forget the stream and all that waits in the mailbox; future as request_interrupt()."""
 
     def request_pause(self, is_paused: bool) -> Future:
-        """End what is being said and take nothing in, or go on; else as request_interrupt."""
+        """Pause (end what is being said, take nothing in) or go on; as request_interrupt()."""
 
     def require_change(self, change: StreamChange) -> None:
-        """Raise ValueError, with the reason, where the stream can't take the change now."""
+        """Raise ValueError, with the reason, if the stream can't take the change now."""
 
     def apply(self, change: StreamChange) -> None:
-        """Go on with the change from the next step on, in any state; ValueError as above."""
+        """Apply the change from the next step on, in any state; ValueError as require_change()."""
 
     def restart(self) -> None:
-        """Serve a failed stream again, from its beginning; as Worker.start() otherwise."""
+        """Serve a failed stream again, from its beginning; otherwise as Worker.start()."""
 
     def close(self) -> None:
-        """Serve it no more. A step that is running is finished, without events."""
+        """Stop serving the stream. A running step is finished, but its events are dropped."""
 
 
 class Worker(Protocol):
-    """Owns, or has a share of, the thread that runs a model. Any thread may call."""
+    """Owns, or shares, the thread that runs a model. Any thread may call."""
 
     @property
     def state(self) -> WorkerState:
-        """RUNNING from the start until the thread ends; FAILED where it can't go on."""
+        """RUNNING from start() until the thread ends; FAILED if it can't go on."""
 
     def open_channel(self, session: Session, mailbox: Mailbox,
                      on_event: Callable[[Event], None], max_tokens_per_s: float = 0.0) -> Channel:
         """
-        Serve session with what comes into mailbox, once the worker runs.
+        Serve session with the items of mailbox, as soon as the worker runs.
 
-        on_event is called with each event on the worker's thread and must not block. ValueError
-        for a session or mailbox that can't be served, and for a negative pace.
+        on_event is called with each event, on the worker's thread, and must not block.
+        max_tokens_per_s: pace of speaking; 0: as fast as the model can. Raises ValueError for a
+        session or mailbox that can't be served, and for a negative pace.
         """
 
     def start(self) -> None:
         """
-        Serve what is open; nothing happens where it is served already.
+        Start serving the open channels, if that does not happen already.
 
-        RuntimeError where a thread is still in its last step, or on_event calls it.
+        Raises RuntimeError if an earlier thread is still in its last step, or on_event calls it.
         """
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """
-        End the streams and close the channels; block until then, at most timeout_s.
+        End the streams and close the channels; wait for that at most timeout_s.
 
-        Returns whether no step runs any more. What was being said, and what was asked and not
-        answered, is reported as STOPPED. May be called in any state.
+        Returns whether all steps have ended. What was being said, and questions that are not
+        answered, are reported as STOPPED. May be called in any state.
         """
 
 
 class ChannelHost(Protocol):
-    """What a channel needs of the worker that serves it."""
+    """What a channel needs from the worker that serves it."""
 
     @property
     def state(self) -> WorkerState:
-        """As of the worker."""
+        """State of the worker."""
 
     @property
     def has_requests(self) -> bool:
-        """Whether somebody waits for the step that runs to end."""
+        """Whether a call or a stop waits for the running step to end."""
 
     def call(self, function: Callable[[], object]) -> Future:
         """Run function on the worker's thread, between two steps."""
 
     def start_thread(self) -> None:
-        """Start the thread where it doesn't run."""
+        """Start the thread if it does not run."""
 
     def remove(self, channel: Channel) -> None:
-        """Serve this channel no more."""
+        """Stop serving this channel."""

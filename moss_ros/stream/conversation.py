@@ -1,8 +1,9 @@
 """
-What is being said, and in answer to which question: facts of a stream in, its events out.
+Keeps track of what is being said, and in answer to which question: facts in, events out.
 
-The one place where narrations begin and end and questions are open. Driven by StreamSession and,
-from the strings of a remote model, by StringInterpreter. Knows no tokens, threads or clocks.
+All rules about when narrations begin and end, and how long questions are open, are here. Called
+by StreamSession, and for remote models by StringInterpreter. It reads no clock: time is the stamps
+of the frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DEFAULT_ANSWER_WITHIN_S = 30.0
 
 @dataclass
 class _Narration:
-    """What is being said."""
+    """A narration that has begun."""
 
     narration_id: int
     prompt_id: str | None
@@ -31,7 +32,7 @@ class _Narration:
 
 @dataclass
 class _Question:
-    """The newest question; asked_ns: stamp of the newest frame then, or of the first after it."""
+    """The newest question; asked_ns: stamp of the newest frame then, else of the next frame."""
 
     prompt_id: str
     asked_ns: int | None
@@ -40,18 +41,19 @@ class _Question:
 
 class Conversation:
     """
-    Keeps track of narrations and of the newest question; one thread at a time.
+    Keeps track of narrations and of the newest question; one thread at a time may call.
 
-    A question is open until the first text after it begins, which is its answer, however many
-    frames later; until the next question, close(), or answer_within_s of stream time (the time
-    between the stamps of frames). Of each question exactly one NarrationEvent tells. Answered or
-    not, it stands until the next one: narrations say by standing_prompt_id which it is.
+    The first text after a question is its answer, however many frames later. A question is open
+    until then, or until the next question, close(), or the end of answer_within_s in stream time
+    (the time between the stamps of frames). Each question gets exactly one NarrationEvent.
+    Answered or not, a question stands until the next one; narrations carry its id as
+    standing_prompt_id.
 
-    Every method adds its events to those that take_events() returns.
+    All methods add their events to a list, which take_events() returns.
     """
 
     def __init__(self, answer_within_s: float):
-        """answer_within_s, above 0, may be changed at any time."""
+        """Begin without a question. answer_within_s: seconds above 0; may be changed later."""
         self.answer_within_s = answer_within_s
         self.reset()
 
@@ -69,7 +71,7 @@ class Conversation:
 
     @property
     def state(self) -> SessionState:
-        """SPEAKING from the first text of a narration on, also while a question cuts it."""
+        """SPEAKING from the first text of a narration to its end, and on if a question cut it."""
         return self._state
 
     @property
@@ -79,7 +81,7 @@ class Conversation:
 
     @property
     def num_tokens_said(self) -> int:
-        """Tokens of what is being said so far, 0 where nothing is."""
+        """Tokens of the current narration so far; 0 if there is none."""
         return self._narration.num_tokens if self._narration else 0
 
     @property
@@ -89,20 +91,20 @@ class Conversation:
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """Header time of the newest frame, None before the first."""
+        """Header stamp of the newest frame in ns; None before the first."""
         return self._stamp_ns
 
     @property
     def newest_received_ns(self) -> int | None:
-        """Monotonic time of arrival of that frame, None before the first."""
+        """Monotonic time at which that frame arrived, in ns; None before the first."""
         return self._received_ns
 
     def tell_state(self) -> None:
-        """Tell the state if nobody was told of any yet."""
+        """Emit a StateEvent, if there was none yet."""
         self._change_state(self._state)
 
     def take_frame(self, stamp_ns: int, received_ns: int | None) -> None:
-        """Note that the model sees a frame; a question that waits for too long is unanswered."""
+        """Note that the model sees a frame; close a question that has waited too long."""
         self._stamp_ns, self._received_ns = stamp_ns, received_ns
         self._num_tokens_since_input = 0
         question = self._question
@@ -114,12 +116,12 @@ class Conversation:
             self._close_question(EndReason.UNANSWERED)
 
     def ask(self, prompt: Prompt) -> None:
-        """Note that the model was asked; what was being said, or was open, is interrupted."""
+        """Note that the model was asked; this interrupts a narration and an open question."""
         is_nothing_cut = self._narration is None
         self._end_narration(EndReason.INTERRUPTED)
         self._close_question(EndReason.INTERRUPTED)
         if is_nothing_cut and self._state is SessionState.SPEAKING:
-            # The question before cut a sentence, and this one came before a word was said to it.
+            # The previous question cut a sentence, and this one came before any word of an answer.
             self._change_state(SessionState.SILENT)
         self._num_tokens_since_input = 0
         self._question = _Question(prompt.prompt_id, self._stamp_ns)
@@ -127,7 +129,7 @@ class Conversation:
                    prompt_received_ns=prompt.received_ns)
 
     def say(self, piece: str, token_id: int | None) -> None:
-        """Note a text token and the piece of whole characters that it completes, '' if none."""
+        """Note a text token, and the whole characters (maybe '') that it completes as piece."""
         if self._narration is None:
             self._narration = self._new_narration(self._take_open_prompt_id())
         narration = self._narration
@@ -147,19 +149,19 @@ class Conversation:
         self._change_state(SessionState.SILENT)
 
     def end(self, reason: EndReason) -> None:
-        """End what is being said, if anything is. A question that is open stays so."""
+        """End what is being said, if anything. An open question stays open."""
         self._end_narration(reason)
-        # What interrupts goes on speaking.
+        # After an interruption the stream is still SPEAKING: an answer follows.
         if reason is not EndReason.INTERRUPTED and self._state is SessionState.SPEAKING:
             self._change_state(SessionState.SILENT)
 
     def close(self) -> None:
-        """End what is being said, and tell whoever waits for an answer that none will come."""
+        """End what is being said, and close an open question as STOPPED."""
         self.end(EndReason.STOPPED)
         self._close_question(EndReason.STOPPED)
 
     def report_error(self, message: str, prompt_id: str | None = None) -> None:
-        """Tell of something that went wrong."""
+        """Emit an ErrorEvent."""
         self._emit(ErrorEvent, message=message, prompt_id=prompt_id)
 
     def take_events(self) -> list[Event]:
@@ -168,7 +170,7 @@ class Conversation:
         return events
 
     def snapshot(self) -> dict:
-        """Return all that the events to come depend on, as plain values for JSON."""
+        """Return all that future events depend on, as plain values for JSON."""
         return {
             'state': self._state.value,
             'is_state_told': self._is_state_told,
@@ -181,7 +183,7 @@ class Conversation:
         }
 
     def restore(self, snapshot: dict) -> None:
-        """Go on as the one whose snapshot() this is; KeyError, TypeError or ValueError if none."""
+        """Take over a snapshot(); KeyError, TypeError or ValueError if it is none."""
         self.reset()
         self._state = SessionState(snapshot['state'])
         self._is_state_told = snapshot['is_state_told']
@@ -218,8 +220,8 @@ class Conversation:
         return _Narration(self._num_narrations, prompt_id, self._stamp_ns)
 
     def _tell(self, narration, reason):
-        # Half a character is nothing that was said. An answer is told of in any case, so that
-        # whoever asked knows that no more will come.
+        # A narration without a whole character is not reported. But an answer always is, so that
+        # whoever asked knows that nothing more will come.
         if narration.text or narration.prompt_id is not None:
             self._emit(
                 NarrationEvent, narration_id=narration.narration_id, text=narration.text,

@@ -1,10 +1,10 @@
 """
-From logits to words: which token comes next, and the text of whole characters.
+From logits to words: TokenChooser picks the next token, TextPieces turns tokens into text.
 
-TokenChooser leaves out control tokens and ids that stand for nothing; the draw itself is
-sample_token()'s. TextPieces decodes only a few ids at a time, however long the narration is.
-tokenizers' DecodeStream is no substitute: while bytes are no UTF-8 it gives no text, and decodes
-all of them again for each id. Used by live streams and by offline answers.
+TokenChooser excludes control tokens and unused ids, and calls sample_token(). TextPieces gives
+whole characters, and decodes only a few ids at a time, however long the narration is. DecodeStream
+of the tokenizers library is no substitute: while bytes are not valid UTF-8 it gives no text, and
+decodes all of them again for each id. Used by live streams and by offline answers.
 
 Letters: V vocabulary.
 """
@@ -20,7 +20,7 @@ import torch
 
 
 class TokenChooser:
-    """Chooses tokens of one model. Keeps nothing of a call: any thread may call."""
+    """Chooses tokens for one model. It keeps no state between calls: any thread may call."""
 
     def __init__(self, chat: ChatFormat, vocab_size: int, device: torch.device):
         """Prepare for logits of vocab_size ids, on device."""
@@ -32,11 +32,11 @@ class TokenChooser:
     def choose(self, logits: torch.Tensor, sampling: SamplingOptions, said_ids: Iterable[int],
                generator: torch.Generator, silence_logit_bias: float = 0.0) -> int:
         """
-        Return the id of the next token for logits [V], which stay as they are.
+        Return the id of the next token for logits [V], which are not changed.
 
-        said_ids: what was said before, for the repetition penalty, which spares control tokens.
-        silence_logit_bias is added to the logit of <|silence|>. Raises ValueError where the
-        logits hold nan or allow no token.
+        said_ids: what was said before, for the repetition penalty; control tokens are exempt.
+        silence_logit_bias is added to the logit of <|silence|>. Raises ValueError if the logits
+        hold nan or allow no token.
         """
         logits = logits.float().index_fill(0, self._never_said, -math.inf)  # a copy
         logits[self._chat.silence_id] += silence_logit_bias
@@ -44,29 +44,29 @@ class TokenChooser:
 
 
 _REPLACEMENT = '\ufffd'
-# What stands at the end of a decoded text may be a character of which bytes are missing. One of
-# UTF-8 has four bytes at most, so at most three stand there for it, and a fourth id completes it.
+# U+FFFD at the end of a decoded text may be a character whose last bytes are still to come. A
+# UTF-8 character has at most four bytes, so at most three U+FFFD can stand for an incomplete one.
 _MAX_HELD_CHARACTERS = 3
-# Three characters of U+FFFD itself, which cannot be told from those, are nine bytes.
+# Three real U+FFFD, which look the same, are nine bytes, so up to nine ids.
 _MIN_WINDOW_IDS = 12
 _MAX_WINDOW_IDS = 24
 
 
 class TextPieces:
     """
-    Incremental decoding: push(id) gives the text that this id completes, '' if none.
+    Incremental decoding: push(id) returns the text that this id completes, '' if none.
 
-    The last bytes of a narration that never became a character have no text. Bytes that are no
-    UTF-8 come out as U+FFFD once that is certain. One thread at a time.
+    An incomplete character at the end of a narration is never returned. Bytes that are not valid
+    UTF-8 come out as U+FFFD as soon as that is certain. One thread at a time may call.
     """
 
     def __init__(self, decode: Callable[[list[int]], str]):
-        """Use decode, which turns a list of ids into text with U+FFFD for what is no UTF-8."""
+        """Use decode, which turns ids into text, with U+FFFD for bytes that are not UTF-8."""
         self._decode = decode
         self.reset()
 
     def reset(self) -> None:
-        """Begin a new narration; bytes held back are forgotten."""
+        """Begin a new narration; an incomplete character is forgotten."""
         # The newest ids are decoded together, since a character may need several of them, and
         # some tokenizers write a space between two words but none before the first.
         self._window_ids: list[int] = []
@@ -77,7 +77,7 @@ class TextPieces:
         return {'window_ids': list(self._window_ids), 'num_out': self._num_characters_out}
 
     def restore(self, snapshot: dict) -> None:
-        """Go on as the one whose snapshot() this is."""
+        """Take over a snapshot()."""
         self._window_ids = list(snapshot['window_ids'])
         self._num_characters_out = snapshot['num_out']
 

@@ -1,9 +1,9 @@
 """
 The layout of a live stream: where silence stands between frames, text and questions.
 
-Says which token ids to put for an opening, a frame or a question, given what came last. Used by
-StreamContext when a model runs, and by the training samples, so that both follow one rule.
-Immutable: any thread may call, nothing blocks.
+What came last goes in; the token ids to append for an opening, a frame or a question come out.
+Used by StreamContext when a model runs and by the training samples, so that both follow the same
+rules. Immutable: any thread may call, nothing blocks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from moss_ros.stream.chat import ChatFormat
 
 
 class Last(Enum):
-    """What a transcript ends with. HEADER: a question that cut a sentence, and no word yet."""
+    """What a transcript ends with. HEADER: a question that cut a sentence; no word since then."""
 
     SILENCE = 'silence'
     FRAME = 'frame'
@@ -24,36 +24,36 @@ class Last(Enum):
 
 class DialogueLayout:
     """
-    The layout that the published checkpoint was trained on, all of it in this class.
+    The layout that the published checkpoint was trained on.
 
     S is <|silence|>, F the token of a frame, T text:
 
-    - A stream opens with the system's turn, an empty user's turn, and an assistant's turn that
-      begins with S.
-    - Between two frames stands S or text: S F S F T F T S F ... The model decides after each
-      frame, and after its own text.
-    - A question is a user's turn of its own, also the first one. Asked in silence, the
-      assistant's turn after it begins with S, and the model decides when the next frame is seen.
-      Asked in the middle of a sentence, it begins with text: the model decides at once.
+    - A stream opens with the system turn, an empty user turn, and an assistant turn that begins
+      with S.
+    - Between two frames stands S or text: S F S F T F T S F ... The model chooses a token after
+      each frame, and after its own text.
+    - Each question is a user turn of its own, also the first one. If it is asked in silence, the
+      assistant turn after it begins with S, and the model decides at the next frame. If it is
+      asked in the middle of a sentence, the turn begins with text: the model decides at once.
     - A turn in which nothing was said ends with S.
 
-    What is put here is not sampled, and nobody is told of it.
+    Tokens that this class adds are not sampled and cause no events.
     """
 
     def __init__(self, chat: ChatFormat):
         self._chat = chat
 
     def opening(self, system_prompt: str, question: str = '') -> list[int]:
-        """Ids from the start of a context to the S before its first frame; '': no question."""
+        """Return the ids from the start of a context to the S before its first frame."""
         ids = [*self._chat.opening(system_prompt), self._chat.silence_id]
         return ids + self.question(question, Last.SILENCE)[0] if question else ids
 
     def frame(self, last: Last) -> list[int]:
-        """Ids that show a frame behind what came last."""
+        """Return the ids that append a frame after last."""
         return [*self._silence_after(last), self._chat.image_id]
 
     def question(self, text: str, last: Last) -> tuple[list[int], Last]:
-        """Ids that ask text behind what came last, and what the transcript ends with then."""
+        """Return the ids that append a question after last, and what they end with."""
         ids = [*self._silence_after(last), *self._chat.question_turn(text)]
         if last is Last.TEXT:
             return ids, Last.HEADER

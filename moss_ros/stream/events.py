@@ -1,8 +1,8 @@
 """
-What comes out of a stream: events, each with the time of the newest frame seen before it.
+The events that come out of a stream, each with the time of the newest frame seen before it.
 
-Immutable data, made by the session and the worker. An EventDelivery, one for each channel, calls
-whoever listens with each of them, in order, and survives what that raises.
+Events are immutable data, made by sessions and channels. Each channel has an EventDelivery, which
+calls the listener with each event, in order, and goes on if that raises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import traceback
 
 
 class SessionState(Enum):
-    """Whether the session waits for something worth saying, or is saying something."""
+    """Whether the session is saying something."""
 
     SILENT = 'silent'
     SPEAKING = 'speaking'
@@ -25,8 +25,9 @@ class EndReason(Enum):
     """
     Why a narration ended.
 
-    By itself, cut by a prompt, running away, stopped by a call or the end of the stream; or a
-    question was UNANSWERED for as long as it may be open.
+    - SILENCE: the model ended it. INTERRUPTED: a prompt cut it.
+    - LIMIT: it became too long. STOPPED: a call or the end of the stream ended it.
+    - UNANSWERED: there was no answer to a question within answer_within_s.
     """
 
     SILENCE = 'silence'
@@ -39,9 +40,9 @@ class EndReason(Enum):
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """
-    Anything that a stream reports.
+    Base of all events.
 
-    - stamp_ns: header time of the newest frame that the model had seen; None before the first.
+    - stamp_ns: header stamp of the newest frame that the model had seen; None before the first.
     - received_ns: monotonic time at which that frame arrived (0 offline); None before the first.
     """
 
@@ -49,7 +50,7 @@ class Event:
     received_ns: int | None
 
     def frame_latency_ms(self, now_ns: int) -> float | None:
-        """Time from the arrival of that frame to now_ns, monotonic; None where it has none."""
+        """Return the ms from that frame's arrival to now_ns (monotonic); None if not known."""
         return (now_ns - self.received_ns) / 1e6 if self.received_ns else None
 
 
@@ -58,10 +59,9 @@ class TokenEvent(Event):
     """
     The next piece of a narration: whole characters, never empty.
 
-    token_id is the token that completed the piece, None where a remote model tells only text. A
-    token that only begins a character has no event. The texts of a narration's token events, put
-    together, are the narration's text. prompt_id and standing_prompt_id are as those of the
-    narration.
+    token_id is the token that completed the piece; None for a remote model, which gives only
+    text. A token that completes no character has no event. The texts of a narration's token events
+    together are the narration's text. prompt_id and standing_prompt_id are those of the narration.
     """
 
     text: str
@@ -73,12 +73,12 @@ class TokenEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SilenceEvent(Event):
-    """The model chose to say nothing (or nothing more); one for each time it did."""
+    """The model chose to say nothing (or nothing more); one event for each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateEvent(Event):
-    """The state changed; the first one, SILENT, tells that the session opened."""
+    """The state changed; the first event, SILENT, says that the stream has begun."""
 
     state: SessionState
 
@@ -103,12 +103,12 @@ class NarrationEvent(Event):
 
     - narration_id: counts from 1 since the session was made or reset.
     - text: all that was said; empty only for a question to which nothing was said.
-    - first_stamp_ns, stamp_ns: header times of the newest frame before its first token and at
+    - first_stamp_ns, stamp_ns: header stamps of the newest frame before its first token, and at
       its end; None before the first frame.
-    - prompt_id: the prompt that it answers, None for what was said unasked. The first text after
-      a prompt is its answer.
-    - standing_prompt_id: the newest prompt, answered or not, which it may be an update to; None
-      before the first one.
+    - prompt_id: the prompt that it answers; None if it answers none. The first text after a
+      prompt is its answer.
+    - standing_prompt_id: the newest prompt, answered or not; None before the first one. A
+      narration without prompt_id may be an update to it.
     - num_tokens: text tokens sampled for it.
     """
 
@@ -126,9 +126,9 @@ class ErrorEvent(Event):
     """
     Something went wrong.
 
-    - message: what, with the value and the way out, for a person to read.
-    - traceback: of the exception behind it, empty where there was none.
-    - prompt_id: the prompt that was refused, None where it is about no prompt.
+    - message: for people to read, with the value and the way out.
+    - traceback: of the exception that caused it; empty if there was none.
+    - prompt_id: the prompt that was refused; None if it concerns no prompt.
     """
 
     message: str
@@ -143,8 +143,8 @@ class EventDelivery:
     """
     Calls on_event with each event, in order, until it is closed.
 
-    An exception of on_event is logged and becomes an ErrorEvent; the stream goes on. One thread
-    delivers, that of the worker; any may close.
+    An exception of on_event is logged, and the first one also becomes an ErrorEvent; the stream
+    goes on. Only the worker's thread may deliver; any thread may close.
     """
 
     def __init__(self, on_event: Callable[[Event], None]):
@@ -153,11 +153,11 @@ class EventDelivery:
         self._has_failed = False
 
     def close(self) -> None:
-        """Deliver nothing any more. Does not block."""
+        """Deliver no more events. Does not block."""
         self._is_closed = True
 
     def deliver(self, events: Iterable[Event]) -> None:
-        """Call on_event with each of events; blocks as long as it does."""
+        """Call on_event with each of events; blocks as long as on_event does."""
         for event in events:
             if self._is_closed:
                 return
@@ -167,7 +167,7 @@ class EventDelivery:
                 self._report(event, error)
 
     def _report(self, event, error):
-        if self._has_failed:  # the traceback once, not thirty times a second
+        if self._has_failed:  # log the traceback only once, not thirty times a second
             _LOGGER.error('on_event raised again, for %s: %r', type(event).__name__, error)
             return
         self._has_failed = True

@@ -1,9 +1,9 @@
 """
-Brings what waits in a mailbox to a session, and takes no longer over it than it may.
+Moves prompts and frames from a mailbox to a session, and steps the session.
 
-A mailbox and a session in, the session's events out, a step at a time. Frames are encoded in
-parts, so that a slow model does not keep prompts and requests waiting. Used by the worker's
-channels and by the queue API's live runs, on the thread that steps the session.
+A mailbox and a session go in, the session's events come out, one step at a time. Frames are
+encoded in parts, so that a slow model does not keep prompts and requests waiting. Used by the
+worker's channels and by the queue API's live runs, on the thread that steps the session.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _NUM_COSTS = 5
 
 class SessionFeed:
     """
-    Steps a session with what comes into its mailbox.
+    Steps a session with the prompts and frames of its mailbox.
 
-    Of the frames that wait so many are taken as are likely to be encoded within
-    options.max_step_s, the newest, at least one; the mailbox drops and counts those before them.
-    Until the cost of a frame is known they come one by one. One thread at a time calls; step()
-    blocks for a part of encoding, at most max_step_s and one block of the vision encoder, and for
-    one step of the session.
+    Of the waiting frames it takes the newest ones: as many as can probably be encoded within
+    options.max_step_s, at least one. The mailbox drops and counts the older ones. Until the cost
+    of a frame is known, one frame is taken at a time. One thread at a time may call. step() blocks
+    for one step of the session, and before that for encoding: max_step_s plus one block of the
+    vision encoder at most.
     """
 
     def __init__(self, session: StreamSession, mailbox: Mailbox):
@@ -49,7 +49,7 @@ class SessionFeed:
 
     @property
     def encode_s_per_frame(self) -> float | None:
-        """Seconds to encode a frame, of the newest few; None before the first. Any thread."""
+        """Median seconds to encode a frame, lately; None before the first. Any thread may call."""
         costs_s = list(self._costs_s)
         return median(costs_s) if costs_s else None
 
@@ -57,8 +57,8 @@ class SessionFeed:
         """
         Take in what waits, encode a part of it, and step the session; return its events.
 
-        should_yield is asked between the blocks of the vision encoder: where it says so, the rest
-        is left to the next call.
+        should_yield() is called between the blocks of the vision encoder. If it returns True, the
+        rest of the encoding is left to the next call.
         """
         prompts, _ = self._mailbox.drain(max_frames=0)
         self.add_prompts(prompts)
@@ -67,7 +67,7 @@ class SessionFeed:
         return self._session.step()
 
     def add_prompts(self, prompts: Iterable[Prompt]) -> None:
-        """Hand prompts to the session, for its next step."""
+        """Give prompts to the session, for its next step."""
         for prompt in prompts:
             self._session.add_prompt(prompt)
 

@@ -1,9 +1,9 @@
 """
-What goes into a stream: stamped frames and prompts, and frames as the model sees them.
+The input of a stream: stamped frames and prompts, and the encoding of frames.
 
 Frame and Prompt are checked, immutable data that any thread may make. encode_frames() turns
-pictures into states of the decoder. The session encodes what was added to it; the reader of bags
-knows the frames beforehand and encodes them in batches.
+pictures into states for the decoder. Sessions encode the frames that are added to them; for bags,
+where the frames are known beforehand, they are encoded in batches.
 
 Letters: N states a frame, D text channels.
 """
@@ -69,9 +69,8 @@ class Prompt:
         require_filled_text('prompt_id', self.prompt_id)
         require_time_ns('received_ns', self.received_ns)
 
+
 # Bounds the memory of the vision encoder when many frames wait.
-
-
 MAX_FRAMES_AT_ONCE = 8
 
 
@@ -80,7 +79,7 @@ class EncodedFrame:
     """
     A frame after the vision encoder.
 
-    - states: [N, D], of the model's dtype and on its device.
+    - states: [N, D], in the model's dtype and on its device.
     - stamp_ns, received_ns: those of the Frame.
     """
 
@@ -92,11 +91,11 @@ class EncodedFrame:
 @torch.inference_mode()
 def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> list[EncodedFrame]:
     """
-    Return the frames encoded by model, MAX_FRAMES_AT_ONCE in each pass.
+    Return the frames encoded by model, at most MAX_FRAMES_AT_ONCE in each pass.
 
-    Any thread may call it, also while another one steps a session of the same model: weights are
-    only read. How frames are grouped shows in the last bits of their states, so what must come
-    out the same twice is to be grouped the same way.
+    Any thread may call, even while another thread steps a session of the same model: weights are
+    only read. The grouping of frames changes the last bits of their states. For results that must
+    be reproducible, group the frames in the same way.
     """
     encoded = []
     for group in _groups(frames):
@@ -107,7 +106,7 @@ def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> list[EncodedFra
 @torch.inference_mode()
 def encode_frames_in_blocks(
         model: VideoModel, frames: Sequence[Frame]) -> Generator[None, None, list[EncodedFrame]]:
-    """Do as encode_frames(), yield now and then, and return the frames at the end."""
+    """Do the same as encode_frames(), but yield after each layer; return the frames at the end."""
     encoded = []
     for group in _groups(frames):
         states = yield from model.encode_frames_in_blocks(_pixel_values(model, group))

@@ -1,19 +1,20 @@
 """
-Takes in the images of a camera: which are late, which begin the stream anew, which are shown.
+Chooses which images of a camera the model is shown, and notices late ones and clocks set back.
 
-Stamped images go in, in the order in which they arrived or were recorded; frames come out. They
-are chosen by header stamp, at the rate the model was trained on, before anything is converted, or
-asked for by a question. The node and the reader of bags use it, so both show the model the same.
+Stamped images go in, in the order of arrival or recording; frames come out. Frames are chosen by
+header stamp, at the rate that the model was trained on, or when a question asks for one. Only
+chosen images are converted. Used by the node and by the reader of bags, so that both show the
+model the same frames.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-import math
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
+from moss_ros.checks import require_number
 from moss_ros.stream.frame import Frame
 
 _NUM_INTERVALS = 5
@@ -24,24 +25,22 @@ class FrameSampler:
     Chooses the frames nearest to a grid of times, frame_rate_fps a second.
 
     The grid starts at the first frame and does not drift: a 30 Hz camera at 2 fps gives 2.0 a
-    second over any length of time. A frame may be early by half the camera's own interval, so
-    that jitter does not push a choice to the next frame. After a gap of more than a grid
-    interval the grid starts again at the next frame. One thread at a time; nothing blocks.
+    second over any length of time. A frame may be early by half the camera's own interval (at
+    most half a grid interval), so that jitter does not move the choice to the next frame. If a
+    frame is late by about a grid interval or more, the grid starts again at this frame. One thread
+    at a time may call; nothing blocks.
     """
 
     def __init__(self, frame_rate_fps: float):
-        """Raise ValueError that quotes a rate that is no number above 0."""
-        if isinstance(frame_rate_fps, bool) or not isinstance(frame_rate_fps, (int, float)) \
-                or not math.isfinite(frame_rate_fps) or frame_rate_fps <= 0:
-            raise ValueError(
-                f'frame_rate_fps must be a finite number above 0, not {frame_rate_fps!r}')
+        """Make a sampler; ValueError quotes a rate that is not a number above 0."""
+        require_number('frame_rate_fps', frame_rate_fps, above=0)
         self._frame_rate_fps = float(frame_rate_fps)
         self._intervals_ns: deque[int] = deque(maxlen=_NUM_INTERVALS)
         self.reset()
 
     @property
     def frame_rate_fps(self) -> float:
-        """Frames a second that are kept, at most."""
+        """Largest number of frames a second that are kept."""
         return self._frame_rate_fps
 
     def reset(self) -> None:
@@ -53,10 +52,10 @@ class FrameSampler:
 
     def select(self, stamp_ns: int) -> bool:
         """
-        Return whether to keep the frame with this header stamp; call once for each frame.
+        Return whether to keep the frame with this header stamp; call it once for each frame.
 
-        A stamp that is not newer than the newest one is not kept and changes nothing: whether
-        the clock was set back is for the caller to judge, who may then reset().
+        A stamp that is not newer than the newest one is not kept and changes nothing. If the
+        caller finds that the clock was set back, it may reset().
         """
         if self._newest_ns is None:
             self._newest_ns = stamp_ns
@@ -79,9 +78,9 @@ class FrameSampler:
 
     def restart_from(self, stamp_ns: int) -> None:
         """
-        Begin the grid anew at a frame that is shown out of turn: after it, as after the first.
+        Start the grid anew at a frame that is shown out of turn, as at a first frame.
 
-        select() may have been asked about that frame before, or not.
+        It does not matter whether select() was called for that frame.
         """
         if self._newest_ns is None or stamp_ns > self._newest_ns:
             if self._newest_ns is not None:
@@ -90,13 +89,13 @@ class FrameSampler:
         self._restart(stamp_ns)
 
     def snapshot(self) -> dict:
-        """Return all that select() depends on, as plain numbers for JSON."""
+        """Return all that select() depends on, as plain values for JSON."""
         return {
             'newest_ns': self._newest_ns, 'origin_ns': self._origin_ns,
             'num_intervals': self._num_intervals, 'intervals_ns': list(self._intervals_ns)}
 
     def restore(self, snapshot: dict) -> None:
-        """Go on as the sampler of the same rate whose snapshot() this is."""
+        """Take over a snapshot() of a sampler with the same rate."""
         self._newest_ns = snapshot['newest_ns']
         self._origin_ns = snapshot['origin_ns']
         self._num_intervals = snapshot['num_intervals']
@@ -108,27 +107,27 @@ class FrameSampler:
         self._num_intervals = 1
 
     def _due_ns(self):
-        # Counted from the origin: adding rounded intervals up would drift.
+        # Counted from the origin: a sum of rounded intervals would drift.
         return self._origin_ns + round(self._num_intervals * 1e9 / self._frame_rate_fps)
 
 
-# Stamps that fall back by as much are a camera or a clock that began anew, not images out of
-# order.
+# If a stamp is older than the newest one by this much or more, the camera or its clock was
+# restarted. If by less, the image is only out of order.
 RESTART_NS = 2_000_000_000
 
 
 class LateFrameError(Exception):
-    """An image came too late to be shown; the text says by how much."""
+    """An image came too late to be shown; the message says why."""
 
     kind = 'late'
 
 
 class StampedImage(Protocol):
-    """What the intake must know of an image before it is converted."""
+    """What the intake needs to know of an image before it is converted."""
 
     @property
     def stamp_ns(self) -> int:
-        """When it was taken, by the camera's clock."""
+        """When the image was taken, by the camera's clock."""
 
 
 Image = TypeVar('Image', bound=StampedImage)
@@ -136,22 +135,22 @@ Image = TypeVar('Image', bound=StampedImage)
 
 class FrameIntake(Generic[Image]):
     """
-    Chooses frame_rate_fps frames a second, and has only those converted that are shown.
+    Chooses frame_rate_fps frames a second, and converts only those that are shown.
 
     - Call admit() with the stamp of each image, then offer() with the image.
-    - An image that turns out bad when it is converted is treated as if it had not been there: the
-      next one takes its place, and an image behind it is late only by the good ones. But where
-      its stamp went back, the stream has begun anew: what was before it is of another time.
-    - left_out is the newest image, unless that was shown: a question can have it shown at once.
+    - If an image can not be converted, it is treated as if it had never come: the next one takes
+      its place, and lateness is judged by the good images only. One thing remains: if its stamp
+      went back, the stream has begun anew.
+    - left_out is the newest image, if it was not shown: a question can have it shown at once.
 
-    One thread at a time; nothing blocks but the conversion.
+    One thread at a time may call; only the conversion blocks.
     """
 
     def __init__(self, frame_rate_fps: float, convert: Callable[[Image], Frame]):
         """
-        Raise ValueError that quotes a rate that is no number above 0.
+        Make an intake; ValueError quotes a rate that is not a number above 0.
 
-        What convert() raises of an image comes out of the call that had it converted.
+        An exception of convert() passes through offer() or show_left_out().
         """
         self._sampler = FrameSampler(frame_rate_fps)
         self._convert = convert
@@ -160,34 +159,34 @@ class FrameIntake(Generic[Image]):
 
     @property
     def frame_rate_fps(self) -> float:
-        """Frames a second that are chosen, at most."""
+        """Largest number of frames a second that are chosen."""
         return self._sampler.frame_rate_fps
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """The stamp up to which an image is late; None before the first."""
+        """Stamp of the newest image: one with this stamp or an older one is late; None if none."""
         return self._newest_stamp_ns
 
     @property
     def left_out(self) -> Image | None:
-        """The image that a question can have shown at once; None if there is none."""
+        """The newest image, for a question to have it shown at once; None if it was shown."""
         return self._left_out
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:
-        """Choose so many frames a second, from the next image on; ValueError as when made."""
+        """Choose this many frames a second from the next image on; ValueError as __init__()."""
         self._sampler = FrameSampler(frame_rate_fps)
 
     def forget(self) -> None:
-        """Take whatever stamp comes next as the first one."""
+        """Forget all stamps and left_out: the next image counts as the first."""
         self._sampler.reset()
         self._newest_stamp_ns = self._left_out = None
 
     def admit(self, stamp_ns: int) -> int:
         """
-        Return by how many ns the stamps went back; 0 where they did not, as is usual.
+        Return by how many ns the stamps went back; normally 0.
 
-        Where they did, the camera or its clock began anew: all before this stamp is forgotten.
-        Raises LateFrameError where the image is only out of order.
+        If they went back, the camera or its clock has restarted: all earlier stamps are
+        forgotten. Raises LateFrameError if the image is only out of order.
         """
         if self._newest_stamp_ns is None or stamp_ns > self._newest_stamp_ns:
             return 0
@@ -201,9 +200,9 @@ class FrameIntake(Generic[Image]):
 
     def offer(self, image: Image, is_wanted: bool = False) -> Frame | None:
         """
-        Return the frame of an admitted image, None where it is left out.
+        Return the frame of an admitted image; None if it is left out.
 
-        is_wanted: show it whether or not its turn has come, and choose on from its stamp.
+        is_wanted: show it even if it is not its turn, and start the grid anew at its stamp.
         """
         before = self._sampler.snapshot()
         if is_wanted:
@@ -223,9 +222,9 @@ class FrameIntake(Generic[Image]):
 
     def show_left_out(self) -> Frame | None:
         """
-        Return the frame of the image that was left out, and choose on from its stamp.
+        Return the frame of the image left_out, and start the grid anew at its stamp.
 
-        None where there is none. Where it turns out bad, no older one is shown instead.
+        None if there is no such image. If it can not be converted, no older one is shown instead.
         """
         image, self._left_out = self._left_out, None
         if image is None:
@@ -235,11 +234,11 @@ class FrameIntake(Generic[Image]):
         return frame
 
     def snapshot(self) -> dict:
-        """Return all that is chosen by, as plain values for JSON; left_out is not among them."""
+        """Return all that the choice depends on, as plain values for JSON; without left_out."""
         return {'newest_stamp_ns': self._newest_stamp_ns, 'sampler': self._sampler.snapshot()}
 
     def restore(self, snapshot: dict, left_out: Image | None = None) -> None:
-        """Go on as the intake of the same rate that had this snapshot() and this left_out."""
+        """Take over a snapshot() of an intake with the same rate, and its left_out."""
         self._sampler.restore(snapshot['sampler'])
         self._newest_stamp_ns = snapshot['newest_stamp_ns']
         self._left_out = left_out

@@ -1,8 +1,8 @@
 """
-The bounded letter box between whoever receives frames and prompts and the worker's thread.
+The bounded, thread-safe mailbox between the receivers of frames and prompts and the worker.
 
-Frames and prompts go in from any thread and come out, oldest first, on the worker's. A Prompter
-numbers the prompts of a node and asks the standing one whenever a stream begins.
+Frames and prompts go in from any thread and come out, oldest first, on the worker's thread. A
+Prompter numbers the prompts of a node, and asks the standing one whenever a stream begins.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Mailbox:
     """
     Frames and prompts that the session has not taken in yet.
 
-    At most max_frames frames: one more drops the oldest, which is counted. Prompts are never
-    dropped. All methods may be called from any thread and block for no longer than it takes
-    another thread to put or take a reference.
+    It holds at most max_frames frames: one more drops the oldest, and the drop is counted. Prompts
+    are never dropped. Any thread may call all methods; they block only as long as another thread
+    needs to put or take a reference.
     """
 
     def __init__(self, max_frames: int):
-        """Raise ValueError that quotes a max_frames that is no whole number above 0."""
+        """Make an empty mailbox; ValueError if max_frames is not a whole number above 0."""
         require_count('max_frames', max_frames)
         self._max_frames = max_frames
         self._frames: deque[Frame] = deque()
@@ -37,7 +37,7 @@ class Mailbox:
 
     @property
     def num_dropped_frames(self) -> int:
-        """Frames dropped since the mailbox was made."""
+        """Number of frames dropped since the mailbox was made."""
         return self._num_dropped_frames
 
     @property
@@ -51,7 +51,7 @@ class Mailbox:
         return bool(self._prompts)
 
     def submit_frame(self, frame: Frame) -> None:
-        """Put a frame in, dropping the oldest where there are max_frames already."""
+        """Put a frame in; drop the oldest if there are max_frames already."""
         with self._lock:
             if len(self._frames) == self._max_frames:
                 self._frames.popleft()
@@ -66,7 +66,7 @@ class Mailbox:
         self._notify()
 
     def drain(self, max_frames: int | None = None) -> tuple[list[Prompt], list[Frame]]:
-        """Take out all prompts and all frames, at most max_frames of them; oldest first."""
+        """Take out all prompts, and all frames or the oldest max_frames; oldest first."""
         with self._lock:
             prompts = list(self._prompts)
             self._prompts.clear()
@@ -77,7 +77,7 @@ class Mailbox:
         return prompts, frames
 
     def take_newest(self, num_frames: int) -> list[Frame]:
-        """Take out the newest num_frames frames, oldest first, and drop those before them."""
+        """Take out the newest num_frames frames, oldest first; drop and count the older ones."""
         with self._lock:
             frames = list(self._frames)[-num_frames:]
             self._num_dropped_frames += len(self._frames) - len(frames)
@@ -86,9 +86,9 @@ class Mailbox:
 
     def attach(self, condition: threading.Condition) -> None:
         """
-        Notify this condition of whatever comes in from now on.
+        Notify this condition whenever something comes in from now on.
 
-        The worker calls it, to wait on one condition for all its mailboxes.
+        The worker calls this, so that it can wait on one condition for all its mailboxes.
         """
         self._wake = condition
         self._notify()
@@ -103,10 +103,10 @@ class Mailbox:
 
 class Prompter:
     """
-    Numbers prompts, and asks the standing one whenever a stream begins.
+    Numbers the prompts of a node, and asks the standing one whenever a stream begins.
 
-    The ids 'prompt-1', 'prompt-2', ... count over the life of the node, so that none comes twice.
-    One thread at a time; nothing blocks.
+    The ids 'prompt-1', 'prompt-2', ... are counted over the life of the node, so none is used
+    twice. One thread at a time may call; nothing blocks.
     """
 
     def __init__(self):
@@ -115,22 +115,22 @@ class Prompter:
         self.standing = ''
 
     def open(self, mailbox: Mailbox) -> None:
-        """Ask into this mailbox from now on, the standing prompt first."""
+        """Put prompts into this mailbox from now on, the standing prompt first."""
         self._mailbox = mailbox
         self.ask_standing()
 
     def close(self) -> None:
-        """Ask nobody any more."""
+        """Stop asking: prompts are dropped until the next open()."""
         self._mailbox = None
 
     def ask(self, text: str) -> None:
-        """Ask text, which is not blank, behind all that waits; nothing happens where closed."""
+        """Ask text (not blank) after all prompts that wait; does nothing while closed."""
         if self._mailbox is not None:
             self._mailbox.submit_prompt(
                 Prompt(text, f'prompt-{next(self._numbers)}', time.monotonic_ns()))
 
     def ask_standing(self) -> None:
-        """Ask the standing prompt, if there is one, before the prompts that wait."""
+        """Ask the standing prompt, if there is one, before all prompts that wait."""
         if self._mailbox is None or not self.standing.strip():
             return
         waiting, _ = self._mailbox.drain(max_frames=0)

@@ -1,8 +1,8 @@
 """
-The settings of one live stream: what a checkpoint asks for, and what a user may change.
+The settings of one live stream.
 
-Reads "stream_config" of a checkpoint's config.json; knows neither the model's sizes nor ROS
-parameters. Made by the nodes, the training and the evaluation, read by the session.
+They are read from "stream_config" in a checkpoint's config.json, and callers may override them.
+Made when a checkpoint is opened (stream_checkpoint.py); read by the session.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ class StreamOptions:
 
     - frame_rate_fps: frames a second that the model was trained on, by message stamp.
     - system_prompt: text of the system turn.
-    - max_context_frames, max_context_tokens: what the context (and so the cache) never exceeds.
-      Training of the published model saw 30 to 155 frames and 4096 tokens.
-    - keep_context_frames, keep_context_tokens: what of the transcript is kept when a full
-      context rolls over, the opening not counted.
-    - max_tokens_between_frames: text tokens in a row without a new frame that end a narration.
-    - answer_within_s: stream time after which a question that nothing was said to is unanswered.
-    - max_step_s: time to encode the frames that wait, between two looks at what else came in;
-      as many as are likely to fit are encoded, one at least, the newest; older ones are dropped.
+    - max_context_frames, max_context_tokens: upper limits of the context, and so of the cache.
+      The published model was trained with 30 to 155 frames and 4096 tokens.
+    - keep_context_frames, keep_context_tokens: how much of the transcript is kept at most when a
+      full context rolls over; the opening is not counted.
+    - max_tokens_between_frames: a narration ends after so many text tokens without a new frame.
+    - answer_within_s: stream time in seconds after which a question counts as unanswered.
+    - max_step_s: longest time to encode frames before the worker looks for prompts and requests
+      again. The newest frames that can probably be encoded in it are taken, at least one; older
+      ones are dropped.
     - silence_logit_bias: added to the logit of <|silence|> before sampling. A model trained with
       silence weighted by w needs -ln(w) to say silence as often as its data did.
-    - seed: of the session's random generator.
+    - seed: for the session's random generator.
     - sampling: how a token is drawn from the logits.
     """
 
@@ -52,7 +53,7 @@ class StreamOptions:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
     def __post_init__(self):
-        """Raise ValueError, quoting the name and the value, for what no stream can run with."""
+        """Raise ValueError that quotes the name and the value of a bad setting."""
         for name in ('frame_rate_fps', 'answer_within_s', 'max_step_s'):
             require_number(name, getattr(self, name), above=0)
         require_text('system_prompt', self.system_prompt)
@@ -74,14 +75,14 @@ class StreamOptions:
     @classmethod
     def from_checkpoint(cls, folder: str | Path, **overrides) -> StreamOptions:
         """
-        Options that the checkpoint in folder asks for, changed by overrides.
+        Return the options of the checkpoint in folder, changed by overrides.
 
-        Read from "stream_config" in its config.json; the defaults where there is none. Within
-        it "sampling" is an object with the fields of SamplingOptions; without it, that of
-        generation_config.json counts, and without that random sampling. A system prompt that it
-        lacks is looked for in the checkpoint's code (system_prompts.py); the log says where it
-        is from. Raises ValueError naming the file and the key or value that is wrong,
-        CheckpointError for generation_config.json.
+        They are read from "stream_config" in config.json; missing keys have the defaults. Its key
+        "sampling" is an object with the fields of SamplingOptions; without it,
+        generation_config.json is read (see SamplingOptions.from_folder). A missing system prompt
+        is searched in the checkpoint's code (system_prompts.py); the log says where it is from.
+        Raises ValueError that names the file and the key or value that is wrong, CheckpointError
+        for generation_config.json.
         """
         path = Path(folder) / 'config.json'
         settings = _read_stream_config(path)

@@ -1,9 +1,9 @@
 """
 The state machine of one live stream: frames and prompts in, one token a step, events out.
 
-Deterministic: knows no threads, no wall time and no randomness beyond options.seed, so the same
-calls give the same events. Driven by the worker when live, and directly by evaluation and
-offline tools. What the model sees is kept by StreamContext, what others are told by Conversation.
+Deterministic: it uses no threads, no wall time and no randomness besides options.seed, so the
+same calls give the same events. Stepped by the worker when live, and directly by evaluation and
+bags. StreamContext holds what the model sees, Conversation makes the events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from moss_ros.stream.frame import (
 from moss_ros.stream.options import StreamOptions
 import torch
 
-# What may change while a stream runs; all else is built into its memory or its beginning.
+# These may change while a stream runs. The others determine its memory or its opening.
 _LIVE_OPTIONS = frozenset({
     'frame_rate_fps', 'max_tokens_between_frames', 'silence_logit_bias', 'sampling',
     'answer_within_s', 'max_step_s'})
@@ -34,22 +34,22 @@ _LIVE_OPTIONS = frozenset({
 
 class StreamSession:
     """
-    One stream: SILENT it waits for a frame, SPEAKING each step says a token.
+    One stream. While SILENT it waits for a frame; while SPEAKING each step says a token.
 
-    Each frame is followed by one sampled token: silence, or the beginning of a narration, which
-    goes on, a frame at most between two of its tokens, until the model says silence. A prompt
-    ends what is being said; the model decides at once what to say to it where it was speaking,
-    else when it sees the next frame (the layout is that of DialogueLayout). One thread at a time
-    may call; only step() takes time, that of encoding what is not encoded yet and of one pass
-    through the decoder.
+    After each frame one token is sampled: silence, or the first token of a narration. A narration
+    goes on, with at most one frame between two tokens, until the model samples silence. A prompt
+    ends what is being said. If the model was speaking, it answers at once or keeps silent, else
+    it decides at the next frame (see DialogueLayout). One thread at a time may call. Only step()
+    and step_while_silent() take long: they encode frames that are not encoded yet, and make one
+    pass through the decoder.
     """
 
     def __init__(self, model: VideoModel, chat: ChatFormat, options: StreamOptions):
         """
-        Allocate the stream's cache. The model may serve other sessions in turn.
+        Allocate the stream's cache. Other sessions may use the model in between.
 
-        Raises ValueError where model and tokenizer do not belong together, or the options leave
-        no room for a system prompt and an answer.
+        Raises ValueError if model and tokenizer do not belong together, or the options leave no
+        room for the system prompt and an answer.
         """
         vocab_size = model.config.text.vocab_size
         chat.require_model(model.config.image_token_id, vocab_size)
@@ -61,7 +61,7 @@ class StreamSession:
         self._pieces = TextPieces(chat.decode)
         self._chooser = TokenChooser(chat, vocab_size, model.device)
         self._generator = torch.Generator()
-        # More frames than the context holds could never be seen together: the oldest go.
+        # The context can not hold more frames than this, so the oldest are dropped.
         self._frames: deque[Frame | EncodedFrame] = deque(
             maxlen=options.max_context_frames)
         self._prompts: deque[Prompt] = deque()
@@ -69,52 +69,52 @@ class StreamSession:
 
     @property
     def model(self) -> VideoModel:
-        """The model whose stream it is."""
+        """The model that the session runs."""
         return self._model
 
     @property
     def options(self) -> StreamOptions:
-        """Settings that the session runs with."""
+        """The settings that the session runs with now."""
         return self._options
 
     @property
     def frame_rate_fps(self) -> float:
-        """Frames a second that it was made for."""
+        """Frames a second that the session was made for."""
         return self._own_options.frame_rate_fps
 
     @property
     def state(self) -> SessionState:
-        """Whether the last sampled token was text (SPEAKING) or not."""
+        """SPEAKING from the first text of a narration to its end, and on if a prompt cut it."""
         return self._conversation.state
 
     @property
     def context(self) -> StreamContext:
-        """What the model sees, for reading only."""
+        """What the model sees; only for reading."""
         return self._context
 
     @property
     def newest_stamp_ns(self) -> int | None:
-        """Header time of the newest frame that was taken in, None before the first."""
+        """Header stamp in ns of the newest frame that was taken in; None before the first."""
         return self._conversation.newest_stamp_ns
 
     @property
     def newest_received_ns(self) -> int | None:
-        """Monotonic time of arrival of that frame, None before the first."""
+        """Monotonic time in ns at which that frame arrived; None before the first."""
         return self._conversation.newest_received_ns
 
     @property
     def num_waiting_frames(self) -> int:
-        """Frames that were added and that the model has not seen."""
+        """Number of frames that were added, but not yet seen by the model."""
         return len(self._frames)
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do something: a prompt waits for the first frame."""
+        """Whether a step would do something. A prompt alone is no work before the first frame."""
         return self.state is SessionState.SPEAKING or bool(self._frames) or (
             bool(self._prompts) and self._context.is_open)
 
     def reset(self) -> None:
-        """Forget everything, also what is queued; as new, but the memory is used again."""
+        """Forget everything, including queued frames and prompts; the memory is reused."""
         self._context.reset()
         self._pieces.reset()
         self._generator.manual_seed(self._options.seed)
@@ -124,9 +124,9 @@ class StreamSession:
 
     def require_options(self, options: StreamOptions) -> None:
         """
-        Raise ValueError, with the reason, where set_options() could not take these.
+        Raise ValueError, with the reason, if set_options() can not take these options.
 
-        That is where they leave no room to speak, or change what needs another session. Any
+        They must leave room for an answer, and may only change what a running session allows. Any
         thread may call.
         """
         for field in fields(StreamOptions):
@@ -138,22 +138,22 @@ class StreamSession:
         self._context.require_options(options)
 
     def set_options(self, options: StreamOptions) -> None:
-        """Go on with these from the next step on; ValueError as require_options() has it."""
+        """Use these options from the next step on; ValueError as require_options()."""
         self.require_options(options)
         self._options = options
         self._context.set_options(options)
         self._conversation.answer_within_s = options.answer_within_s
 
     def require_change(self, change: StreamChange) -> None:
-        """Raise ValueError, with the reason, for a change that it could not take; any thread."""
+        """Raise ValueError, with the reason, if apply() can not take change; any thread."""
         self.require_options(change.applied_to(self._own_options))
 
     def apply(self, change: StreamChange) -> None:
-        """Go on with a change of the options that it was made with; ValueError as above."""
+        """Apply a change to the session's first options; ValueError as require_change()."""
         self.set_options(change.applied_to(self._own_options))
 
     def require_prompt(self, text: str) -> None:
-        """Raise ValueError where text is too long to be asked and answered; any thread."""
+        """Raise ValueError if text is too long to be asked and answered; any thread."""
         num_too_many = self._context.num_tokens_too_many(text)
         if num_too_many:
             raise ValueError(
@@ -161,22 +161,23 @@ class StreamSession:
                 f'{self._options.max_context_tokens} tokens; ask it in fewer words')
 
     def figures(self) -> SessionFigures:
-        """Return where it runs and how full its context is; any thread."""
+        """Return the device and how full the context is; any thread."""
         return SessionFigures(self._model.device, ContextFill(
             self._context.num_tokens, self._options.max_context_tokens,
             self._context.num_frames, self._options.max_context_frames))
 
     def give_up(self) -> None:
-        """Do nothing: it ends without delay."""
+        """Do nothing: this session ends without delay anyway."""
 
     def close(self) -> None:
-        """Do nothing: what it has is memory, which goes with the last reference to it."""
+        """Do nothing: the memory is freed with the last reference to the session."""
 
     def add_frame(self, frame: Frame | EncodedFrame) -> None:
         """
-        Queue a frame; the next step shows it to the model. ValueError if it is no frame.
+        Queue a frame for the next steps. ValueError if it is no frame.
 
-        An EncodedFrame is one of encode_frames() with this session's model.
+        With options.max_context_frames in the queue, the oldest is dropped. An EncodedFrame must
+        come from encode_frames() with this session's model.
         """
         if not isinstance(frame, (Frame, EncodedFrame)):
             raise ValueError(f'a Frame is needed, not {frame!r}')
@@ -185,14 +186,14 @@ class StreamSession:
     def encode_in_blocks(
             self, frames: Sequence[Frame]) -> Generator[None, None, list[EncodedFrame]]:
         """
-        Encode frames in a generator that yields now and then, and returns them at its end.
+        Encode frames in a generator, which yields after each layer and returns them at its end.
 
-        Between its parts the session may step, be stopped and be reset.
+        While it is suspended, the session may be stepped, stopped and reset.
         """
         return encode_frames_in_blocks(self._model, frames)
 
     def add_prompt(self, prompt: Prompt) -> None:
-        """Queue a prompt; the next step takes it in, once there is a frame. ValueError if none."""
+        """Queue a prompt for the next step that has work. ValueError if it is no Prompt."""
         if not isinstance(prompt, Prompt):
             raise ValueError(f'a Prompt is needed, not {prompt!r}')
         self._prompts.append(prompt)
@@ -200,12 +201,12 @@ class StreamSession:
     @torch.inference_mode()
     def step(self) -> list[Event]:
         """
-        Take in what is queued, and say at most one token; return what happened, in order.
+        Take in what is queued, say at most one token, and return the events, in order.
 
-        Speaking, at most one of the frames that wait is taken in, and one pass through the
-        decoder gives the next token. Silent, all of them are, up to the first at which the model
-        speaks; that is one pass too. After an exception, which is the model's, only end() and
-        reset() may be called: end() returns the events of the broken step.
+        While SPEAKING, at most one waiting frame is taken in. While SILENT, the waiting frames are
+        taken in up to the first one at which the model speaks, as far as they fit into the
+        context. Either way there is at most one pass through the decoder. After an exception only
+        end() and reset() may be called: end() returns the events of the failed step.
         """
         self._conversation.tell_state()
         if self.has_work:
@@ -219,17 +220,17 @@ class StreamSession:
     @torch.inference_mode()
     def step_while_silent(self, following: Sequence[EncodedFrame]) -> list[list[Event]]:
         """
-        Do as step(), and then as add_frame() and step() for each of following, until it speaks.
+        Do step(), then add_frame() and step() for each of following, until the model speaks.
 
-        Returns the events of each step; so many of following, less one, were taken in. All these
-        steps share one pass through the decoder: for who knows the frames beforehand, silence is
-        nearly free. It takes none of following where a prompt waits, something is being said, or
-        not just one frame is queued.
+        Returns a list of events for each step, so one less than its length were taken in from
+        following; it may stop early. All these steps share one pass through the decoder, so
+        silence costs little when the frames are known beforehand. None of following is taken in
+        if a prompt waits, something is being said, or the queue does not hold exactly one frame.
         """
         if self.state is SessionState.SPEAKING or self._prompts or len(self._frames) != 1:
             return [self.step()]
         self._conversation.tell_state()
-        # More than the queue holds would push out the first.
+        # If more were added than the queue holds, the first frame would be dropped.
         self._frames.extend(following[:self._frames.maxlen - 1])
         steps = self._watch(len(self._frames))
         self._frames.clear()
@@ -237,18 +238,18 @@ class StreamSession:
 
     def stop(self) -> list[Event]:
         """
-        End what is being said, keep watching; does not block.
+        End what is being said and return the events; does not block.
 
-        What is queued stays queued, and a question that nothing was said to stays open.
+        Frames and prompts stay queued, and an open question stays open.
         """
         return self._stop(is_end=False)
 
     def end(self) -> list[Event]:
-        """End the stream as far as others can tell: as stop(), and no question stays open."""
+        """Do the same as stop(), and close an open question as well; return the events."""
         return self._stop(is_end=True)
 
     def _stop(self, is_end):
-        # Only what waits for the model's word is to be ended for it.
+        # If the model was due to go on, end its text with silence for it.
         if self.state is SessionState.SPEAKING and self._context.is_open:
             self._context.add_silence()
         if is_end:
@@ -259,9 +260,9 @@ class StreamSession:
 
     def snapshot(self) -> StreamSnapshot:
         """
-        Return a copy of the whole stream: a session with it goes on to the last bit as this one.
+        Return a copy of the whole stream; a session that restores it goes on bit for bit the same.
 
-        For between two steps. Raises ValueError where frames wait that are not encoded.
+        Call it between two steps. Raises ValueError if frames wait that are not encoded.
         """
         if not all(isinstance(frame, EncodedFrame) for frame in self._frames):
             raise ValueError('frames wait that are not encoded; step() first, or add '
@@ -280,9 +281,9 @@ class StreamSession:
 
     def restore(self, snapshot: StreamSnapshot) -> None:
         """
-        Go on as the session of the same model and options whose snapshot() this is.
+        Take over a snapshot() of a session with the same model and options.
 
-        Raises KeyError, TypeError, ValueError or RuntimeError where it is none.
+        Raises KeyError, TypeError, ValueError or RuntimeError if it is none.
         """
         state, tensors = snapshot.state, snapshot.tensors
         self.reset()
@@ -315,7 +316,7 @@ class StreamSession:
             f'begins {prompt.text.strip()[:40]!r})', prompt.prompt_id)
 
     def _go_on(self):
-        """Say the next token of a sentence, after a frame if one waits, or answer a question."""
+        """Go on with a sentence, after taking in a frame if one waits, or answer a question."""
         if self._context.last is Last.TEXT and self._frames:
             [frame] = self._encode(1)
             self._context.add_frames([frame.states])
@@ -325,9 +326,9 @@ class StreamSession:
 
     def _watch(self, num_frames):
         """
-        Show the first num_frames that are queued until the model speaks.
+        Show the first num_frames of the queue to the model, until it speaks.
 
-        Returns the events of each frame that was shown.
+        Returns a list of events for each frame that was shown.
         """
         if not self._context.is_open:
             self._context.open()
@@ -344,7 +345,7 @@ class StreamSession:
         for frame, token_id in zip(frames, token_ids):
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
-            # The silence before the last one is in the context already.
+            # The context already holds the silence after all frames but the last.
             if len(steps) + 1 < len(token_ids):
                 self._conversation.fall_silent()
             else:
@@ -353,7 +354,7 @@ class StreamSession:
         return steps
 
     def _encode(self, num_frames):
-        """Return the first num_frames of the queue as EncodedFrames; there they become so too."""
+        """Encode the first num_frames of the queue, replace them in the queue and return them."""
         frames = [self._frames[index] for index in range(num_frames)]
         new = iter(encode_frames(self._model, [
             frame for frame in frames if isinstance(frame, Frame)]))

@@ -1,8 +1,7 @@
 """
-How fast a stream is: events and the time of their arrival in, a few figures out.
+Measures how fast a stream is: events and the times of their arrival in, a few figures out.
 
-Knows neither clocks nor the model. Fed by the node on the worker's thread, read by its
-diagnostics.
+The node calls observe() on the worker's thread; its diagnostics read speed().
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _NUM_INTERVALS = 100
 @dataclass(frozen=True)
 class StreamSpeed:
     """
-    Figures over the newest events; None where there were none yet.
+    Figures over the newest events; None if there were none yet.
 
-    - latency_p50_ms, latency_p95_ms: from the arrival of a frame to the first word, or silence,
-      that takes it into account; of the newest 200 frames.
-    - first_token_ms: to the first word of the newest narration: from the arrival of the frame
-      before it, or of the prompt that it answers.
-    - answer_ms: from the arrival of a prompt to the first word of its answer; of the newest one.
-    - num_tokens_per_s: while it speaks, over the newest 100 tokens.
+    - latency_p50_ms, latency_p95_ms: percentiles of the time from the arrival of a frame to the
+      first text or silence after it, over the newest 200 frames.
+    - first_token_ms: time to the first text of the newest narration, from the arrival of the
+      frame before it, or of the prompt that it answers.
+    - answer_ms: time from the arrival of a prompt to the first text of its answer; the newest one.
+    - num_tokens_per_s: rate while speaking, over the newest 100 token events.
     - last_event_ns: monotonic time of the newest event.
     """
 
@@ -41,7 +40,7 @@ class StreamSpeed:
 
 
 class StreamStatistics:
-    """Takes events in one thread; speed() may be called from any. Neither blocks."""
+    """One thread calls observe(), any thread may call speed(). Neither blocks."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -55,7 +54,7 @@ class StreamStatistics:
         self._spoken: tuple[int, int] | None = None  # narration id, time of its newest token
 
     def observe(self, event: Event, now_ns: int) -> None:
-        """Take an event of the stream that was heard at now_ns, monotonic."""
+        """Take an event of the stream that arrived at now_ns (monotonic)."""
         with self._lock:
             self._last_event_ns = now_ns
             if isinstance(event, PromptEvent):
@@ -90,7 +89,7 @@ class StreamStatistics:
             answer_ms = self._answer_ms
         p50_ms = p95_ms = None
         if latencies_ms:
-            # Of a single one, quantiles() would know none.
+            # Doubled, because quantiles() needs at least two values.
             percentiles_ms = quantiles(latencies_ms * 2, n=100, method='inclusive')
             p50_ms, p95_ms = percentiles_ms[49], percentiles_ms[94]
         rate = None

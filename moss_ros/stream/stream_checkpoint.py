@@ -1,8 +1,8 @@
 """
-A checkpoint as streams need it: a name in; its folder, tokenizer and settings out, then its model.
+Opens a checkpoint for streams: a name in; folder, tokenizer and settings out, then the model.
 
-All that is quick to read is read and checked before any weight. Called by the nodes, the bags and
-the generator; any thread may, and all of it blocks.
+Everything that is quick to read is checked before the weights are read. Called by the nodes, the
+bags and the generator. Any thread may call; all of it blocks.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 @dataclass(frozen=True)
 class StreamCheckpoint:
     """
-    A checkpoint that is opened; its weights are not read yet.
+    An opened checkpoint; its weights are not read yet.
 
-    folder: where it lies. chat: its tokenizer. options: those of its streams.
+    folder: where it is stored. chat: its tokenizer. options: the settings of its streams.
     """
 
     folder: Path
@@ -33,10 +33,10 @@ class StreamCheckpoint:
     def open(cls, name: str | Path, seed: int | None = None,
              system_prompt: str | None = None) -> StreamCheckpoint:
         """
-        Read all but the weights of the checkpoint that is named as for resolve_checkpoint().
+        Read everything but the weights of a checkpoint. name is as for resolve_checkpoint().
 
-        seed, system_prompt: of its streams; None: the checkpoint's own. Raises CheckpointError
-        that names the file at fault, also where the tokenizer is that of another model.
+        seed, system_prompt: for its streams; None: the checkpoint's own. Raises CheckpointError
+        that names the file at fault, also if the tokenizer belongs to another model.
         """
         given = {'seed': seed, 'system_prompt': system_prompt}
         folder = resolve_checkpoint(name)
@@ -52,9 +52,9 @@ class StreamCheckpoint:
 
     def load_model(self, device: str | torch.device, dtype: str | torch.dtype, attention: str,
                    quantization: str | None) -> VideoModel:
-        """Read the weights; arguments and errors are those of the model's own function."""
+        """Read the weights; arguments and errors are as in moss_ros.model's function."""
         return load_model(self.folder, device, dtype, attention, quantization)
 
     def session(self, model: VideoModel) -> StreamSession:
-        """Return a new stream of its model; ValueError where the options leave it no room."""
+        """Make a session of the loaded model; ValueError if the options leave it no room."""
         return StreamSession(model, self.chat, self.options)

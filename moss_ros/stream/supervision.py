@@ -1,7 +1,8 @@
 """
-Starts a stream that failed again, later each time that it fails soon after.
+Restarts a failed stream, with a growing delay if it fails again soon.
 
-A channel goes in. Knows nothing of why it failed. Looked after by the narrator's timer.
+A Supervisor gets a channel and looks at its state whenever look() is called, which the narrator's
+timer does.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,15 @@ from moss_ros.stream import Channel, WorkerState
 
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
-# A stream that ran for longer than this since its last start begins with the first backoff.
+# If a stream ran longer than this plus the last backoff, the next backoff is the first one again.
 STABLE_AFTER_S = 60.0
 
 
 class Supervisor:
-    """Looks after one channel from its start on; one thread at a time."""
+    """Restarts one channel when it fails. Made when the channel starts; one thread at a time."""
 
     def __init__(self, channel: Channel, before_restart: Callable[[], None], logger):
-        """before_restart is called when a failed stream is about to begin anew."""
+        """Call before_restart just before a failed stream is started again."""
         self._channel = channel
         self._before_restart = before_restart
         self._logger = logger
@@ -29,13 +30,13 @@ class Supervisor:
 
     @property
     def restart_in_s(self) -> float | None:
-        """Seconds until a failed stream is started again; None where it runs."""
+        """Seconds until a failed stream is started again; None if no restart is due."""
         if self._restart_at_s is None:
             return None
         return max(0.0, self._restart_at_s - time.monotonic())
 
     def look(self) -> None:
-        """See whether the stream has failed, and start it again when it is time."""
+        """Check whether the stream has failed, and start it again when it is time."""
         if self._channel.state is not WorkerState.FAILED:
             return
         now_s = time.monotonic()

@@ -1,9 +1,9 @@
 """
-Where a checkpoint's system prompts come from: its folder in, texts out, and which was taken.
+Finds the system prompts of a checkpoint: its folder in, texts out.
 
-In this order: what the caller gives, config.json, string constants in the folder's own Python
-files, this package's own wording. Those files are read as text and never run. Called by the
-options of live streams and of offline questions.
+The sources, in this order: the caller, config.json, string constants in the folder's Python
+files, this package's own wording. The log says which one was taken. The Python files are parsed,
+but never run. Called by the options of live streams and of offline questions.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DEFAULT_OFFLINE_SYSTEM_PROMPTS = {
 }
 NO_THINKING, DEEP_THINKING = THINKING_MODES = ('no_thinking', 'deep_thinking')
 
-# The code of a checkpoint has a few hundred kilobytes; a larger file, or text, is left alone.
+# The code of a checkpoint has a few hundred kilobytes; larger files and texts are ignored.
 _MAX_BYTES = 1_000_000
 _CONSTANT = re.compile(r'[A-Z0-9_]*SYSTEM_PROMPT[A-Z0-9_]*')
 _LIVE = re.compile(r'(^|_)(real_?time|live|stream)')
-# The first one that fits counts.
+# The first pattern that matches counts.
 _MODES = ((re.compile(r'(^|_)(no|non|not|without)_?think(ing)?(?=_|$)'), NO_THINKING),
           (re.compile(r'(^|_)(deep_?)?think(ing)?(?=_|$)'), DEEP_THINKING))
 _KINDS = ((re.compile(r'(^|_)videos?(?=_|$)'), 'video'),
@@ -47,7 +47,7 @@ def live_system_prompt(folder: str | Path, given: str | None, configured: str | 
     """
     Return the system prompt of live streams; the log says where it is from.
 
-    given: by the caller. configured: stream_config.system_prompt. None: not there.
+    given: by the caller. configured: stream_config.system_prompt in config.json. None: not set.
     """
     if given is not None:
         text, source = given, 'the parameter system_prompt'
@@ -62,10 +62,11 @@ def live_system_prompt(folder: str | Path, given: str | None, configured: str | 
 def offline_system_prompts(folder: str | Path, given: Mapping | None,
                            configured: Mapping | None) -> dict[str, str | dict[str, str]]:
     """
-    Return system prompts by type, some by type and thinking mode; the log says where from.
+    Return a text, or texts by thinking mode, for each type; the log says where they are from.
 
-    given: by the caller; a text that is given for a type counts in all its modes. configured:
-    offline_config.system_prompts. None: not there. Raises ValueError for what is no such mapping.
+    given: by the caller; a plain text for a type counts for all its modes. configured:
+    offline_config.system_prompts in config.json. None: not set. Raises ValueError for a mapping
+    of another form.
     """
     for prompts in (given, configured):
         if prompts is not None:
@@ -90,7 +91,7 @@ def offline_system_prompts(folder: str | Path, given: Mapping | None,
 
 
 def require_prompts(prompts: object) -> None:
-    """Raise ValueError that quotes what is not texts by type, or by type and thinking mode."""
+    """Raise ValueError unless prompts are texts by type, or by type and thinking mode."""
     def is_text_or_modes(value):
         return isinstance(value, str) or isinstance(value, Mapping) and bool(value) and all(
             mode in THINKING_MODES and isinstance(text, str) for mode, text in value.items())
@@ -111,9 +112,9 @@ def _by_kind_and_mode(prompts):
 @dataclass(frozen=True)
 class _Constant:
     """
-    One text in the code, and what its name and its keys say of it.
+    One text in the code, and what its name and keys say about it.
 
-    kind None: for all types. mode None: not said. is_plain: nothing at all is said.
+    kind None: for all types. mode None: not stated. is_plain: nothing at all is stated.
     """
 
     text: str
@@ -136,7 +137,7 @@ class _CodePrompts:
 
     @property
     def live(self) -> tuple[str, str] | None:
-        """Text and source of the live system prompt: one that is named so, else a plain one."""
+        """Text and source of the live system prompt: one named for live use, else a plain one."""
         ranked = [
             *(item for item in self._constants if item.is_live and item.mode != DEEP_THINKING),
             *(item for item in self._constants if item.is_live),
@@ -146,9 +147,9 @@ class _CodePrompts:
 
     @property
     def offline(self) -> list[tuple[dict, str]]:
-        """Prompts by type, each with its source; those of one type come before those of all."""
+        """Prompts by type, each with its source; those for one type before those for all types."""
         has_live = any(item.is_live for item in self._constants)
-        # Beside one for live streams, the plain one is for all else.
+        # If there is a prompt for live streams, the plain one is for everything else.
         offline = [item for item in self._constants if not item.is_live and (
             not item.is_plain or item.is_exact and has_live)]
         found = []
@@ -160,7 +161,7 @@ class _CodePrompts:
 
 
 def _classified(name, keys, text, file_name):
-    """Return the _Constant for a text that stands below keys in the constant of that name."""
+    """Return the _Constant for the text that is found under keys in the constant name."""
     is_live, mode, kind = False, None, None
     own_words = name.lower().replace('system_prompts', '').replace('system_prompt', '')
     for index, words in enumerate([own_words, *(key.lower() for key in keys)]):
@@ -170,7 +171,7 @@ def _classified(name, keys, text, file_name):
         words, mode = _taken_out(words, _MODES, mode)
         words, kind = _taken_out(words, _KINDS, kind)
         if index and words.strip('_') not in ('', 'default', 'offline'):
-            kind = keys[index - 1]  # a type of the checkpoint's own
+            kind = keys[index - 1]  # a type that only this checkpoint has
     source = f'{name}{"".join(f"[{key!r}]" for key in keys)} in {file_name}'
     is_plain = not keys and not is_live and mode is kind is None and 'offline' not in own_words
     is_exact = is_plain and own_words.strip('_') in ('', 'default')
@@ -178,7 +179,7 @@ def _classified(name, keys, text, file_name):
 
 
 def _taken_out(words, choices, value):
-    """Return words without the first of the choices that is in them, and what it stands for."""
+    """Return words without the first of choices that matches, and its meaning; else value."""
     for pattern, meaning in choices:
         if pattern.search(words):
             return pattern.sub('', words, count=1), meaning
@@ -186,7 +187,7 @@ def _taken_out(words, choices, value):
 
 
 def _texts(file: Path) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield name, keys and text of each system prompt in a file; none where it can't be read."""
+    """Yield name, keys and text of each system prompt in a file; nothing if it can't be read."""
     try:
         if not file.is_file():
             return
@@ -196,7 +197,7 @@ def _texts(file: Path) -> Iterator[tuple[str, tuple[str, ...], str]]:
         if b'SYSTEM_PROMPT' not in source:
             return
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # about what is written in it
+            warnings.simplefilter('ignore')  # about the code in the file
             tree = ast.parse(source)
         found = list(_texts_of(tree.body, {}))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -206,8 +207,8 @@ def _texts(file: Path) -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 
 def _texts_of(body, outer):
-    """Yield as _texts does for the statements of a module, or of a class in it."""
-    values = dict(outer)  # texts and dicts of texts by name, as they are at the end of the body
+    """Yield the same as _texts() for the statements of a module, or of a class in it."""
+    values = dict(outer)  # by name: texts and dicts of texts, as they are at the end of the body
     inner = []
     for statement in body:
         if isinstance(statement, ast.ClassDef):
@@ -230,7 +231,7 @@ def _texts_of(body, outer):
 
 
 def _value(node, values):
-    """Return the text, or the dict of texts by keys, that an expression is; None: neither."""
+    """Return the value of an expression if it is a text or a dict of texts by keys; else None."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Name):
@@ -252,19 +253,19 @@ def _value(node, values):
 
 
 def _joined(parts):
-    # A few lines that double a text each would fill the memory.
+    # Limited, because a few lines of code that each double a text would fill the memory.
     if not all(isinstance(part, str) for part in parts) or sum(map(len, parts)) > _MAX_BYTES:
         return None
     return ''.join(parts)
 
 
 def _keys(node, values):
-    """Return the words of a key, of which a tuple has several; () where they are not told."""
+    """Return the texts of a dict key, several if it is a tuple; () if they can't be read."""
     if isinstance(node, ast.Tuple):
         parts = [_keys(element, values) for element in node.elts]
         return tuple(word for part in parts for word in part) if all(parts) else ()
     if isinstance(node, ast.Attribute):
-        return (node.attr.lower(),)  # of an enumeration
+        return (node.attr.lower(),)  # a member of an enumeration
     text = None if node is None else _value(node, values)
     return (text,) if isinstance(text, str) else ()
 

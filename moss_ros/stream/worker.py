@@ -1,9 +1,8 @@
 """
 The one thread that runs the model: it serves the sessions of all channels in turn.
 
-Sleeps on a condition whenever nothing is to be done. A channel that fails is left out until it is
-started again, and the others go on. Knows neither ROS nor what a stream's events mean. Nodes own
-it.
+It sleeps on a condition while there is nothing to do. A channel that fails is not served until it
+is started again; the others go on. Nodes own the worker.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ _LOGGER = logging.getLogger(__name__)
 
 class EngineWorker(WorkerThread):
     """
-    Owns the thread in which every session of one model runs, a step each in turn.
+    Owns the thread in which all sessions of one model run, one step of each in turn.
 
-    All methods may be called from any thread; none blocks but stop() and close(), and start()
-    after a failure, for the moment in which the failed thread ends.
+    Any thread may call all methods. Only stop() and close() block, and start() after a failure,
+    until the failed thread has ended.
     """
 
     def __init__(self, num_torch_threads: int | None = None):
         """
-        Run torch with num_torch_threads in the worker's thread; None leaves it to torch.
+        Use num_torch_threads CPU threads in torch; None: as torch chooses.
 
         Raises ValueError that quotes a number below 1.
         """
@@ -44,25 +43,26 @@ class EngineWorker(WorkerThread):
             require_count('num_torch_threads', num_torch_threads)
         super().__init__('moss-engine-worker')
         self._num_torch_threads = num_torch_threads
-        # Guarded by the condition, which mailboxes notify.
+        # Guarded by the condition, which the mailboxes notify.
         self._channels: list[EngineChannel] = []
 
     @property
     def num_channels(self) -> int:
-        """Channels that are open."""
+        """Number of open channels."""
         return len(self._channels)
 
     def open_channel(self, session: StreamSession, mailbox: Mailbox,
                      on_event: Callable[[Event], None], max_tokens_per_s: float = 0.0,
                      is_held: bool = False) -> EngineChannel:
         """
-        Serve session with what comes into mailbox, from now on if running.
+        Serve session with the items of mailbox, as soon as the worker runs.
 
-        on_event is called with each event on the worker's thread and must not block: the next
-        token waits for it. max_tokens_per_s paces speaking, for a speech output or a reader;
-        0 is as fast as the model can. is_held: not from now on, but from the channel's restart()
-        on. Raises ValueError for a session or mailbox that another channel has, and for a
-        negative pace.
+        - on_event: called with each event, on the worker's thread. It must not block, since the
+          next token waits for it.
+        - max_tokens_per_s: pace of speaking, for speech output or readers; 0: as fast as possible.
+        - is_held: do not serve the channel until its restart() is called.
+
+        Raises ValueError if another channel has this session or mailbox, and for a negative pace.
         """
         require_number('max_tokens_per_s', max_tokens_per_s, minimum=0)
         channel = EngineChannel(self, session, mailbox, on_event, max_tokens_per_s, is_held)
@@ -78,10 +78,10 @@ class EngineWorker(WorkerThread):
 
     def start(self) -> None:
         """
-        Start the thread; nothing happens where it runs already.
+        Start the thread if it does not run, and begin failed streams anew in any case.
 
-        Streams that failed begin anew. Raises RuntimeError where an earlier thread is still in
-        its last step, and where on_event calls it.
+        Raises RuntimeError if an earlier thread is still in its last step, or if on_event calls
+        it.
         """
         for channel in list(self._channels):
             channel.want_restart()
@@ -95,7 +95,7 @@ class EngineWorker(WorkerThread):
         return has_ended
 
     def remove(self, channel: EngineChannel) -> None:
-        """Serve this channel no more."""
+        """Stop serving this channel."""
         with self._condition:
             if channel in self._channels:
                 self._channels.remove(channel)
@@ -103,8 +103,8 @@ class EngineWorker(WorkerThread):
 
     def _run(self):
         try:
-            # Torch keeps this number for each thread, and asking for it is what sets it up: a
-            # worker without either may oversubscribe the cores and be a thousand times slower.
+            # Torch has this number for each thread, and sets it up only when it is set or asked
+            # for. Otherwise torch may use more threads than cores, a thousand times slower.
             if self._num_torch_threads is None:
                 torch.get_num_threads()
             else:
@@ -118,14 +118,14 @@ class EngineWorker(WorkerThread):
                     _fulfil(future, function)
             for channel in list(self._channels):
                 channel.end_stream()
-        except BaseException as error:  # a thread that dies of anything must say so
+        except BaseException as error:  # whatever ends the thread must be reported
             self._fail(list(self._channels), error)
         else:
             self._cancel_calls()
             self._state = WorkerState.STOPPED
 
     def _serve(self, channel):
-        """Give a channel its step; return whether a channel is left that has not failed."""
+        """Serve one step of a channel; return whether any channel is left that has not failed."""
         try:
             channel.serve()
         except BaseException as error:
@@ -134,9 +134,9 @@ class EngineWorker(WorkerThread):
 
     def _next_job(self):
         """
-        Wait for the next thing to do: a call, or a channel whose step is due; None to stop.
+        Wait for the next call, or for a channel whose step is due.
 
-        Returns (function, future, None) or (None, None, channel).
+        Returns (function, future, None) or (None, None, channel); None to stop.
         """
         with self._condition:
             while not self._is_stop_wanted:
@@ -147,7 +147,7 @@ class EngineWorker(WorkerThread):
                 for index, channel in enumerate(self._channels):
                     wait_s = channel.wait_s(now_s)
                     if wait_s == 0:
-                        # Served in turn: it goes behind the others.
+                        # Move it behind the others, so that all are served in turn.
                         self._channels.append(self._channels.pop(index))
                         return None, None, channel
                     shortest_s = min(shortest_s, wait_s)
@@ -161,7 +161,7 @@ class EngineWorker(WorkerThread):
         _LOGGER.error('%s\n%s', message, details)
         for channel in channels:
             channel.mark_failed()
-        # Before anybody hears of it, who may look at once.
+        # Set before the failure is reported, since a listener may look at the state at once.
         if all(channel.has_failed for channel in list(self._channels)):
             self._state = WorkerState.FAILED
             self._cancel_calls()

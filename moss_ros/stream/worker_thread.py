@@ -1,8 +1,7 @@
 """
-A thread that a worker owns: started, asked for things, and stopped within bounds.
+The base class of workers: a thread that can be started, be given calls, and be stopped in time.
 
-What runs in it is the worker's matter. Knows neither models nor streams. EngineWorker and the
-worker of remote models are made of it.
+Subclasses do their work in _run(). EngineWorker and the worker of remote models are such.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ class WorkerThread(ABC):
     """
     Base of a worker, which does its work in _run().
 
-    All public methods may be called from any thread; none blocks but stop(). A worker waits on
-    _condition for calls and for work of its own, and ends when _is_stop_wanted; it says by _state
-    how _run() has ended, and cancels the calls that are left by _cancel_calls().
+    Any thread may call all public methods. Only stop() blocks, and start_thread() after a failure,
+    for at most 2 s until the failed thread has ended. _run() must wait on _condition for _calls
+    and for its own work, and end when _is_stop_wanted is set. Before it ends, it must set _state
+    and call _cancel_calls() to cancel the calls that are left.
     """
 
     def __init__(self, thread_name: str, condition: threading.Condition | None = None):
-        """condition: what its work is waited for with; None: a new one."""
+        """Wait on condition for calls and other work; None: on a new one."""
         self._thread_name = thread_name
         self._condition = condition or threading.Condition()  # guards all below
         self._calls: deque[tuple[Callable, Future]] = deque()
@@ -43,24 +43,24 @@ class WorkerThread(ABC):
 
     @property
     def state(self) -> WorkerState:
-        """RUNNING from the start until the thread ends; FAILED where it can't go on."""
+        """RUNNING from the start until the thread ends; FAILED if it can't go on."""
         return self._state
 
     @property
     def has_requests(self) -> bool:
-        """Whether a call waits for the step that runs to end, or stop()."""
+        """Whether a call or a stop waits for the running step to end."""
         return self._is_stop_wanted or bool(self._calls)
 
     @property
     def is_ending(self) -> bool:
-        """Whether stop() was called and the thread has not ended."""
+        """Whether stop() was called since the thread was last started."""
         return self._is_stop_wanted
 
     def call(self, function: Callable[[], object]) -> Future:
         """
-        Run function on the worker's thread, between two steps; the future gets what it returns.
+        Run function on the worker's thread, between two steps; the future gets its result.
 
-        It is cancelled where the worker stops first. Raises RuntimeError where the worker does
+        The future is cancelled if the worker stops first. Raises RuntimeError if the worker does
         not run.
         """
         future: Future = Future()
@@ -73,10 +73,10 @@ class WorkerThread(ABC):
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """
-        End the thread after the step it is in; block until it has ended, at most timeout_s.
+        End the thread after its current step; wait for that at most timeout_s.
 
-        Returns whether no thread runs any more. What was being said is reported as STOPPED. May
-        be called in any state. Called by on_event, it does not wait and returns False.
+        Returns whether the thread has ended. What was being said is reported as STOPPED. May be
+        called in any state. On the worker's own thread (by on_event) it returns False at once.
         """
         with self._condition:
             thread = self._thread
@@ -98,10 +98,10 @@ class WorkerThread(ABC):
 
     @abstractmethod
     def _run(self) -> None:
-        """Do the work, on the thread, until _is_stop_wanted; raise nothing."""
+        """Do the work, on the worker's thread, until _is_stop_wanted is set; raise nothing."""
 
     def start_thread(self) -> None:
-        """Start the thread where it doesn't run; RuntimeError where an earlier one still does."""
+        """Start the thread if it doesn't run; RuntimeError if an earlier one is still ending."""
         thread = self._thread
         if thread is threading.current_thread():
             raise RuntimeError("start() was called on the worker's own thread")

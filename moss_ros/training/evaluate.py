@@ -1,9 +1,10 @@
 """
 How well a checkpoint narrates fresh scenes: `python -m moss_ros.training.evaluate`.
 
-Streams scenes that training never saw through StreamSession, free running: what the model says
-stays in its context. Prints one JSON line. Sentences are compared by their exact wording with
-what truly happened, answers with what was true when the question was asked.
+A checkpoint and a seed go in; one JSON line of figures comes out. Scenes that training never saw
+run through StreamSession, and what the model says stays in its context. A sentence must have the
+exact wording of an event at about that time; an answer must be true of the frame at which the
+question was asked, or of the one before it.
 """
 
 import argparse
@@ -16,9 +17,9 @@ import sys
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import CheckpointError, load_model
+from moss_ros.model import CheckpointError
 from moss_ros.stream import (
-    ChatFormat, Frame, NarrationEvent, Prompt, StreamOptions, StreamSession, TokenEvent,
+    Frame, NarrationEvent, Prompt, StreamCheckpoint, StreamSession, TokenEvent,
 )
 from moss_ros.training.scenes import answer_question, Question, random_question, SceneRenderer
 from moss_ros.training.scoring import (
@@ -52,9 +53,8 @@ class Evaluation:
         return {
             'event_recall': round(self.score.event_recall, 4),
             'sentence_precision': round(self.score.sentence_precision, 4),
-            'silence_kept': round(self.num_kept_silent / max(1, self.num_quiet_steps), 4),
-            'question_accuracy': round(
-                self.num_answered_right / max(1, self.num_questions), 4),
+            'silence_kept': _part(self.num_kept_silent, self.num_quiet_steps),
+            'question_accuracy': _part(self.num_answered_right, self.num_questions),
             'num_events': self.score.num_events,
             'num_questions': self.num_questions,
             'num_frames': self.num_frames,
@@ -63,6 +63,10 @@ class Evaluation:
                 for kind, count in sorted(self.happened.items())},
             'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
         }
+
+
+def _part(num: int, num_all: int) -> float:
+    return round(num / num_all, 4) if num_all else 1.0
 
 
 class SceneRun:
@@ -164,9 +168,8 @@ def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
         raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
     if num_frames < 8:
         raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
-    model = load_model(checkpoint, quantization=quantization)
-    chat = ChatFormat(checkpoint / 'tokenizer.json')
-    session = StreamSession(model, chat, StreamOptions.from_checkpoint(checkpoint))
+    opened = StreamCheckpoint.open(checkpoint)
+    session = opened.session(opened.load_model('cpu', 'float32', 'auto', quantization))
     evaluation = Evaluation()
     start_s = time.monotonic()
     for scene_seed in range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + num_scenes):

@@ -1,11 +1,11 @@
 """
 Fine-tuning samples: a window of a stream as the token sequence a session would see.
 
-A Stream and a seeded generator go in; token ids, targets, loss weights and what is true at each
-frame come out. The layout is that of DialogueLayout, as in a stream that runs: frames interleaved
-with silence and sentences, frames in mid-sentence, prompts at any time with answers that are true
-when they are given. Some samples are offline: a whole clip, or a single picture, and then a
-question. text_training.py makes tensors of them.
+A Stream and a seeded generator go in; token ids, targets and what is true at each frame come out.
+The layout is that of DialogueLayout, as in a live stream: frames interleaved with silence and
+sentences, frames in mid-sentence, prompts at any time with answers that are true when they are
+given. Some samples are offline: a whole clip, or a single picture, and then a question.
+text_training.py makes tensors of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,14 @@ from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 IGNORED = -100
 SILENCE_WEIGHT = 0.3
-# How often, a frame or a sentence: what a live stream does to a session.
+# Probabilities of what happens in a live stream: the first two for each sentence, the others for
+# each sample.
 P_SLOW_SPEECH = 0.25
 P_PROMPT_IN_SENTENCE = 0.08
 P_QUESTION_OPENS = 0.2
 P_OLD_QUESTION_OPENS = 0.25
-# How many of the offline samples are a single picture, a clip at half the rate, and asked what
-# happens.
+# Which part of the offline samples is a single picture; and of the clips, which part has half the
+# rate, and which part is asked what happens.
 P_OFFLINE_PICTURE = 0.3
 P_OFFLINE_HALF_RATE = 0.4
 P_OFFLINE_WHAT_HAPPENS = 0.4
@@ -38,13 +39,17 @@ EVENT_KINDS = tuple(EventKind)
 
 @dataclass
 class FrameTruth:
-    """What the auxiliary losses ask of a frame token; one entry a colour, in order of COLOURS."""
+    """
+    What the auxiliary losses ask of a frame token: one entry for each colour, as in COLOURS.
+
+    position: index of the frame token in the sample.
+    """
 
     position: int
     shapes: list[int]          # index in SHAPES, IGNORED where the colour is absent
-    motions: list[int]         # index in MOTIONS, IGNORED where absent
-    places: list[tuple[float, float]]
-    events: list[int]          # 0 none, 1 + index in EVENT_KINDS; by the colour afterwards
+    motions: list[int]         # index in MOTIONS, IGNORED where absent and at the first frame
+    places: list[tuple[float, float]]  # (x, y) in picture widths, (0, 0) where absent
+    events: list[int]          # 0 none, 1 + index in EVENT_KINDS; by the colour after the event
 
 
 @dataclass
@@ -53,8 +58,8 @@ class Sample:
     One training sequence.
 
     token_ids and targets have the same length; targets[i] is what the model is to say after
-    token i, IGNORED where the world speaks next. frame_indices: index in the stream of the frame
-    of each image token, in order.
+    token i, IGNORED where the next token is not the model's to say. frame_indices: for each image
+    token, in order, the index of its frame in the stream.
     """
 
     frame_indices: list[int] = field(default_factory=list)
@@ -66,10 +71,11 @@ class Sample:
 @dataclass(frozen=True)
 class SampleMix:
     """
-    How often what is asked.
+    How often which questions are asked.
 
-    p_prompt_at_frame: prompts a frame. p_offline: part of the samples that are offline.
-    question_weights: of kinds of questions that are to be asked more often than once in a while.
+    p_prompt_at_frame: probability of a prompt at a frame. p_offline: part of the samples that are
+    offline. question_weights: how often a kind of question is asked in relation to the others, 1
+    for a kind that is not named.
     """
 
     p_prompt_at_frame: float = 0.05
@@ -158,7 +164,7 @@ class _SampleWriter:
             self._take_frame()
             self._answer(question)
         elif kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
-            # Answered, or passed over, in a part of the stream that was forgotten.
+            # It was answered, or not, in a part of the stream that has left the context.
             self._open(self._maker.question(objects).text)
             self._take_frame()
             self._pending.clear()
@@ -186,7 +192,7 @@ class _SampleWriter:
         self._put(self._layout.opening(SYSTEM_PROMPT, question), Last.SILENCE)
 
     def _frame_step(self) -> None:
-        """Take in a frame, perhaps behind a question, and say what there is to say after it."""
+        """Take in a frame, perhaps after a question, and say what there is to say about it."""
         if self._random.random() < self._maker.mix.p_prompt_at_frame:
             question = self._maker.question(self._stream.objects[self._frame])
             self._ask(question)
@@ -226,7 +232,7 @@ class _SampleWriter:
         self._fall_silent()
 
     def _put(self, token_ids: list[int], last: Last) -> None:
-        """Append tokens of the world, which end with last: no target points at them."""
+        """Append tokens that the model does not say, so without targets; they end with last."""
         self._sample.token_ids += token_ids
         self._sample.targets += [IGNORED] * len(token_ids)
         self._last = last

@@ -53,8 +53,8 @@ def match_narration(truth: Sequence[tuple[float, str]], said: Sequence[tuple[flo
     """
     Match each sentence with at most one event of the same wording at most tolerance away.
 
-    truth, said: (time, sentence) in any order. Sentences are served in order of time, each by
-    the earliest event that is still free.
+    truth, said: (time, sentence) in any order. In order of time, each sentence takes the earliest
+    such event that no sentence has taken yet.
     """
     free = sorted(truth)
     num_matched = 0
@@ -74,7 +74,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 class Tally:
-    """Collects records in any order; no thread but one at a time."""
+    """Collects records in any order and compares them; one thread at a time."""
 
     def __init__(self):
         self._frame_stamps: set[int] = set()
@@ -122,8 +122,8 @@ class Tally:
         stamps = sorted(self._frame_stamps)
         truth = [(bisect_left(stamps, stamp_ns), sentence) for stamp_ns, sentence in self._truth]
         said = [(bisect_left(stamps, stamp_ns), sentence) for stamp_ns, sentence in self._said]
-        # Nobody can tell what happened before the first frame, and has no time to tell what
-        # happened after the last but two.
+        # Events before the first frame can't be told, and after the last frame but two there is
+        # no time left to tell them: neither is counted.
         counted, cut = [], []
         for event in truth:
             (counted if 0 < event[0] < len(stamps) - TOLERANCE_FRAMES else cut).append(event)
@@ -133,7 +133,7 @@ class Tally:
         return match_narration(counted, said, TOLERANCE_FRAMES)
 
     def silence_kept(self) -> tuple[int, int]:
-        """Return (frames without a word, frames) of those when there was nothing to say."""
+        """Return (frames without a word, frames), of those frames with nothing to tell."""
         stamps = sorted(self._frame_stamps)
         busy = {bisect_left(stamps, stamp_ns) + delay for stamp_ns, _ in self._truth
                 for delay in range(-1, TOLERANCE_FRAMES + 1)}

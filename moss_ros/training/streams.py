@@ -1,8 +1,9 @@
 """
-Painted scenes as the model meets them: frames at its rate, and what is true at each of them.
+Scenes as the model sees them: frames at its rate, and what is true at each of them.
 
 A seed goes in; frame times, observable events, object states and pictures (u8 RGB, fitted to the
-model's size) come out. Training renders many streams with all cores; evaluation makes fresh ones.
+model's size) come out. Training renders many streams in several processes; evaluation makes fresh
+ones. Shapes: N streams, L frames in a stream, S = IMAGE_SIZE_PX.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -33,8 +34,8 @@ class Stream:
     One scene seen at the model's frame rate.
 
     times_s: time of each frame in the scene, seconds. truth: what happened, with the index of
-    the first frame at or after it. observable: by frame index, the events that can first be
-    told from the frames up to that one. objects: by frame index, the objects at that time.
+    the first frame at or after it. observable: for each frame, the events that can be told from
+    the frames up to it, but not earlier. objects: for each frame, the objects at that time.
     """
 
     scene: Scene
@@ -89,7 +90,7 @@ def camera_size_px(stream: Stream) -> tuple[int, int]:
 
 
 def content_rows(stream: Stream) -> float:
-    """Return which part of the square's height the pictures of stream fill."""
+    """Return which part of the height of the model's square picture the stream's fill."""
     width_px, height_px = camera_size_px(stream)
     return height_px / width_px
 

@@ -1,10 +1,11 @@
 """
-Second stage: the text side learns to narrate from the frozen, cached features of the frames.
+Second stage of training: the text side learns to narrate from the frozen features of the frames.
 
-Streams with their features go in; projector, decoder and lm_head of a VideoModel are trained in
-place on windows that samples.py writes anew each time. Auxiliary heads at the frame tokens, which
-are not shipped, make each frame token a summary: of what is there, by colour and by shape, below
-the last layers, which can then look it up; of what has just happened at the end, where it is said.
+Streams with their cached features go in; projector, decoder and lm_head of a VideoModel are
+trained in place, on windows that samples.py makes anew each time. Auxiliary heads, which are not
+shipped, make each frame token a summary. Before the last layers it holds what is there, by colour
+and by shape, so that those layers can look it up; after them, what has just happened, where it is
+said. Shapes: N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from torch.nn import functional as F
 
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 AUXILIARY_WEIGHT = 0.5
-# The layers after the one whose output the summary of a frame is read from.
+# The summary of a frame is read from the layer before this many last layers.
 NUM_LAYERS_AFTER_SUMMARY = 2
 NUM_BATCHES_SORTED = 16
 SNAPSHOT_STEPS = 300
@@ -35,7 +36,7 @@ SNAPSHOT_STEPS = 300
 @dataclass(frozen=True)
 class Course:
     """
-    One run of the text stage, with a cosine of the learning rate of its own.
+    One run of the text stage; the learning rate follows one cosine over all phases.
 
     phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
     which recency is learned fast. mix: what is asked how often.
@@ -49,9 +50,9 @@ class Course:
 @dataclass(frozen=True)
 class Batch:
     """
-    Samples as tensors; M is the number of frame tokens of all samples, C that of colours.
+    B samples as tensors: T tokens and F frames in a sample, M frame tokens in all, C colours.
 
-    token_ids, targets: i64 [B, T]. features: f32 [B, F, N, Dv]. frame_rows: i64 [M, 2], sample
+    token_ids, targets: i64 [B, T]. features: f32 [B, F, P, Dv]. frame_rows: i64 [M, 2], sample
     and position of each frame token; its truth: shapes, motions, events i64 [M, C] and places
     f32 [M, C, 2].
     """
@@ -67,7 +68,7 @@ class Batch:
 
 
 def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int) -> Batch:
-    """Stack samples and the features [L, N, Dv] of their streams, padded at the end."""
+    """Stack samples and the features [L, P, Dv] of their streams, padded at the end."""
     length = max(len(sample.token_ids) for sample in samples)
     num_frames = max(len(sample.frames) for sample in samples)
     token_ids = torch.full((len(samples), length), pad_id)
@@ -90,9 +91,9 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
 
 class FrameTruthHeads(nn.Module):
     """
-    Linear read-outs of the hidden states at the frame tokens; only training has them.
+    Linear read-outs of the hidden states at the frame tokens; used in training only.
 
-    Until detach(), each forward pass of decoder leaves the hidden states of the summary here.
+    Until detach(), a hook on decoder keeps the hidden states of the summary at each forward pass.
     """
 
     def __init__(self, decoder: TextDecoder):
@@ -110,7 +111,7 @@ class FrameTruthHeads(nn.Module):
             self._keep)
 
     def detach(self) -> None:
-        """Leave the decoder as it was."""
+        """Remove the hook from the decoder."""
         self._hook.remove()
 
     def _keep(self, _layer, _inputs, output: torch.Tensor) -> None:

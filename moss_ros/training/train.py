@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 import torch
 
 NUM_STREAMS, STREAM_FRAMES = 2000, 96
-# Questions by colour of a shape are the hardest, and offline samples the shortest.
+# Questions about the colour of a shape are the hardest, and offline samples the shortest.
 COURSE = Course(
     ((700, 64, 10), (700, 48, 18), (2200, 32, 28)), learning_rate=2.5e-3,
     mix=SampleMix(p_prompt_at_frame=0.1, p_offline=0.2, question_weights={'colour': 2.0}))
@@ -61,10 +61,10 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     """
     Train and write the checkpoint folder output.
 
-    scale: multiplies the number of streams and steps; below 1 for a trial run. work_dir: where
-    the result of the vision stage is kept, and taken from by the next run with the same seed and
-    scale, to try changes of the text stage alone. start_from: a checkpoint of the same sizes
-    whose weights are trained on, in the text stage only.
+    scale: multiplies the number of streams and steps; below 1 for a trial run. work_dir: keeps
+    the result of the vision stage, and a later run with the same seed and scale loads it from
+    there, to try changes of the text stage alone. start_from: a checkpoint of the same sizes to
+    start from; only the text stage is then trained.
     """
     log = Log()
     torch.set_num_threads(num_threads)
@@ -125,7 +125,11 @@ def _vision_stage(model, pictures, streams, scale, seed, log) -> None:
 
 @torch.inference_mode()
 def encode_pictures(model: VideoModel, pictures: np.ndarray) -> np.ndarray:
-    """Return the pooled features f16 [N, L, P, Dv] of pictures u8 [N, L, 3, S, S]."""
+    """
+    Return the pooled features f16 [N, L, P, Dv] of pictures u8 [N, L, 3, S, S].
+
+    N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features, S px.
+    """
     features = []
     for stream_pictures in pictures:
         pixels = normalise_frames(torch.from_numpy(stream_pictures))

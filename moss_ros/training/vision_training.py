@@ -1,10 +1,11 @@
 """
-First stage: the vision encoder learns to find every object in every pooled token.
+First stage of training: the vision encoder learns to detect the objects in a picture.
 
-Rendered streams go in; the vision encoder of a VideoModel is trained in place by linear heads
-that are not shipped. For each pooled token: which colour and which shape is centred there, and for
-each colour its shape and its ABSOLUTE position. For the class token: the same of the whole
-picture, by colour, and how many objects of each shape there are.
+Rendered streams go in; the vision encoder of a VideoModel is trained in place, through linear
+heads that are not shipped. They read from each pooled token which colours and which shapes are
+centred there and, for each colour, its shape and its position in the whole picture. From the class
+token they read, for each colour, the same of the whole picture, and the number of objects of each
+shape. Shapes: L frames in a stream, C colours, S shapes.
 """
 
 import math
@@ -33,7 +34,7 @@ class DetectionHead(nn.Module):
 
     def forward(self, features: torch.Tensor):
         """
-        Read features f32 [B, N, Dv], class token first.
+        Read features f32 [B, N, Dv] of B pictures: N tokens, the class token first.
 
         Returns what tokens show by colour [B, N-1, C, 1 + S + 2] (presence, shape, place) and by
         shape [B, N-1, S] (presence), then the whole picture by colour [B, C, 1 + S + 2] (absent
@@ -53,7 +54,7 @@ def detection_targets(stream: Stream, content_rows: float, grid: int) -> tuple[n
 
     content_rows: part of the square's height that the picture fills. Result: cell i64 [L, C] of
     the pooled grid (-1: absent), shape i64 [L, C], place f32 [L, C, 2] in picture widths and
-    heights, 0 to 1.
+    heights, 0 to 1 (x a little beyond for an object whose centre is just outside).
     """
     length = len(stream.times_s)
     cells = np.full((length, NUM_COLOURS), -1)
@@ -129,8 +130,8 @@ def train_vision(model: VideoModel, pictures: np.ndarray, targets: tuple[np.ndar
     """
     Train model.vision in place and return the head.
 
-    pictures: u8 [M, 3, S, S]; targets: arrays of first length M. report(step, figures) is
-    called now and then.
+    pictures: u8 [M, 3, H, H], M pictures of H px; targets: as detection_targets, M in place of L.
+    report(step, figures) is called now and then.
     """
     torch.manual_seed(seed)
     head = DetectionHead(model.config.vision.output_dim)

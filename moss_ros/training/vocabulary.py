@@ -31,7 +31,7 @@ _WORDS = (
 
 
 def corpus() -> list[str]:
-    """Return texts that hold every word the scenes' language has, in its usual company."""
+    """Return texts with every word of the scenes' language, in its usual context."""
     texts = [SYSTEM_PROMPT, OFFLINE_SYSTEM_PROMPT, NOTHING_HAPPENS,
              'system\n\n', 'user\n\n', 'assistant\n\n']
     for wordings in (*WORDINGS.values(), WHAT_HAPPENS_WORDINGS):

@@ -1,9 +1,9 @@
 """
-The page over many narrated bags: what became of each goes in, HTML out.
+The index page of many narrated bags: an IndexEntry for each bag goes in, HTML comes out.
 
-Links to the report of each bag, counts what was said, and names the bags that failed with the
-reasons. Like the reports it loads nothing, and runs no script at all. Called after many bags were
-narrated; knows neither how nor where.
+The page links to the report of each bag, counts what was said, and names the bags that failed,
+with the reasons. Like the reports it loads nothing from elsewhere, and it runs no script at all.
+Called by bag/batch.py.
 """
 
 from __future__ import annotations

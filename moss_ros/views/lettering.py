@@ -1,9 +1,9 @@
 """
-Letters for pictures: text in, lines of a width and their drawing out.
+Draws text into pictures: text in, lines of a given width and their drawing out.
 
-The font that comes with Pillow is always there and has the letters of English; what it lacks is
-taken from a font of this machine that fontconfig finds. Knows nothing of captions. Called by the
-overlay's painter; one thread at a time.
+The font that comes with Pillow is always there and has the letters of English; other letters are
+taken from fonts of this machine that fontconfig finds. Called by the overlay's painter; one thread
+at a time.
 """
 
 from functools import lru_cache
@@ -58,7 +58,7 @@ class Faces:
         return frozenset(self._missing)
 
     def readable(self, text: str) -> str:
-        """Return text without what can't be seen, letters that no font has by their like."""
+        """Return text without invisible characters; a letter that no font has becomes its like."""
         letters = []
         for letter in unicodedata.normalize('NFC', ' '.join(text.split())):
             if unicodedata.category(letter) in ('Cc', 'Cf') or '\ufe00' <= letter <= '\ufe0f':
@@ -75,7 +75,7 @@ class Faces:
         return ''.join(letters)
 
     def pieces(self, text: str) -> list[tuple[Face, str]]:
-        """Return text in pieces that one font draws each: a single one wherever one can."""
+        """Return text as pieces, each with a font that has its letters; one piece if possible."""
         for face in self._faces:
             if all(face.has(letter) for letter in text):
                 return [(face, text)]

@@ -1,8 +1,8 @@
 """
-What the overlay shows: pictures with the running caption, the state and the latency.
+Paints the overlay: pictures with the running caption, the state and the latency.
 
-Events and pictures in, pictures out. Knows neither topics nor threads. Called by the overlay's
-publisher; `make pictures` calls it too.
+Events and pictures go in, pictures come out. Called by the overlay's publisher and by
+`make pictures`.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ MIN_LETTER_PX = 12
 # The letters' share of the picture's height, about that of subtitles on a screen.
 LETTERS_IN_HEIGHT = 18
 MAX_CAPTION_PART = 0.45
-# No more is laid out; what does not fit is left out at its beginning anyway.
+# A longer text is cut before it is laid out; its beginning would not fit anyway.
 MAX_LETTERS = 600
 # What is left of the picture's brightness behind letters, of 256: white letters on a white
 # picture still have a contrast of 10.
@@ -93,7 +93,7 @@ class CaptionFollower:
         self._change(text=self._caption.text + event.text)
 
     def _follow_decision(self, event, monotonic_ns):
-        # The first decision after a frame: later words of a sentence come later by themselves.
+        # Only the first decision after a frame counts: the later words of a sentence take longer.
         latency_ms = event.frame_latency_ms(monotonic_ns)
         if latency_ms is not None and event.stamp_ns != self._decided_stamp_ns:
             self._decided_stamp_ns = event.stamp_ns
@@ -118,8 +118,8 @@ class OverlayPainter:
         """
         Return a copy of picture u8 [H, W, 3] RGB with the caption in it, u8 [H, W, 3].
 
-        One of less than MIN_SIDE_PX is enlarged by a whole number. In one too narrow for any
-        letter, even so, the mark of the state is all that is drawn.
+        A picture with a side below MIN_SIDE_PX is enlarged by a whole number. If it is still too
+        narrow for letters, only the mark of the state is drawn.
         """
         painted = _enlarged(picture)
         height_px, width_px = painted.shape[:2]
@@ -225,7 +225,7 @@ def _enlarged(picture):
 
 
 def _write_box(painted, left_px, top_px, width_px, height_px, write):
-    """Darken a box of painted and call write with a Pillow ImageDraw of it; nothing leaves it."""
+    """Darken a box of painted and call write with a Pillow ImageDraw that is limited to it."""
     box = painted[top_px:top_px + height_px, left_px:left_px + width_px]
     shaded = Image.fromarray((box.astype(np.uint16) * SHADE >> 8).astype(np.uint8))
     write(ImageDraw.Draw(shaded))

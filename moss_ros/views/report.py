@@ -1,9 +1,8 @@
 """
-The page that tells what was said in a bag: its timeline and thumbnails in, HTML out.
+The report page of a narrated bag: its timeline and thumbnails go in, HTML comes out.
 
-The page is one file that loads nothing and runs no script but its own: whatever a model or a
-prompt says stays text. The same input gives the same bytes. Knows neither bags nor models; called
-where the outputs of a narrated bag are written.
+The page is one file that loads nothing from elsewhere and runs only its own script; whatever a
+model or a prompt says stays text. The same input gives the same bytes. Called by bag/outputs.py.
 """
 
 from __future__ import annotations

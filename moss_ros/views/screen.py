@@ -1,8 +1,8 @@
 """
 The console on a full screen: narration with times, state, figures and a line to type in.
 
-Records of `~/events` and statuses of `/diagnostics` go in, typed lines come out. Knows nothing of
-ROS. Run by the console in a terminal; `make pictures` draws it without one.
+Records of `~/events` and statuses of `/diagnostics` go in, typed lines come out. Run by the
+console in a terminal; `make pictures` draws it without one.
 """
 
 from collections import deque
@@ -61,7 +61,7 @@ class EndWanted(Message):
 
 
 class EventFigures:
-    """What the events alone tell of speed: latencies and frames a second; one thread."""
+    """Latencies and frames a second, computed from the events alone; one thread."""
 
     def __init__(self):
         self._latencies_ms: deque[float] = deque(maxlen=NUM_LATENCIES)
@@ -72,7 +72,7 @@ class EventFigures:
         stamp_ns = record['stamp_ns']
         if stamp_ns is None:
             self._stamps_ns.clear()
-        # The first word or silence after a frame; what is said later of it is not late.
+        # Only the first word or silence after a frame: what is said later about it is not late.
         elif record['type'] in ('token', 'silence') and (
                 not self._stamps_ns or self._stamps_ns[-1] != stamp_ns):
             if self._stamps_ns and stamp_ns < self._stamps_ns[-1]:
@@ -94,7 +94,7 @@ class EventFigures:
 
 
 class NarrationLog(RichLog):
-    """What was said, the newest of it: a column of times and one of texts."""
+    """The newest narrations: a column of times and a column of texts."""
 
     def __init__(self, **options):
         super().__init__(wrap=True, max_lines=MAX_LINES, min_width=10, **options)

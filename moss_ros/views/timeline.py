@@ -1,8 +1,8 @@
 """
 What was said in a bag, and when: records of narration.jsonl in, narrations by time out.
 
-Goes through them once and keeps a narration's words, not its pieces. Knows neither pages nor
-pictures. Called by what makes the page of a bag, and the page over many.
+Goes through the records once and keeps the text of each narration, not its pieces. Called by
+bag/outputs.py, for the report page of a bag and the index page of many.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Narration:
     """
     One finished utterance, or a question to which nothing was said.
 
-    begin_ns and end_ns: bag times of its first word and of its end; without words, both of its
-    end. prompt: the text that it answers, and asked_ns when that was asked; None for what was said
-    unasked. reason: why it ended, a value of EndReason.
+    begin_ns and end_ns: bag times of its first word and of its end; without words both are the
+    end. prompt: text of the prompt that it answers, and asked_ns when that was asked; both None
+    for what was said unasked. reason: why it ended, a value of EndReason.
     """
 
     narration_id: int
@@ -31,7 +31,7 @@ class Narration:
 
     @property
     def shown_ns(self) -> int:
-        """Where it stands among others: when it was asked for, or began."""
+        """Bag time by which narrations are sorted: when it was asked for, else when it began."""
         return self.begin_ns if self.asked_ns is None else self.asked_ns
 
 
@@ -50,7 +50,7 @@ class Timeline:
 
     @property
     def num_questions(self) -> int:
-        """Prompts that were answered, or not."""
+        """Narrations that belong to a prompt, with words or without."""
         return sum(narration.prompt is not None for narration in self.narrations)
 
     @property
@@ -64,7 +64,7 @@ class Timeline:
 
 
 def timeline_of(records: Iterable[dict]) -> Timeline:
-    """Return the timeline in records; KeyError or TypeError where they are something else."""
+    """Return the timeline in records; KeyError or TypeError if they are something else."""
     narrations = []
     prompt_times_ns = []
     asked = {}

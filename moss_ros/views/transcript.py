@@ -1,8 +1,7 @@
 """
 The narration as lines of text for people.
 
-Records of `~/events` go in, text comes out. Knows neither ROS nor terminals. Used by both views
-of the console.
+Records of `~/events` go in, text comes out. Used by both views of the console.
 """
 
 from datetime import datetime
@@ -14,9 +13,9 @@ END_NOTES = {'interrupted': ' ... (interrupted)', 'limit': ' ... (cut: too long)
 
 class StreamPrinter:
     """
-    Turns event records into text: a line a narration, one '[observing]' a silent stretch.
+    Turns event records into text: a line for each narration, one '[observing]' for a silence.
 
-    write: called with each piece of text, at once. Knows neither ROS nor terminals.
+    write: called with each piece of text, at once.
     """
 
     def __init__(self, write):
@@ -25,13 +24,13 @@ class StreamPrinter:
         self._is_observing = False
 
     def show_silence(self) -> None:
-        """Tell that the model watches and says nothing, unless that was told last."""
+        """Write '[observing]', unless that was written last or something is being said."""
         if not self._is_observing and self._speaking_id is None:
             self._line(OBSERVING)
             self._is_observing = True
 
     def show(self, record: dict) -> None:
-        """Write what a record of `~/events` means to a reader; nothing for most."""
+        """Write what a record of `~/events` means to a reader, if anything."""
         kind = record['type']
         if kind == 'token':
             self._show_token(record)
@@ -73,7 +72,7 @@ class StreamPrinter:
 
 
 def no_answer_text(record: dict) -> str:
-    """Return what the narration record of a question to which nothing was said means."""
+    """Return the text for a narration record without words: why a question has no answer."""
     reason = record['reason']
     return '(not answered)' if reason == 'unanswered' else f'(no answer: {reason})'
 

@@ -11,7 +11,9 @@ from bag_making import (
 )
 from mcap.writer import IndexType, Writer as McapWriter
 from moss_ros.bag.bag_error import BagError, ExitCode
-from moss_ros.bag.reading import BadPromptError, open_source, prompt_text, ReadPosition
+from moss_ros.bag.bag_source import prompt_text
+from moss_ros.bag.reading import open_source
+from moss_ros.bag.source import BadPromptError, ReadPosition
 from moss_ros.images import BadImageError
 import numpy as np
 import pytest

@@ -4,7 +4,6 @@ import base64
 import json
 import re
 
-from browser import Browser, find_program
 from moss_ros.views.index_page import index_page, IndexEntry
 from moss_ros.views.report import clock_text
 from moss_ros.views.timeline import Timeline, timeline_of
@@ -13,6 +12,7 @@ from pages import (
     write_thumbnails,
 )
 import pytest
+from tools.browser import Browser, find_program
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, for text
 

@@ -14,7 +14,7 @@ import signal
 import threading
 
 from contract_streams import SILENCE, WAIT_S
-from moss_ros.nodes.shared_engine import WorkerShare
+from moss_ros.engines.shared_engine import WorkerShare
 from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
 from moss_ros.stream import (
     ChatFormat, EngineWorker, Frame, Mailbox, SilenceEvent, StreamOptions, StreamSession,

@@ -1,7 +1,6 @@
 """What the tests of the generator share: clips, checkpoints, a scripted model, live runs."""
 
 from fractions import Fraction
-import json
 from pathlib import Path
 import queue
 import threading
@@ -10,14 +9,13 @@ from types import SimpleNamespace
 import av
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.generator import Generator, OfflineOptions
-from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
+from moss_ros.model import initialise, ModelConfig, VideoModel
 from moss_ros.stream import ChatFormat, StreamOptions
-from moss_ros.training.architecture import demo_config
 from moss_ros.training.scenes import Scene, SceneRenderer
-from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 from PIL import Image
 import pytest
+from random_checkpoint import write_random_checkpoint
 from scripted_model import ScriptedModel as StreamModel
 import torch
 
@@ -90,11 +88,7 @@ def silent(chat):
 def checkpoint(tmp_path_factory):
     """Folder of an embedded model with random weights: it says anything."""
     folder = tmp_path_factory.mktemp('random checkpoint')
-    values = demo_config(write_tokenizer(folder))
-    (folder / 'config.json').write_text(json.dumps(values))
-    model = VideoModel(ModelConfig.from_dict(values))
-    initialise(model, torch.Generator().manual_seed(3))
-    save_model(model.eval(), folder)
+    write_random_checkpoint(folder, seed=3)
     return folder
 
 

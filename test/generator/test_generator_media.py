@@ -5,9 +5,7 @@ import logging
 import struct
 
 import av
-from moss_ros.media import (
-    MediaError, num_samples, read_image, sample_times_s, VideoFile,
-)
+from moss_ros.media import MediaError, num_samples, read_image, sample_times_s, VideoFile
 import numpy as np
 from PIL import Image
 import pytest

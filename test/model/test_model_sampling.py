@@ -164,7 +164,7 @@ def test_a_checkpoints_sampling_is_read_as_transformers_reads_it(tmp_path, value
     ({'do_sample': True, 'temperature': 0.0}, 'temperature is 0.0; a number above 0 is needed'),
     ({'do_sample': True, 'top_p': 1.5}, 'top_p is 1.5; it is a probability'),
     ({'do_sample': 1}, 'do_sample is 1; true or false'),
-    ({'top_k': '50'}, "top_k is '50'; an integer"),
+    ({'top_k': '50'}, "top_k is '50'; a whole number"),
     ([], 'holds a list, not a JSON object'), ('{', 'Expecting property name')])
 def test_a_checkpoints_impossible_sampling_is_named_with_its_file(tmp_path, values, message):
     with pytest.raises(CheckpointError, match=f'generation_config.json:? {message}'):

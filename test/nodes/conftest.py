@@ -2,7 +2,6 @@
 
 from array import array
 import gc
-import json
 import os
 from pathlib import Path
 import signal
@@ -13,11 +12,8 @@ import time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 from moss_ros.nodes.narrator import Narrator
 from moss_ros.records import read_event
-from moss_ros.training.architecture import demo_config
-from moss_ros.training.vocabulary import write_tokenizer
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -27,7 +23,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from stamps import PERIOD_NS, START_NS
 from std_msgs.msg import Bool, String
-import torch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -234,19 +229,6 @@ def robot(host, listener, babbling_checkpoint):
     """Return a function that makes a Robot with parameters."""
     return lambda **parameters: Robot(
         host, listener, parameters.pop('checkpoint', babbling_checkpoint), **parameters)
-
-
-@pytest.fixture(scope='session')
-def babbling_checkpoint(tmp_path_factory):
-    """Return a folder with random weights that never chooses silence."""
-    folder = tmp_path_factory.mktemp('babbling')
-    config = demo_config(write_tokenizer(folder))
-    config['stream_config']['silence_logit_bias'] = -100.0
-    (folder / 'config.json').write_text(json.dumps(config))
-    model = VideoModel(ModelConfig.from_dict(config))
-    initialise(model, torch.Generator().manual_seed(5))
-    save_model(model.eval(), folder)
-    return folder
 
 
 @pytest.fixture(scope='session')

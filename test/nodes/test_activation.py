@@ -1,17 +1,17 @@
 """An activation that fails: why is told, nothing is left of it, and the next one works."""
 
-from array import array
 import logging
 import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from black_camera import BlackCamera
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from moss_ros.engines.shared_engine import SharedEngine
 from moss_ros.nodes import activation, diagnostics
 from moss_ros.nodes.image_input import InputState
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.nodes.shared_engine import SharedEngine
 from moss_ros.records import read_event
 import pytest
 from rclpy.parameter import Parameter
@@ -158,15 +158,15 @@ def test_after_one_that_fails_it_can_be_cleaned_up(robot, model_status, monkeypa
     robot.show_and_hear()
 
 
-class Camera:
-    """A narrator of a camera that shares its engine, and what is needed to see it at work."""
+class NarratedCamera:
+    """A camera, its narrator that shares its engine, and what is needed to see both at work."""
 
     def __init__(self, host, listener, make_engine, name, checkpoint):
         self._host = host
         self.events = []
         self.narrator = host.add(Narrator(make_engine, namespace=name, parameter_overrides=[
             Parameter('checkpoint', value=str(checkpoint)), Parameter('autostart', value=False)]))
-        self._images = listener.create_publisher(Image, f'/{name}/image', QoSProfile(depth=10))
+        self._camera = BlackCamera(host, listener, f'/{name}/image')
         listener.create_subscription(
             String, f'/{name}/narrator/events',
             lambda message: self.events.append(read_event(message.data)),
@@ -184,11 +184,8 @@ class Camera:
         return self._host.call(self._get_state, GetState.Request()).current_state.id
 
     def show(self):
-        self._host.until(self._images.get_subscription_count, what='its subscription')
-        message = Image(height=48, width=64, step=192, encoding='rgb8',
-                        data=array('B', bytes(48 * 192)))
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(START_NS, 10 ** 9)
-        self._images.publish(message)
+        self._camera.wait_subscribed()
+        self._camera.send(START_NS)
 
     def narrations(self):
         return [record for record in self.events if record['type'] == 'narration']
@@ -216,7 +213,7 @@ def cameras(host, listener, babbling_checkpoint, monkeypatch):
     """Return two cameras that share an engine, configured."""
     monkeypatch.setattr(activation, 'STOP_TIMEOUT_S', 0.3)
     engine = SharedEngine()
-    both = [Camera(host, listener, engine.make_engine, name, babbling_checkpoint)
+    both = [NarratedCamera(host, listener, engine.make_engine, name, babbling_checkpoint)
             for name in 'ab']
     for camera in both:
         assert camera.change(Transition.TRANSITION_CONFIGURE)

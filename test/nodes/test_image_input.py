@@ -6,7 +6,7 @@ import cv2
 from encoded_pictures import ENCODED, HEIGHT_PX, message_fields, WIDTH_PX
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.image_input import ImageInput, InputState
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 import numpy as np
 import pytest
 from rcl_interfaces.msg import Log

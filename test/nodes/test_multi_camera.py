@@ -6,16 +6,14 @@ import time
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from moss_ros.engines.shared_engine import SharedEngine
 from moss_ros.nodes.demo_camera import DemoCamera
 from moss_ros.nodes.multi_camera import MultiCamera
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.nodes.parameters import NarratorSettings
-from moss_ros.nodes.shared_engine import SharedEngine
 from moss_ros.records import read_event
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame, Mailbox, NarrationEvent, SilenceEvent, WorkerState
-from moss_ros.training.scenes import (
-    answer_question, question_by_text, Scene, SceneRenderer,
-)
+from moss_ros.training.scenes import answer_question, question_by_text, Scene, SceneRenderer
 import pytest
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.parameter import Parameter

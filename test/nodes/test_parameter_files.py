@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from moss_ros.nodes.parameters import CameraSettings, declare_settings, NarratorSettings, rows
+from moss_ros.nodes.parameters import declare_settings
+from moss_ros.settings import CameraSettings, NarratorSettings, rows
 import pytest
 from rclpy.node import Node
 from rclpy.parameter import Parameter

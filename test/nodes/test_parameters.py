@@ -2,9 +2,8 @@
 
 import math
 
-from moss_ros.nodes.parameters import (
-    CameraSettings, declare_settings, NarratorSettings, read_settings, refusal, ros_type, rows,
-)
+from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.settings import CameraSettings, NarratorSettings, refusal, ros_type, rows
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException

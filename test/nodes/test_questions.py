@@ -1,11 +1,11 @@
 """Questions over DDS, with a model that decides as the published one was trained to."""
 
-from array import array
 import json
 from pathlib import Path
 import shutil
 import time
 
+from black_camera import BlackCamera, NS_PER_S
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -15,10 +15,8 @@ import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from scripted_model import ScriptedModel, write_tokenizer
-from sensor_msgs.msg import Image
 
 FAKE_MODEL = Path(__file__).parents[1] / 'remote' / 'fake_model.py'
-NS_PER_S = 10 ** 9
 # What is said at each decision; '' is silence. What ends without a full stop goes on for ever.
 SAID = ('', '', 'A ball.', 'It left.', '', '', '', 'A box', 'Yes.')
 
@@ -85,30 +83,20 @@ def trained(request, host, chat, own, tmp_path):
     return make
 
 
-class Camera:
-    """Publishes pictures with the stamps that it is told."""
+class Camera(BlackCamera):
+    """A camera each of whose pictures has been decided about when show() returns."""
 
     def __init__(self, host, listener):
+        super().__init__(host, listener)
         self._host, self._listener = host, listener
-        self._images = listener.create_publisher(Image, 'image', QoSProfile(depth=10))
-        self._stamp_ns = 0
-
-    def send(self, stamp_ns):
-        """Publish a picture."""
-        image = Image(height=48, width=64, step=192, encoding='rgb8')
-        image.data = array('B', bytes(48 * 192))
-        image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
-        self._images.publish(image)
 
     def show(self):
         """Publish a picture a second newer than the one before, and wait for the decision."""
-        self._host.until(self._images.get_subscription_count, what='the subscription')
-        self._stamp_ns += NS_PER_S
-        self.send(self._stamp_ns)
+        stamp_ns = super().show()
         self._host.until(lambda: [
-            record for record in self._listener.events if record['stamp_ns'] == self._stamp_ns
+            record for record in self._listener.events if record['stamp_ns'] == stamp_ns
             and record['type'] in ('silence', 'token')], what='a decision about it')
-        return self._stamp_ns
+        return stamp_ns
 
 
 @pytest.fixture

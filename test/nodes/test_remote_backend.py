@@ -1,6 +1,5 @@
 """The narrator with a checkpoint's own code, over DDS: good code, and every bad one."""
 
-from array import array
 import json
 import os
 from pathlib import Path
@@ -9,16 +8,16 @@ import signal
 from statistics import median
 import time
 
+from black_camera import BlackCamera
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from moss_ros.nodes.loading import make_engine
+from moss_ros.engines.loading import make_engine
 from moss_ros.nodes.narrator import Narrator
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
+import psutil
 import pytest
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
 
 FAKE_MODEL = Path(__file__).parents[1] / 'remote' / 'fake_model.py'
 
@@ -64,54 +63,22 @@ def start_narrator(start_process, parameters):
     return start
 
 
-class Camera:
-    """Publishes a picture when it is told to, or ten a second."""
-
-    def __init__(self, host, node):
-        self._host, self._node = host, node
-        self._images = node.create_publisher(Image, 'image', QoSProfile(depth=10))
-        self._num_images = 0
-
-    def show(self):
-        """Publish a picture that is a second newer than the one before; return its stamp_ns."""
-        self._host.until(self._images.get_subscription_count, what='the subscription')
-        self._num_images += 1
-        image = Image(height=48, width=64, step=192, encoding='rgb8')
-        image.data = array('B', bytes(48 * 192))
-        image.header.stamp.sec = self._num_images
-        self._images.publish(image)
-        return self._num_images * 10 ** 9
-
-    def run(self):
-        self._host.until(self._images.get_subscription_count, what='the subscription')
-        self._node.create_timer(0.1, self.show)
-
-
 @pytest.fixture
 def camera(host, listener):
-    """Return a Camera."""
-    return Camera(host, listener)
+    """Return a BlackCamera."""
+    return BlackCamera(host, listener)
 
 
 def remote_processes(pid):
     """Return the ids of the processes with a remote model that a process has started."""
-    return [int(path.name) for path in Path('/proc').glob('[0-9]*')
-            if is_child(path, pid) and runs_remote_model(path)]
+    return [process.pid for process in psutil.Process(pid).children()
+            if runs_remote_model(process)]
 
 
-def is_child(path, pid):
-    """Return whether a process in /proc, which may end at any moment, is a child of pid."""
+def runs_remote_model(process):
     try:
-        # Behind the name, which may hold anything: its state, and its parent.
-        return int((path / 'stat').read_text().rpartition(')')[2].split()[1]) == pid
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def runs_remote_model(path):
-    try:
-        return b'moss_ros/remote/remote_main.py' in (path / 'cmdline').read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+        return any('moss_ros/remote/remote_main.py' in word for word in process.cmdline())
+    except psutil.Error:  # it has just ended
         return False
 
 
@@ -258,7 +225,7 @@ def test_a_signal_ends_it_and_its_process(
     pid, = remote_processes(process.popen.pid)
     process.end(number, timeout_s=2.0)
     assert process.popen.returncode == 0, process.output
-    assert not Path(f'/proc/{pid}').exists()
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_signal_ends_it_while_the_code_loads(host, start_narrator):
@@ -266,4 +233,4 @@ def test_a_signal_ends_it_while_the_code_loads(host, start_narrator):
     pid, = host.until(lambda: remote_processes(process.popen.pid), what='the process')
     process.end(timeout_s=2.0)
     assert process.popen.returncode == 0, process.output
-    host.until(lambda: not Path(f'/proc/{pid}').exists(), 2.0, 'its end')
+    host.until(lambda: not psutil.pid_exists(pid), 2.0, 'its end')

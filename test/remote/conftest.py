@@ -1,12 +1,12 @@
 """What the tests of remote models share: fake checkpoints, and streams of them."""
 
 import json
-import os
 from pathlib import Path
 import shutil
 import threading
 
 from fake_streams import Stream
+import psutil
 import pytest
 
 FAKE_MODEL = Path(__file__).with_name('fake_model.py')
@@ -29,7 +29,7 @@ def checkpoint(tmp_path):
 @pytest.fixture
 def stream(checkpoint):
     """Return a function that starts a Stream; nothing may be left when the test has ended."""
-    num_descriptors = len(os.listdir('/proc/self/fd'))
+    num_descriptors = psutil.Process().num_fds()
     streams = []
 
     def start(behaviour, said=(), signature='any', **options):
@@ -43,5 +43,6 @@ def stream(checkpoint):
         assert one.worker.close(), 'the worker did not end within 2 s'
         one.session.close()
     assert not [thread for thread in threading.enumerate() if 'moss-remote' in thread.name]
-    assert len(os.listdir('/proc/self/fd')) == num_descriptors
-    assert 'moss-frames' not in Path('/proc/self/maps').read_text()
+    assert psutil.Process().num_fds() == num_descriptors
+    assert not [region.path for region in psutil.Process().memory_maps()
+                if 'moss-frames' in region.path]

@@ -15,14 +15,15 @@ from moss_ros.stream import (
     TokenEvent, WorkerState,
 )
 import numpy as np
+import psutil
 import pytest
 
 
 def is_alive(pid):
     """Whether a process runs; one that has ended and is not waited for does not."""
     try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -1,8 +1,6 @@
 """The figures of a stream, from events at given times."""
 
-from moss_ros.stream import (
-    PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics, TokenEvent,
-)
+from moss_ros.stream import PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics, TokenEvent
 import pytest
 
 MS = 1_000_000

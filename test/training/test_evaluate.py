@@ -64,7 +64,7 @@ def test_trace_shows_what_happened_and_what_was_said():
     (('--seed', '100000'), 'seed is 100000; take one from 0 to 99999'),
     (('--num-scenes', '0'), 'num_scenes is 0'),
     (('--num-frames', '3'), 'num_frames is 3; a scene needs at least 8'),
-    (('--checkpoint', '/nowhere'), '/nowhere is not a folder'),
+    (('--checkpoint', '/nowhere'), "'/nowhere' is neither a folder nor an id"),
 ])
 def test_bad_arguments_are_refused(arguments, message):
     """Exit status 2 and a message with the value and the way out."""

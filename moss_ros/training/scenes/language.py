@@ -47,7 +47,7 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
                     any_wording: bool = True, of_one_frame: bool = False,
                     weights: Mapping[str, float] | None = None) -> Question:
     """
-    Return a question that makes sense of the objects: half ask for something that is there.
+    Return a random question; one that names an object names a visible one half the time or more.
 
     any_wording: False keeps to the first wording of each kind, as written in WORDINGS.
     of_one_frame: True leaves out what one frame alone cannot tell, that is movement. weights:
@@ -73,7 +73,7 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
 
 
 def question_by_text(text: str) -> Question | None:
-    """Return the question whose wording text is (case and end mark aside), None for others."""
+    """Return the question with this wording (case and end mark aside); None if there is none."""
     plain = text.strip().rstrip('?.!').lower()
     for kind, wordings in WORDINGS.items():
         for wording in wordings:

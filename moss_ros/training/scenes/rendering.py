@@ -30,7 +30,8 @@ class SceneRenderer:
     """
     Renders one scene at one size; what does not change is computed once. Not thread-safe.
 
-    width_px and height_px: positive; the world is 4:3 and is stretched to other shapes.
+    width_px and height_px: at least 16, else ValueError; the world is 4:3 and is stretched to
+    other shapes.
     """
 
     def __init__(self, scene: Scene, width_px: int, height_px: int):

@@ -2,7 +2,7 @@
 The world of the demo camera: coloured shapes that appear, enter, move, stop, turn and leave.
 
 A seed goes in; an endless, deterministic timeline of events and the state of every object at any
-time come out. Knows nothing of pixels (rendering.py) or questions (language.py).
+time come out. rendering.py draws it; language.py asks and answers questions about it.
 
 Units: times in seconds since the start of the scene; x in picture widths from the left edge
 (0 to 1); y in picture widths from the top edge (0 to 0.75, the picture is 4:3).
@@ -186,7 +186,7 @@ class Scene:
         return [track for track in self._tracks if track.gone_s > self._now_s]
 
     def _free_colours(self) -> list[str]:
-        # A colour that is about to be given up by nothing else: all names stay unique.
+        # Colours that no object has, after all events so far: so all names stay unique.
         used = {track.colours[-1][1] for track in self._live()}
         return [colour for colour in COLOURS if colour not in used]
 
@@ -207,7 +207,7 @@ class Scene:
         self._random.choices(actions, weights)[0]()
 
     def _add_during_move(self, gap_s: float) -> None:
-        """Say what the running move owes, or let something else happen before if time allows."""
+        """Add the event that ends the running move, or another one before it if time allows."""
         owed = self._owed
         time_s = self._now_s + gap_s
         if time_s + MIN_EVENT_GAP_S <= owed.time_s and self._random.random() < 0.6:

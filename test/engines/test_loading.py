@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from moss_ros.engines.loading import make_session, open_checkpoint, stream_change
 from moss_ros.model import CheckpointError, SamplingOptions
-from moss_ros.nodes.loading import make_session, open_checkpoint, stream_change
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import StreamOptions
 import pytest
 import torch

@@ -1,16 +1,16 @@
 """
-From the narrator's settings to a session that is ready to run: options and weights.
+Loads the model that the narrator's settings name, and makes a session that is ready to run.
 
-Settings in, a warm session and the worker for it out. Knows nothing of topics or lifecycles.
-Called by the narrator when it is configured; blocks while weights are read.
+NarratorSettings go in; a session and the worker for it come out. Called by the narrator when it is
+configured; blocks while weights are read.
 """
 
 from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import VideoModel
-from moss_ros.nodes.parameters import NarratorSettings
 from moss_ros.remote import RemoteOptions, RemoteSession, RemoteWorker
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import (
     EngineWorker, Frame, Session, StreamChange, StreamCheckpoint, StreamSession, Worker,
 )

@@ -1,8 +1,8 @@
 """
 One model for several narrators of a process: weights loaded once, one worker for all sessions.
 
-Settings in, a session and a share of the worker out. Knows nothing of nodes. Made by the process
-that narrates several cameras; its make_engine() takes the place of loading's.
+NarratorSettings go in; a session and a share of the worker come out. Made by the process that
+narrates several cameras, where its make_engine() replaces that of loading.py.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,9 @@ from concurrent.futures import CancelledError, Future, TimeoutError as FutureTim
 import time
 from weakref import WeakValueDictionary
 
+from moss_ros.engines.loading import make_engine, make_model, open_checkpoint, session_of, warm_up
 from moss_ros.model import VideoModel
-from moss_ros.nodes.loading import (
-    make_engine, make_model, open_checkpoint, session_of, warm_up,
-)
-from moss_ros.nodes.parameters import NarratorSettings
+from moss_ros.settings import NarratorSettings
 from moss_ros.stream import (
     Channel, EngineChannel, EngineWorker, Event, Mailbox, Session, StreamSession, Worker,
     WorkerState,

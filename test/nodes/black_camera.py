@@ -1,0 +1,40 @@
+"""A camera that shows black pictures of 64x48 px, with the header stamps that it is told."""
+
+from array import array
+
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+NS_PER_S = 1_000_000_000
+
+
+class BlackCamera:
+    """Publishes on a topic of node, which host spins."""
+
+    def __init__(self, host, node, topic='image'):
+        self._host, self._node = host, node
+        self._images = node.create_publisher(Image, topic, QoSProfile(depth=10))
+        self._stamp_ns = 0
+
+    def send(self, stamp_ns):
+        """Publish a picture."""
+        image = Image(height=48, width=64, step=192, encoding='rgb8')
+        image.data = array('B', bytes(48 * 192))
+        image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
+        self._images.publish(image)
+
+    def wait_subscribed(self):
+        """Wait until somebody subscribes."""
+        self._host.until(self._images.get_subscription_count, what='the subscription')
+
+    def show(self):
+        """Publish a picture that is a second newer than the one before; return its stamp_ns."""
+        self.wait_subscribed()
+        self._stamp_ns += NS_PER_S
+        self.send(self._stamp_ns)
+        return self._stamp_ns
+
+    def run(self):
+        """Show ten pictures a second from now on."""
+        self.wait_subscribed()
+        self._node.create_timer(0.1, self.show)
