@@ -162,6 +162,7 @@ class _Page:
         self.coarse_path = stretches_path(narrations, head.start_ns, least_ns)
         self.prompt_marks = ''.join(
             f'M{seconds(time_ns - head.start_ns)} 0v1' for time_ns in timeline.prompt_times_ns)
+        self.num_marks = len(timeline.prompt_times_ns)
         num_by_prompt = Counter(
             narration.prompt for narration in narrations if narration.prompt is not None)
         self.prompts = list(num_by_prompt.items())
