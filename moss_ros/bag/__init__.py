@@ -1,4 +1,4 @@
-"""Recordings narrated without a robot: a rosbag2 or video in; captions, records, a bag out."""
+"""Recordings narrated without a robot: a bag or video in; captions, records, a bag out."""
 
 from .bag_error import BagError, ExitCode
 from .bag_run import narrate_bag

@@ -111,7 +111,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     source, output = Path(source), Path(output)
     checkpoint = open_checkpoint(source, options)
     with open_source(source, options.image_topic, options.prompt_topic,
-                     checkpoint.options.frame_rate_fps) as opened:
+                     checkpoint.options.frame_rate_fps, options.clock) as opened:
         _check_against(source, opened, options)
         run = _describe(opened, options, checkpoint)
         if overwrite:

@@ -1,86 +1,97 @@
 """
-A rosbag2 recording as a source: a folder or a storage file in, its images and prompts out.
+A bag of ROS 1 or 2 as a source: a folder or a storage file in, its images and prompts out.
 
-Finds the topics, reads serialised messages by rosbags and unpacks those that are wanted. Opened by
-reading.py; one thread at a time.
+Finds the topics, tells times by the clock that suits, and unpacks those messages that are wanted.
+Opened by reading.py; one thread at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-import struct
 
 from moss_ros.bag.bag_error import BagError, ExitCode
+from moss_ros.bag.clock import BagTimes, choose_clock, GAP_NS, header_stamp_ns, NoClockError
+from moss_ros.bag.recording import Recording
 from moss_ros.bag.ros_types import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, TYPESTORE
 from moss_ros.bag.source import (
     BadPromptError, files_of, Message, ReadPosition, Source, SourceInfo,
 )
+from moss_ros.bag.storage import absolute, Channel
 from moss_ros.images import BadImageError, compressed_to_rgb, image_to_rgb
 import numpy as np
-from rosbags.rosbag2 import Reader
 
-BAG_SUFFIXES = ('.mcap', '.db3')
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
+# How messages may be serialised; what is in others, such as JSON, is left alone.
+_ENCODINGS = ('cdr', 'ros1')
+_NUM_FIRST_IMAGES = 32
 _REMEDIES = (
-    ('end magic', "it is truncated or was never closed: 'mcap recover' saves what is in it"),
-    ('Truncated', "it is truncated: 'mcap recover' saves what is in it"),
     ('malformed', "it is damaged: sqlite3's command .recover saves what is in it"),
-    ('seems to be empty', 'the file has no bytes'),
 )
 
 
 class BagSource(Source):
-    """A rosbag2 recording: a folder with metadata.yaml, or a single .mcap or .db3 file."""
+    """A recording of rosbag2 or of ROS 1: a folder, or a single storage file."""
 
-    def __init__(self, path: Path, image_topic: str, prompt_topic: str):
-        """Open it and find the topics; BagError where either cannot be."""
+    def __init__(self, path: Path, image_topic: str, prompt_topic: str, clock: str = 'auto'):
+        """Open it, find the topics and choose the clock; BagError where any cannot be."""
         self._path = path
-        _require_index(path)
-        try:
-            self._reader = Reader(path)
-            self._reader.open()
-        except Exception as error:  # each of its storages has errors of its own
-            raise BagError(path, f'is not a bag that can be read: {_reason(error)}') from error
+        self._recording = Recording(path)
         try:
             self._find_topics(image_topic, prompt_topic)
-        except BaseException:
-            self._reader.close()
+            try:
+                self._clock = choose_clock(clock, self._times())
+            except NoClockError as error:
+                raise BagError(path, f'cannot be narrated by --clock header: {error}') from error
+            self.info = self._describe()
+        except BagError:
+            self._recording.close()
             raise
+        except Exception as error:  # each format has errors of its own
+            self._recording.close()
+            raise BagError(path, f'is not a bag that can be read: {_reason(error)}') from error
 
     def close(self) -> None:
         """Close the files; may be called twice."""
-        if self._reader.is_open:
-            self._reader.close()
+        self._recording.close()
 
     def messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
         """
         Yield images and prompts as they were recorded; BagError where the bag breaks off.
 
         A bag in one file is read from the position on, by its index. One in several files, whose
-        times may overlap, is read from the start again.
+        times may overlap, is read from the start again, and so is one told by header stamps.
         """
         start_ns, num_read = position.bag_time_ns, position.num_at_time
-        if len(getattr(self._reader.storage, 'storages', ())) > 1:
+        if not self._recording.is_one_file or self._clock.name == 'header':
             start_ns, num_read = 0, position.num_messages
+        damage = position.damage
         try:
-            found = self._reader.messages(self._connections, start=start_ns)
-            for connection, time_ns, content in islice(found, num_read, None):
-                yield Message(time_ns, connection.topic == self.info.prompt_topic, content,
-                              connection.msgtype)
+            for channel, time_ns, content in islice(self._timed(start_ns), num_read, None):
+                damage = damage or self._recording.damage
+                yield Message(time_ns, channel.topic == self._prompt_topic, content,
+                              channel.type, channel.encoding, damage)
         except Exception as error:
             raise BagError(self._path, f'breaks off: {_reason(error)}',
                            ExitCode.INCOMPLETE) from error
+        damage = damage or self._recording.damage
+        if self._recording.broken:
+            raise BagError(self._path, self._recording.broken, ExitCode.INCOMPLETE)
+        if damage:
+            raise BagError(self._path, f'is damaged: {damage}, and is passed over',
+                           ExitCode.INCOMPLETE)
 
     def stamp_ns(self, message: Message) -> int:
-        """Return the header stamp, the bag's time where it is zero; BadImageError if none."""
-        content = message.content
-        # Both kinds of image begin with their header, and a header with its stamp, so that
-        # images which nobody wants need not be unpacked.
-        if len(content) < 12 or content[0] != 0 or content[1] > 1:
-            raise BadImageError('bad_message', f'{len(content)} bytes are no {message.type}')
-        seconds, nanoseconds = struct.unpack_from('<iI' if content[1] else '>iI', content, 4)
-        return seconds * 1_000_000_000 + nanoseconds or message.bag_time_ns
+        """Return the header stamp, the bag's time where it is none; BadImageError if no header."""
+        stamp_ns = header_stamp_ns(message.content, message.encoding)
+        if stamp_ns is None:
+            raise BadImageError(
+                'bad_message', f'{len(message.content)} bytes are no {message.type}')
+        if not self._clock.has_stamps:
+            return message.bag_time_ns
+        return stamp_ns or message.bag_time_ns + self._clock.offset_ns
 
     def picture(self, message: Message) -> np.ndarray:
         """Return the image u8 [H, W, 3] RGB; BadImageError where it is none."""
@@ -90,57 +101,101 @@ class BagSource(Source):
         return image_to_rgb(image.encoding, image.height, image.width, image.step,
                             bool(image.is_bigendian), image.data)
 
-    def _find_topics(self, image_topic, prompt_topic):
-        connections = self._reader.connections
-        if not self._reader.message_count:
-            raise BagError(self._path, 'holds no messages')
-        image = self._image_topic(image_topic)
-        wanted = [_absolute(image)]
-        if prompt_topic:
-            prompt_topic = self._prompt_topic(_absolute(prompt_topic))
-            wanted.append(prompt_topic)
-        self._connections = [item for item in connections if item.topic in wanted]
-        images = [item for item in self._connections if item.topic == wanted[0]]
-        self.info = SourceInfo(
-            'rosbag2', self._path.resolve().name, files_of(self._path), self._reader.start_time,
-            self._reader.end_time - 1, wanted[0], images[0].msgtype,
-            sum(item.msgcount for item in images), prompt_topic)
+    def _timed(self, start_ns=0):
+        """Yield (channel, time in ns by the clock, content) of images and prompts."""
+        is_header = self._clock.name == 'header'
+        found = self._recording.messages([*self._images, *self._prompts], start_ns, is_header)
+        return _by_header(found, self._prompt_topic) if is_header else found
 
-    def _image_topic(self, wanted):
-        images = {item.topic: item for item in self._reader.connections
-                  if item.msgtype in (IMAGE_TYPE, COMPRESSED_TYPE)}
-        choices = ', '.join(f'{topic} ({_short(item.msgtype)}, {item.msgcount})'
-                            for topic, item in sorted(images.items())) or 'none'
+    def _times(self) -> BagTimes:
+        first = [(time_ns, header_stamp_ns(content, channel.encoding) or 0)
+                 for channel, time_ns, content in _as_far_as_it_goes(
+                     islice(self._recording.messages(self._images), _NUM_FIRST_IMAGES))]
+        return BagTimes(self._recording.times_ns(self._images),
+                        self._recording.times_ns(self._prompts), first, self._read_stamps)
+
+    def _read_stamps(self):
+        bag_ns, stamps_ns, prompts_ns = [], [], []
+        found = _as_far_as_it_goes(self._recording.messages(
+            [*self._images, *self._prompts], in_file_order=True))
+        for channel, time_ns, content, bag_time_ns in _with_bag_time(found, self._prompt_topic):
+            if channel.topic == self._prompt_topic:
+                prompts_ns.append(time_ns)
+            elif header_stamp_ns(content, channel.encoding):
+                bag_ns.append(bag_time_ns)
+                stamps_ns.append(time_ns)
+        return tuple(np.array(times, np.int64) for times in (bag_ns, stamps_ns, prompts_ns))
+
+    def _describe(self):
+        types = sorted({channel.type for channel in self._images if channel.num_messages}) \
+            or [self._images[0].type]
+        notes = [*self._recording.notes, *self._clock.notes]
+        if len(types) > 1:
+            notes.append(f'its topic {self._images[0].topic} has messages of several types, all '
+                         f'of which are shown: {", ".join(map(_short, types))}')
+        return SourceInfo(
+            self._recording.kind, self._path.resolve().name, files_of(self._path),
+            self._clock.start_ns, self._clock.end_ns, self._images[0].topic, types[0],
+            sum(channel.num_messages for channel in self._images),
+            self._prompt_topic, self._clock.name, tuple(notes))
+
+    def _find_topics(self, image_topic, prompt_topic):
+        if not any(channel.num_messages for channel in self._recording.channels):
+            raise self._error('holds no messages')
+        images = self._channels_of(IMAGE_TYPES)
+        topic = self._image_topic(absolute(image_topic) if image_topic else '', images)
+        self._images = images[topic]
+        self._prompts: list[Channel] = []
+        self._prompt_topic = absolute(prompt_topic) if prompt_topic else ''
+        if prompt_topic:
+            strings = self._channels_of((STRING_TYPE,))
+            self._require_topic(self._prompt_topic, strings, 'a std_msgs/String',
+                                ', '.join(sorted(strings)) or 'none')
+            self._prompts = strings[self._prompt_topic]
+
+    def _channels_of(self, types) -> dict[str, list[Channel]]:
+        """Return the channels of these types that can be unpacked, by topic."""
+        by_topic: dict[str, list[Channel]] = {}
+        for channel in self._recording.channels:
+            if channel.type in types and channel.encoding in _ENCODINGS:
+                by_topic.setdefault(channel.topic, []).append(channel)
+        return by_topic
+
+    def _image_topic(self, wanted, images):
+        numbers = {topic: sum(channel.num_messages for channel in channels)
+                   for topic, channels in images.items()}
+        choices = ', '.join(f'{topic} ({_short(images[topic][0].type)}, {number})'
+                            for topic, number in sorted(numbers.items())) or 'none'
         if wanted:
-            return self._require_topic(_absolute(wanted), images, 'an image', choices)
-        filled = [topic for topic, item in images.items() if item.msgcount]
+            topic = self._require_topic(wanted, images, 'an image', choices)
+            if not numbers[topic]:
+                raise self._error(f'topic {topic} holds no messages')
+            return topic
+        filled = [topic for topic, number in numbers.items() if number]
         if len(filled) == 1:
             return filled[0]
         if not filled:
-            raise BagError(self._path, f'has no images; its topics are {self._topics()}')
+            raise self._error(f'has no images; its topics are {self._topics()}')
         raise BagError(self._path, f'has several image topics: {choices}; choose one by '
                        '--image-topic')
 
-    def _prompt_topic(self, wanted):
-        strings = {item.topic: item for item in self._reader.connections
-                   if item.msgtype == STRING_TYPE}
-        choices = ', '.join(sorted(strings)) or 'none'
-        return self._require_topic(wanted, strings, 'a std_msgs/String', choices)
-
     def _require_topic(self, wanted, found, kind, choices):
         if wanted in found:
-            if found[wanted].msgcount or kind != 'an image':
-                return wanted
-            raise BagError(self._path, f'topic {wanted} holds no messages')
-        others = [item for item in self._reader.connections if item.topic == wanted]
+            return wanted
+        others = [channel for channel in self._recording.channels if channel.topic == wanted]
         if others:
-            raise BagError(self._path, f'topic {wanted} is {_short(others[0].msgtype)}, not '
-                           f'{kind}; to choose from: {choices}')
-        raise BagError(self._path, f'has no topic {wanted}; to choose from: {choices}')
+            raise BagError(self._path, f'topic {wanted} is {_described(others[0])}, not {kind}; '
+                           f'to choose from: {choices}')
+        raise self._error(f'has no topic {wanted}; to choose from: {choices}')
 
     def _topics(self):
-        return ', '.join(sorted(
-            f'{item.topic} ({_short(item.msgtype)})' for item in self._reader.connections))
+        return ', '.join(sorted({f'{channel.topic} ({_described(channel)})'
+                                 for channel in self._recording.channels})) or 'none'
+
+    def _error(self, text):
+        """Return the error that something is not there, with why it may be missing."""
+        reason = self._recording.broken or self._recording.damage
+        return BagError(self._path, f'{text}; it {reason}' if reason else text)
 
 
 def prompt_text(message: Message) -> str:
@@ -151,21 +206,55 @@ def prompt_text(message: Message) -> str:
     return text
 
 
+def cdr_of(message: Message) -> bytes | memoryview:
+    """Return a message as ROS 2 serialises it; raises what rosbags raises of one that is none."""
+    if message.encoding == 'ros1':
+        return TYPESTORE.ros1_to_cdr(message.content, message.type)
+    return message.content
+
+
 def _unpacked(message, error_type):
     try:
-        return TYPESTORE.deserialize_cdr(message.content, message.type)
+        return TYPESTORE.deserialize_cdr(cdr_of(message), message.type)
     except Exception as error:  # not only its own for bytes that are no message at all
         raise error_type('bad_message', f'it is no {message.type}: {error}') from error
 
 
-def _require_index(path):
-    if not path.is_dir() or (path / 'metadata.yaml').exists():
-        return
-    files = sorted(file.name for file in path.iterdir() if file.suffix in BAG_SUFFIXES)
-    if not files:
-        raise BagError(path, 'is a folder with no bag in it (no metadata.yaml, .mcap or .db3)')
-    raise BagError(path, f"has no index (metadata.yaml): run 'ros2 bag reindex' on it, or name "
-                   f'the file in it, {files[0]}')
+def _as_far_as_it_goes(found):
+    """Yield what there is; that it breaks off is told when it is narrated."""
+    with suppress(Exception):
+        yield from found
+
+
+def _by_header(found, prompt_topic):
+    for channel, time_ns, content, _ in _with_bag_time(found, prompt_topic):
+        yield channel, time_ns, content
+
+
+def _with_bag_time(found, prompt_topic):
+    """
+    Yield (channel, time by header stamps, content, bag time) of messages as the file has them.
+
+    An image without a stamp, and a prompt, which has none, have that of the image before; a prompt
+    also what went by since then, by the bag's times, where that can be.
+    """
+    newest_ns = newest_bag_ns = None
+    waiting = []
+    for channel, bag_time_ns, content in found:
+        stamp_ns = None if channel.topic == prompt_topic else header_stamp_ns(
+            content, channel.encoding)
+        if stamp_ns:
+            newest_ns, newest_bag_ns = stamp_ns, bag_time_ns
+            for item in waiting:  # before the first stamp
+                yield item[0], stamp_ns, item[1], item[2]
+            waiting.clear()
+            yield channel, stamp_ns, content, bag_time_ns
+        elif newest_ns is None:
+            waiting.append((channel, content, bag_time_ns))
+        else:
+            passed_ns = bag_time_ns - newest_bag_ns if channel.topic == prompt_topic else 0
+            yield (channel, newest_ns + (passed_ns if 0 <= passed_ns < GAP_NS else 0), content,
+                   bag_time_ns)
 
 
 def _reason(error):
@@ -174,8 +263,9 @@ def _reason(error):
     return remedy or f'{text} ({type(error).__name__})'
 
 
-def _absolute(topic):
-    return topic if topic.startswith('/') else f'/{topic}'
+def _described(channel):
+    text = _short(channel.type) or 'of an unknown type'
+    return text if channel.encoding == 'cdr' else f'{text} in {channel.encoding}'
 
 
 def _short(message_type):

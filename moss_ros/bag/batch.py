@@ -116,8 +116,8 @@ def _entry(outcome):
     name = task.output.name
     try:
         run = RunRecord.from_json((task.output / RUN_FILE).read_text(encoding='utf-8'))
-        timeline = read_timeline(task.output / 'narration.jsonl')
         start_ns, end_ns = run.source['start_ns'], run.source['end_ns']
+        timeline = read_timeline(task.output / 'narration.jsonl', start_ns)
         return IndexEntry(
             name, name, outcome.error, subtitle(run), start_ns, end_ns - start_ns, timeline)
     except (OSError, ValueError, TypeError, KeyError, BagError) as error:

@@ -19,6 +19,7 @@ import time
 from moss_ros.bag.bag_error import BagError, ExitCode, unexpected
 from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag, open_checkpoint
 from moss_ros.bag.batch import BagTask, ENGINES, INDEX_FILE, narrate_many, write_index
+from moss_ros.bag.clock import CLOCKS
 from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
 from moss_ros.bag.own_stderr import own_stderr
@@ -169,6 +170,8 @@ def _print_end(output, record):
     counts = record.counts
     print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
           f'{counts["frames_read"]} frames')
+    for note in record.source.get('notes', ()):
+        print(f'{record.source["name"]}: {note}')
     if record.unusable:
         print(f'{output}: {counts["unusable"]} messages could not be used: '
               f'{record.unusable_text}', file=sys.stderr)
@@ -191,8 +194,9 @@ def _prompt_at(time_text, text):
 
 def _make_parser():
     parser = _Parser(
-        prog='narrate_bag', description='Narrate recordings: rosbag2 folders, .mcap, .db3 or '
-        'video files become captions, records and a bag with the narration.')
+        prog='narrate_bag', description='Narrate recordings: bags of ROS 2 and ROS 1 (folders, '
+        '.mcap, .db3 or .bag files) and videos become captions, records and a bag with the '
+        'narration.')
     parser.add_argument('bags', metavar='BAG', type=Path, nargs='+')
     parser.add_argument('--output', metavar='DIR', type=Path, required=True,
                         help='folder of the outputs; with several bags, of a folder for each')
@@ -211,6 +215,9 @@ def _make_parser():
     what = parser.add_argument_group('what to look at')
     what.add_argument('--image-topic', metavar='TOPIC', default='',
                       help='needed where there are several')
+    what.add_argument('--clock', choices=CLOCKS, default=CLOCKS[0],
+                      help="time of a bag: its messages' (bag) or the stamps of its images "
+                           '(header); default: the first, unless it is plainly no clock')
     what.add_argument('--frame-rate', metavar='FPS', type=float, default=0.0,
                       dest='frame_rate_fps',
                       help="frames a second shown to the model (default: the checkpoint's own)")

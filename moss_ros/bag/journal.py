@@ -28,7 +28,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 RUN_SCHEMA = 1
-_PACKAGES = ('moss_ros', 'torch', 'numpy', 'opencv-python-headless', 'av', 'rosbags')
+_PACKAGES = ('moss_ros', 'torch', 'numpy', 'opencv-python-headless', 'av', 'rosbags', 'mcap')
 _READ_SIZE = 1 << 22
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 
+from moss_ros.bag.clock import CLOCKS
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.checks import require_count, require_number, require_utf8_text
 from moss_ros.model.attention import ATTENTION_NAMES
@@ -35,6 +36,8 @@ class NarrateOptions:
 
     - image_topic: may be '' if the bag has only one with images. prompt_topic: topic of String
       messages, each asked at the time when it was recorded; '': none.
+    - clock: of a bag, its times ('bag'), the stamps of its images ('header'), or the first unless
+      they are plainly no clock ('auto').
     - prompt: asked at the first frame; '': none. prompts_at: (seconds since the start of the
       bag, text) pairs.
     - checkpoint: folder or name on the Hugging Face hub; '': the embedded model. device, dtype,
@@ -54,6 +57,7 @@ class NarrateOptions:
 
     image_topic: str = ''
     prompt_topic: str = ''
+    clock: str = 'auto'
     prompt: str = ''
     prompts_at: tuple[tuple[float, str], ...] = ()
     checkpoint: str = ''
@@ -84,8 +88,9 @@ class NarrateOptions:
         require_number('answer_within_s', self.answer_within_s, above=0,
                        maximum=_MOST_ANSWER_WITHIN_S)
         for name, allowed in (
-                ('sampling', ('checkpoint', 'greedy', 'random')), ('dtype', ('auto', *DTYPES)),
-                ('attention', ATTENTION_NAMES), ('quantization', ('', *QUANTIZATION_NAMES))):
+                ('sampling', ('checkpoint', 'greedy', 'random')), ('clock', CLOCKS),
+                ('dtype', ('auto', *DTYPES)), ('attention', ATTENTION_NAMES),
+                ('quantization', ('', *QUANTIZATION_NAMES))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f'{name} is {getattr(self, name)!r}; allowed: '
                                  f'{", ".join(filter(None, allowed))}')

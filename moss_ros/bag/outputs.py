@@ -10,13 +10,15 @@ the start of the bag (format: https://www.w3.org/TR/webvtt1/). Called by narrate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 import heapq
 import json
 from pathlib import Path
 import shutil
 
-from moss_ros.bag.bag_error import BagError, writing
+from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.bag_source import cdr_of
 from moss_ros.bag.journal import (
     Journal, json_text, replace_durably, RunRecord, thumbnail_file,
 )
@@ -31,6 +33,7 @@ from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.serde import SerdeError
 
 # The topics of a live node of the name narrator.
 _TOPIC_BY_NAME = {f'/narrator/{topic.name}': topic for topic in OUTPUT_TOPICS}
@@ -54,15 +57,28 @@ def write_mcap(path: Path, records: Iterable[dict], images_of: Source | None = N
             for name, topic in _TOPIC_BY_NAME.items()}
         streams = [_messages(records)]
         if images_of is not None:
-            topic = images_of.info.image_topic
-            connections[topic] = writer.add_connection(
-                topic, images_of.info.image_type, typestore=TYPESTORE)
-            streams.append((item.bag_time_ns, topic, item.content)
-                           for item in images_of.messages() if not item.is_prompt)
+            streams.append(_images(images_of, writer, connections))
         for time_ns, topic, content in heapq.merge(*streams, key=lambda item: item[0]):
             writer.write(connections[topic], time_ns, content)
     (folder / path.name).replace(path)
     shutil.rmtree(folder)
+
+
+def _images(source, writer, connections):
+    """Yield what _messages() does of the images of a source, as far as it goes."""
+    topic = source.info.image_topic
+    try:
+        for item in source.messages():
+            if item.is_prompt:
+                continue
+            key = f'{topic} {item.type}'  # of which one topic may have several
+            if key not in connections:
+                connections[key] = writer.add_connection(topic, item.type, typestore=TYPESTORE)
+            with suppress(SerdeError):  # it is no image: told when it was narrated
+                yield item.bag_time_ns, key, cdr_of(item)
+    except BagError as error:
+        if error.exit_code is not ExitCode.INCOMPLETE:
+            raise
 
 
 def _messages(records) -> Iterator[tuple[int, str, memoryview]]:
@@ -150,6 +166,7 @@ def _escaped(text):
 
 
 RUN_FILE = 'run.json'
+_TIMES = ('bag_time_ns', 'first_bag_time_ns')
 
 
 @dataclass(frozen=True)
@@ -177,7 +194,8 @@ def _write_mcap(path: Path, run: EndedRun) -> None:
 
 
 def _write_report(path: Path, run: EndedRun) -> None:
-    timeline = timeline_of(run.journal.records())
+    timeline = timeline_of(_not_before(
+        run.record.source['start_ns'], run.journal.records()))
     # A lone surrogate, which JSON can carry, cannot be encoded as UTF-8.
     with path.open('w', encoding='utf-8', errors='replace', newline='\n') as file:
         file.writelines(report_page(
@@ -212,11 +230,22 @@ def write_outputs(output: Path, run: EndedRun) -> None:
     run.journal.remove()
 
 
-def read_timeline(path: Path) -> Timeline:
-    """Return the timeline in a narration.jsonl; BagError where that can't be read."""
+def _not_before(start_ns, records):
+    """Yield what was said and asked, with the start of the bag for times before it, if any."""
+    for record in records:
+        if record['type'] in ('narration', 'prompt'):
+            yield {**record, **{key: max(record[key], start_ns) for key in _TIMES}}
+
+
+def read_timeline(path: Path, start_ns: int) -> Timeline:
+    """
+    Return the timeline in a narration.jsonl of a bag that starts at start_ns.
+
+    Raises BagError where that can't be read.
+    """
     try:
         with path.open(encoding='utf-8') as lines:
-            return timeline_of(map(json.loads, lines))
+            return timeline_of(_not_before(start_ns, map(json.loads, lines)))
     except OSError as error:
         raise BagError(path, f'cannot be read ({error.strerror})') from error
     except (ValueError, TypeError, KeyError) as error:

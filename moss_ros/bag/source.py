@@ -20,9 +20,13 @@ class SourceInfo:
     """
     What a source is; the same for every copy of the same file.
 
-    - kind: 'rosbag2' or 'video'. name: of the folder or file. files: (name, bytes) of each file.
-    - start_ns, end_ns: bag time of the first message of any topic, and of the last one.
+    - kind: 'rosbag2', 'rosbag1' or 'video'. name: of the folder or file. files: (name, bytes) of
+      each file.
+    - start_ns, end_ns: bag time of the first image or prompt, and of the last one; times that lie
+      a year from nearly all others are left out.
     - image_topic, image_type, num_images: what is shown to the model; '' for a video.
+    - clock: what bag time is: 'bag', when a message was recorded, or 'header', the stamps of the
+      images; '' for a video. notes: what is odd about the source, in words.
     """
 
     kind: str
@@ -34,10 +38,13 @@ class SourceInfo:
     image_type: str = ''
     num_images: int = 0
     prompt_topic: str = ''
+    clock: str = ''
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         """Return plain values for JSON."""
-        return {**asdict(self), 'files': [list(file) for file in self.files]}
+        return {**asdict(self), 'files': [list(file) for file in self.files],
+                'notes': list(self.notes)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +52,18 @@ class Message:
     """
     One message of a source.
 
-    - bag_time_ns: when it was recorded. is_prompt: a prompt, else an image.
+    - bag_time_ns: when it was recorded, by the source's clock. is_prompt: a prompt, else an image.
     - content: serialised bytes; of a video the picture u8 [H, W, 3] itself.
-    - type: of the ROS message, '' of a video.
+    - type: of the ROS message, '' of a video. encoding: how it is serialised, 'cdr' or 'ros1'.
+    - damage: the first part that was passed over before it; '' for none.
     """
 
     bag_time_ns: int
     is_prompt: bool
     content: bytes | np.ndarray
     type: str = ''
+    encoding: str = 'cdr'
+    damage: str = ''
 
 
 @dataclass(frozen=True)
@@ -62,18 +72,19 @@ class ReadPosition:
     How far a source was read, to go on from there.
 
     - num_messages: messages that were read. bag_time_ns: the time of the last one.
-    - num_at_time: how many of them had that time.
+    - num_at_time: how many of them had that time. damage: as of the last one.
     """
 
     num_messages: int = 0
     bag_time_ns: int = 0
     num_at_time: int = 0
+    damage: str = ''
 
     def after(self, message: Message) -> ReadPosition:
         """Return the position behind the next message."""
         is_same_time = self.num_messages and message.bag_time_ns == self.bag_time_ns
         return ReadPosition(self.num_messages + 1, message.bag_time_ns,
-                            self.num_at_time + 1 if is_same_time else 1)
+                            self.num_at_time + 1 if is_same_time else 1, message.damage)
 
 
 class BadPromptError(Exception):

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from mcap.writer import Writer as McapWriter
 from moss_ros.training.scenes import Scene, SceneEvent, SceneRenderer
 import numpy as np
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
 TYPESTORE = get_typestore(Stores.ROS2_HUMBLE)
+ROS1_TYPESTORE = get_typestore(Stores.ROS1_NOETIC)
 IMAGE_TOPIC, PROMPT_TOPIC = '/camera/image_raw', '/prompt'
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 STRING = 'std_msgs/msg/String'
@@ -105,3 +108,62 @@ def make_scene_bag(path, seed, duration_s, *prompts, **options):
         scene_messages(seed, duration_s, is_compressed), *prompts), **options)
     events = tuple(Scene(seed).events_between(0.0, duration_s))
     return SceneBag(path, events, duration_s)
+
+
+def write_ros1_bag(path, messages, compression=None):
+    """Write a ROS 1 bag of what write_bag takes; messages of one topic may come from several."""
+    writer = Ros1Writer(path)
+    if compression:
+        writer.set_compression(Ros1Writer.CompressionFormat[compression.upper()])
+    with writer:
+        connections = {}
+        for topic, message_type, time_ns, content in messages:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(
+                    topic, message_type, typestore=ROS1_TYPESTORE)
+            writer.write(connections[topic], time_ns, ros1_message(content, message_type))
+    return path
+
+
+def ros1_message(content, message_type):
+    """Return a message as ROS 1 serialises it."""
+    return TYPESTORE.cdr_to_ros1(content, message_type)
+
+
+@dataclass(frozen=True)
+class McapChannel:
+    """A channel of an MCAP: its messages are (time in ns, content)."""
+
+    topic: str
+    messages: tuple
+    type: str = COMPRESSED
+    encoding: str = 'cdr'
+    schema_encoding: str = 'ros2msg'
+    schema: bytes = b''
+
+
+def write_mcap_file(path, channels, profile='ros2', **options):
+    """Write channels of any encoding into an MCAP file, their messages in order of time."""
+    with path.open('wb') as file:
+        writer = McapWriter(file, **options)
+        writer.start(profile=profile, library='')
+        messages = []
+        for channel in channels:
+            schema = writer.register_schema(
+                channel.type, channel.schema_encoding, channel.schema) if channel.type else 0
+            number = writer.register_channel(channel.topic, channel.encoding, schema)
+            messages += [(time_ns, number, content) for time_ns, content in channel.messages]
+        for time_ns, number, content in sorted(messages, key=lambda message: message[0]):
+            writer.add_message(number, time_ns, bytes(content), time_ns)
+        writer.finish()
+    return path
+
+
+def small_images(number, start_ns=START_NS, step_ns=10**8, topic=IMAGE_TOPIC, is_compressed=True,
+                 stamp_of=lambda time_ns: time_ns):
+    """Return messages for write_bag of small images of random colours, seeded."""
+    generator = np.random.default_rng(number)
+    make = compressed_message if is_compressed else image_message
+    return [(topic, COMPRESSED if is_compressed else IMAGE, time_ns,
+             make(generator.integers(0, 256, (24, 32, 3), np.uint8), stamp_of(time_ns)))
+            for time_ns in range(start_ns, start_ns + number * step_ns, step_ns)]

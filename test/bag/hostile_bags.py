@@ -13,17 +13,14 @@ from pathlib import Path
 import struct
 
 from bag_making import (
-    COMPRESSED, compressed_data, header, IMAGE, IMAGE_TOPIC, PROMPT_TOPIC, START_NS, STRING,
-    string_message, TYPESTORE, write_bag,
+    COMPRESSED, compressed_data, header, IMAGE, IMAGE_TOPIC, PROMPT_TOPIC, ros1_message, START_NS,
+    STRING, string_message, TYPESTORE, write_bag, write_ros1_bag,
 )
 import cv2
 from hypothesis import strategies as st
 from mcap.writer import CompressionType, IndexType, Writer as McapWriter
 import numpy as np
-from rosbags.rosbag1 import Writer as Ros1Writer
-from rosbags.typesys import get_typestore, Stores
 
-ROS1 = get_typestore(Stores.ROS1_NOETIC)
 HOUR_NS = 3_600 * 10**9
 MS = 10**6
 # How the files lie: folders of rosbag2, one file of it alone, an MCAP of another writer, ROS 1.
@@ -215,7 +212,7 @@ def write(bag: HostileBag, folder: Path) -> Path:
     """Write a bag into folder; return the path to narrate."""
     messages = sorted(_messages(bag), key=lambda message: message[2])
     if bag.storage == 'ros1':
-        path = _write_ros1(folder / 'bag.bag', messages, bag.compression)
+        path = write_ros1_bag(folder / 'bag.bag', messages, bag.compression)
         return _cut(bag, path, [path])
     if bag.storage == 'bare mcap':
         path = _write_bare(folder / 'bag.mcap', messages, bag)
@@ -240,21 +237,24 @@ def _messages(bag):
     kind = COMPRESSED if bag.is_compressed else IMAGE
     for number, image in enumerate(bag.images):
         make = _compressed_content if bag.is_compressed else _raw_content
-        yield IMAGE_TOPIC, kind, image.bag_ns, make(image, number % 5)
+        left = {'cut message': 30, 'headless': 6}.get(image.damage)
+        yield IMAGE_TOPIC, kind, image.bag_ns, _serialised(
+            bag, make(image, number % 5), kind)[:left]
     for prompt in bag.prompts:
-        content = bytes(string_message(prompt.text))
-        yield PROMPT_TOPIC, STRING, prompt.bag_ns, content if prompt.is_message else content[:6]
+        yield PROMPT_TOPIC, STRING, prompt.bag_ns, _serialised(
+            bag, string_message(prompt.text), STRING)[:None if prompt.is_message else 3]
     if 'strings' in bag.others:
         for image in bag.images:
-            yield '/chatter', STRING, image.bag_ns, bytes(string_message('12'))
+            yield '/chatter', STRING, image.bag_ns, _serialised(
+                bag, string_message('12'), STRING)
     if 'stray at zero' in bag.others:
         yield '/chatter', STRING, 0, bytes(string_message('12'))
     if 'unknown type' in bag.others and bag.images:
         yield '/odd', 'std_msgs/msg/ColorRGBA', bag.images[0].bag_ns, b'\0\1\0\0' + bytes(16)
     if 'second camera' in bag.others:
         for image in bag.images:
-            yield '/rear', IMAGE, image.bag_ns, _raw_content(
-                Image(image.bag_ns, image.stamp_ns, 'rgb8'), 0)
+            yield '/rear', IMAGE, image.bag_ns, _serialised(bag, _raw_content(
+                Image(image.bag_ns, image.stamp_ns, 'rgb8'), 0), IMAGE)
 
 
 @cache
@@ -286,7 +286,7 @@ def _compressed_content(image, number):
         'huge': png[:16] + struct.pack('>II', 60_000, 60_000) + bytes(200)}
     data = damaged.get(image.damage, data)
     text = {'depth png': '16UC1; png compressed ', 'png': 'png'}.get(image.form, 'jpeg')
-    return _cut_message(image, bytes(compressed_data(data, image.stamp_ns, text)))
+    return compressed_data(data, image.stamp_ns, text)
 
 
 def _raw_content(image, number):
@@ -302,32 +302,11 @@ def _raw_content(image, number):
         header=header(image.stamp_ns), height=0 if is_empty else height, width=width,
         encoding='rgb9' if image.damage == 'unknown encoding' else image.form, is_bigendian=0,
         step=width * num_values * bits // 8, data=np.frombuffer(data, np.uint8))
-    return _cut_message(image, bytes(TYPESTORE.serialize_cdr(message, IMAGE)))
+    return TYPESTORE.serialize_cdr(message, IMAGE)
 
 
-def _cut_message(image, content):
-    return content[:{'cut message': 30, 'headless': 6}.get(image.damage, len(content))]
-
-
-def _write_ros1(path, messages, compression):
-    writer = Ros1Writer(path)
-    if compression:
-        writer.set_compression(Ros1Writer.CompressionFormat[compression.upper()])
-    with writer:
-        connections = {}
-        for topic, kind, time_ns, content in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=ROS1)
-            writer.write(connections[topic], time_ns, _as_ros1(content, kind))
-    return path
-
-
-def _as_ros1(content, kind):
-    """Return a message as ROS 1 serialises it; one that is none stays none."""
-    try:
-        return bytes(ROS1.cdr_to_ros1(content, kind))
-    except Exception:  # the library has one for each way in which bytes can be wrong
-        return content[4:]
+def _serialised(bag, content, kind):
+    return bytes(ros1_message(content, kind) if bag.storage == 'ros1' else content)
 
 
 def _write_bare(path, messages, bag):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from moss_ros.bag import NarrateOptions
+from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
 
 OUTPUTS = ['narration.jsonl', 'narration.mcap', 'narration.vtt', 'report.html', 'run.json']
 OPTIONS = NarrateOptions(prompt_topic='prompt', seed=7, sampling='random', with_images=True)
@@ -14,6 +14,20 @@ def hashes(folder):
     assert all(path.is_file() for path in folder.iterdir())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(folder.iterdir())}
+
+
+def narrate_in_parts(source, output, options):
+    """Narrate with an interruption at every group of frames; return how each part ended."""
+    codes = []
+    while not codes or codes[-1] is ExitCode.INTERRUPTED:
+        asked = []
+        try:
+            narrate_bag(source, output, options, resume=True,
+                        should_stop=lambda: bool(asked.append(None)) or len(asked) > 1)
+            codes.append(ExitCode.OK)
+        except BagError as error:
+            codes.append(error.exit_code)
+    return codes
 
 
 def records_of(output, *kinds):

@@ -70,7 +70,7 @@ def told(items):
             yield 'restart', time_ms, None
 
 
-def choose(path, prompts=(), prompt_topic=''):
+def choose(path, prompts=(), prompt_topic='', clock='auto'):
     """
     Return all items in words, and the counts, of a bag looked at twice a second.
 
@@ -78,7 +78,7 @@ def choose(path, prompts=(), prompt_topic=''):
     a new chooser makes of it must be the same.
     """
     prompts = [(START_NS + time_ms * 10**6, text) for time_ms, text in prompts]
-    with open_source(path, '', prompt_topic) as source:
+    with open_source(path, '', prompt_topic, clock=clock) as source:
         groups = list(FrameChooser(source, None, 2.0, prompts).groups())
         items = [list(told(group.items)) for group in groups]
         for index, group in enumerate(groups):
@@ -231,7 +231,7 @@ def test_a_new_beginning_forgets_what_was_left_out(tmp_path):
 
 def test_where_many_were_recorded_at_once_the_sampler_chooses(tmp_path):
     messages = [image(index * 100, 0) for index in range(20)]
-    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(0, 'What?')])
+    items, counts = choose(write_bag(tmp_path / 'bag', messages), [(0, 'What?')], clock='bag')
     assert items == [('prompt', 0, 'What?'), *(
         ('frame', 0, stamp) for stamp in (0, 500, 1000, 1500))]
     assert counts[:2] == [20, 4]
