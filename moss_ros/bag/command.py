@@ -22,6 +22,7 @@ from moss_ros.bag.batch import BagTask, ENGINES, INDEX_FILE, narrate_many, write
 from moss_ros.bag.clock import CLOCKS
 from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
+from moss_ros.bag.outputs import RUN_FILE
 from moss_ros.bag.own_stderr import own_stderr
 from moss_ros.checks import require_count, require_number
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
@@ -125,9 +126,14 @@ def _narrate(source, output, options, given, stop) -> RunRecord:
             bar.set_postfix_str(f'{done_s / elapsed_s:.0f} x real time', refresh=False)
             bar.update(done_s - bar.n)
 
-        record = narrate_bag(
-            source, output, options, show, resume=given.resume, overwrite=given.overwrite,
-            save_every_s=given.save_every, should_stop=lambda: stop.has_come)
+        try:
+            record = narrate_bag(
+                source, output, options, show, resume=given.resume, overwrite=given.overwrite,
+                save_every_s=given.save_every, should_stop=lambda: stop.has_come)
+        except BagError as error:
+            bar.clear()
+            _print_notes_of_incomplete(output, error.exit_code)
+            raise
     _print_end(output, record)
     return record
 
@@ -152,6 +158,7 @@ def _narrate_many(options, given, stop, prog) -> ExitCode:
             if outcome.record is not None:
                 _print_end(outcome.task.output, outcome.record)
             else:
+                _print_notes_of_incomplete(outcome.task.output, outcome.exit_code)
                 print(f'{prog}: error: {outcome.error}', file=sys.stderr)
             bar.refresh()
 
@@ -170,11 +177,22 @@ def _print_end(output, record):
     counts = record.counts
     print(f'{output}: {counts["narrations"]} narrations of {counts["frames_used"]} of '
           f'{counts["frames_read"]} frames')
-    for note in record.source.get('notes', ()):
-        print(f'{record.source["name"]}: {note}')
+    _print_notes(record)
     if record.unusable:
         print(f'{output}: {counts["unusable"]} messages could not be used: '
               f'{record.unusable_text}', file=sys.stderr)
+
+
+def _print_notes(record):
+    for note in record.source['notes']:
+        print(f'{record.source["name"]}: {note}')
+
+
+def _print_notes_of_incomplete(output, exit_code):
+    """Print what is odd about a bag that was narrated as far as it goes."""
+    if exit_code is ExitCode.INCOMPLETE:
+        text = (output / RUN_FILE).read_text(encoding='utf-8')
+        _print_notes(RunRecord.from_json(text))
 
 
 def _options(given) -> NarrateOptions:

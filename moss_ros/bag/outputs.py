@@ -284,6 +284,10 @@ def _facts(run):
                if name.endswith('.safetensors')]
     yield 'Images', ' '.join(filter(None, (
         run.source['image_topic'], f'({run.source["image_type"] or "video"})')))
+    if run.source['clock']:
+        yield 'Clock', {'bag': "the bag's times", 'header': 'header stamps'}[run.source['clock']]
+    for note in run.source['notes']:
+        yield 'Note', note
     yield 'Frames', (f'{counts["frames_read"]} read, {counts["frames_used"]} shown to the model '
                      f'({stream["frame_rate_fps"]:g} a second)')
     if run.unusable:

@@ -143,6 +143,17 @@ def test_the_clock_can_be_forced_and_is_told(tmp_path, capsys):
     assert error.value.exit_code is ExitCode.RESUME
 
 
+@pytest.mark.parametrize('num_bags', [1, 2])
+def test_the_clock_is_told_also_where_a_bag_breaks_off(tmp_path, num_bags, capsys):
+    path = write_bag(tmp_path / 'bag', images(lambda index, _: START_NS)) / 'bag.mcap'
+    path.write_bytes(path.read_bytes()[:-40])
+    arguments = [str(path)] * num_bags + ['--output', str(tmp_path / 'out'), '--quiet']
+    assert main(arguments) == ExitCode.INCOMPLETE
+    told = capsys.readouterr()
+    assert told.out.count('header stamps') == num_bags
+    assert told.err.count('\n') == num_bags and 'never closed' in told.err
+
+
 # Prompts
 
 def test_prompts_are_told_by_the_clock_of_the_images(tmp_path):

@@ -158,7 +158,8 @@ def test_arbitrary_bytes_are_no_video(tmp_path, seed):
 @pytest.mark.parametrize(('name', 'codec'), [
     ('clip.mp4', 'mpeg4'), ('clip.mkv', 'mpeg4'), ('clip.avi', 'mjpeg'), ('clip.ts', 'mpeg2video'),
     ('clip.webm', 'libvpx'), ('clip.mjpeg', 'mjpeg'), ('clip.y4m', 'rawvideo'),
-    ('clip.m2v', 'mpeg2video'), ('clip.gif', 'gif'), ('clip.flv', 'flv1'), ('clip.mpg', 'mpeg1video')])
+    ('clip.m2v', 'mpeg2video'), ('clip.gif', 'gif'), ('clip.flv', 'flv1'),
+    ('clip.mpg', 'mpeg1video')])
 def test_videos_of_every_kind_have_any_name(tmp_path, name, codec):
     path = tmp_path / name
     with av.open(str(path), 'w') as container:

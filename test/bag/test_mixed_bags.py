@@ -1,20 +1,20 @@
 """Bags of ROS 1, and channels of other encodings beside the images: what can be read is read."""
 
 from bag_making import (
-    COMPRESSED, IMAGE, IMAGE_TOPIC, McapChannel, PROMPT_TOPIC, ros1_message, small_images,
-    START_NS, STRING, string_message, TYPESTORE, with_prompts, write_bag, write_mcap_file,
-    write_ros1_bag,
+    COMPRESSED, IMAGE, image_message, IMAGE_TOPIC, McapChannel, PROMPT_TOPIC, ros1_message,
+    small_images, START_NS, STRING, string_message, TYPESTORE, with_prompts, write_bag,
+    write_mcap_file, write_ros1_bag,
 )
 from mcap.writer import CompressionType, IndexType
 from moss_ros.bag import narrate_bag, NarrateOptions
-from moss_ros.bag.bag_error import BagError
+from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.bag_source import prompt_text
 from moss_ros.bag.reading import open_source
 from moss_ros.images import BadImageError
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
-from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.rosbag1 import Reader as Ros1Reader, Writer as Ros1Writer
 from runs import OPTIONS, records_of
 
 NUMBER = 12
@@ -71,6 +71,31 @@ def test_several_publishers_of_a_ros1_topic_are_one_topic(tmp_path):
     with open_source(path, 'camera/image_raw') as source:
         assert source.info.num_images == NUMBER and source.info.image_topic == IMAGE_TOPIC
         assert len(list(source.messages())) == NUMBER
+
+
+@pytest.mark.parametrize('compression', ['bz2', 'lz4', None])
+def test_a_damaged_chunk_of_a_ros1_bag_is_passed_over_and_told(tmp_path, compression):
+    generator = np.random.default_rng(1)
+    messages = [(IMAGE_TOPIC, IMAGE, START_NS + index * 10**8, image_message(
+        generator.integers(0, 256, (240, 320, 3), np.uint8), START_NS + index * 10**8))
+        for index in range(16)]
+    path = write_ros1_bag(tmp_path / 'bag.bag', messages, compression)
+    with Ros1Reader(path) as reader:
+        chunks = list(reader.chunks.values())
+    assert len(chunks) > 2
+    data = bytearray(path.read_bytes())
+    begin = chunks[1].datapos
+    data[begin:begin + chunks[1].datasize] = bytes(chunks[1].datasize)
+    path.write_bytes(data)
+    found = []
+    with pytest.raises(BagError, match='chunk at byte .* passed over') as caught:
+        with open_source(path) as source:
+            for message in source.messages():
+                found.append((message.bag_time_ns - START_NS) // 10**8)
+    assert caught.value.exit_code is ExitCode.INCOMPLETE
+    lost = sorted(set(range(16)) - set(found))
+    assert 1 < len(lost) < 10 and lost == list(range(lost[0], lost[0] + len(lost)))
+    assert found[0] == 0 and found[-1] == 15
 
 
 def test_messages_of_ros1_that_are_none_are_bad_images(tmp_path):
