@@ -212,7 +212,8 @@ def write(bag: HostileBag, folder: Path) -> Path:
     """Write a bag into folder; return the path to narrate."""
     messages = sorted(_messages(bag), key=lambda message: message[2])
     if bag.storage == 'ros1':
-        path = write_ros1_bag(folder / 'bag.bag', messages, bag.compression)
+        path = write_ros1_bag(folder / 'bag.bag', messages, bag.compression,
+                              lambda content, _: content)
         return _cut(bag, path, [path])
     if bag.storage == 'bare mcap':
         path = _write_bare(folder / 'bag.mcap', messages, bag)
