@@ -202,7 +202,8 @@ class FrameChooser:
         self._num_read += 1
         items: list[Item] = []
         try:
-            stamp_ns = self._source.stamp_ns(message)
+            stamp_ns = self._intake.time_ns(
+                self._source.stamp_ns(message), message.bag_time_ns)
             back_ns = self._intake.admit(stamp_ns)
             if back_ns:
                 items.append(StreamRestart(

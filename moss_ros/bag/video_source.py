@@ -1,7 +1,8 @@
 """
-A video file as a source: looked at frame_rate_fps a second, its time begins at 0.
+A video file as a source: looked at frame_rate_fps a second; its time begins at 0.
 
-Opened by reading.py; one thread at a time.
+A picture is held until the next one begins, but not over a gap: there nothing was recorded, and
+nothing is shown. Opened by reading.py; one thread at a time.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from itertools import islice
 import math
 from pathlib import Path
 
-from moss_ros.bag.bag_error import BagError
+from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.source import files_of, Message, ReadPosition, Source, SourceInfo
-from moss_ros.media import MediaError, VideoFile
+from moss_ros.media import GAP_S, MediaError, VideoFile
 import numpy as np
 
 
@@ -28,13 +29,16 @@ class VideoSource(Source):
         except MediaError as error:
             raise BagError(path, f'is neither a bag nor a video that can be read: '
                            f'{_without_path(error, path)}') from error
-        num_frames = max(1, math.ceil(self._video.duration_s * frame_rate_fps - 1e-3))
+        # Times on both sides of a gap are far enough apart for the sampler to choose both.
+        pieces = self._video.times.pieces_ns(max(GAP_S, 2 / frame_rate_fps))
         self._times_ns = [
-            round(index * 1e9 / frame_rate_fps) for index in range(num_frames)]
+            begin_ns + round(index * 1e9 / frame_rate_fps) for begin_ns, end_ns in pieces
+            for index in range(_num_times((end_ns - begin_ns) / 1e9, frame_rate_fps))]
+        end_ns = max(round(self._video.duration_s * 1e9), self._times_ns[-1])
         self.info = SourceInfo(
-            'video', path.resolve().name, files_of(path), 0,
-            max(round(self._video.duration_s * 1e9), self._times_ns[-1]),
-            num_images=num_frames)
+            'video', path.resolve().name, files_of(path), 0, end_ns,
+            num_images=len(self._times_ns),
+            notes=(*self._video.notes, *_gap_notes(pieces, end_ns)))
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -42,9 +46,10 @@ class VideoSource(Source):
 
     def messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
         """
-        Yield the frame at each time; BagError where nothing can be decoded. Call it once.
+        Yield the frame at each time; call it once.
 
-        Always decoded from the start: not every video gives the same pictures after a jump.
+        Always decoded from the start: not every video gives the same pictures after a jump. Raises
+        BagError if nothing can be decoded, and INCOMPLETE at the end if parts could not.
         """
         frames = self._video.frames_at([time_ns / 1e9 for time_ns in self._times_ns])
         try:
@@ -53,6 +58,12 @@ class VideoSource(Source):
                 yield Message(time_ns, False, picture)
         except MediaError as error:
             raise BagError(self._path, _without_path(error, self._path)) from error
+        if self._video.times.breaks_off:
+            raise BagError(self._path, f'breaks off: {self._video.times.breaks_off}',
+                           ExitCode.INCOMPLETE)
+        if self._video.num_damaged:
+            raise BagError(self._path, f'is damaged: {self._video.num_damaged} parts of it could '
+                           'not be decoded, and were passed over', ExitCode.INCOMPLETE)
 
     def stamp_ns(self, message: Message) -> int:
         """Return the time since the start of the video."""
@@ -61,6 +72,23 @@ class VideoSource(Source):
     def picture(self, message: Message) -> np.ndarray:
         """Return the frame u8 [H, W, 3] RGB."""
         return message.content
+
+
+def _num_times(duration_s, frame_rate_fps):
+    return max(1, math.ceil(duration_s * frame_rate_fps - 1e-3))
+
+
+def _gap_notes(pieces, end_ns):
+    ends_ns = [end for _, end in pieces]
+    gaps_ns = [(end, begin - end) for end, begin in zip(
+        ends_ns, [*(begin for begin, _ in pieces[1:]), max(end_ns, ends_ns[-1])]) if begin > end]
+    if gaps_ns:
+        after_ns, length_ns = gaps_ns[0]
+        others = f', and {len(gaps_ns) - 1} more times' if len(gaps_ns) > 1 else ''
+        length = (f'{length_ns / 3.6e12:.1f} h' if length_ns >= 3.6e12
+                  else f'{length_ns / 6e10:.1f} min')
+        yield (f'its pictures pause for {length} after {after_ns / 1e9:.1f} s{others}; nothing is '
+               'shown meanwhile')
 
 
 def _without_path(error, path):

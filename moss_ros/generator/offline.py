@@ -144,6 +144,8 @@ class OfflineAnswerer:
             raise ValueError(f'{num_images} images and {len(query.videos)} videos are too many '
                              f'for the checkpoint, which takes {most} frames')
         videos = [stack.enter_context(VideoFile(path)) for path in query.videos]
+        for video in videos:
+            stack.callback(_tell_notes, video)  # damage is known at the end only
         fps = query.video_fps or self._options.frame_rate_fps
         num_frames, pictures = num_images, [map(read_image, query.images)]
         for index, video in enumerate(videos):
@@ -213,3 +215,13 @@ class OfflineAnswerer:
                 yield piece
             if len(said) >= query.settings.max_new_tokens or cache.num_tokens == cache.max_tokens:
                 return
+
+
+def _tell_notes(video):
+    notes = [*video.notes]
+    if video.times.breaks_off:
+        notes.append(f'it breaks off: {video.times.breaks_off}')
+    if video.num_damaged:
+        notes.append(f'{video.num_damaged} damaged parts were passed over')
+    for note in notes:
+        _LOGGER.warning('%s: %s', video.path, note)

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-import logging
 import math
 from pathlib import Path
 
 import av
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from moss_ros.media.pictures import existing_file, MediaError
+from moss_ros.media.video_times import read_times, VideoTimes
 import numpy as np
 
 # A gap between two wanted times, in seconds, from which on it pays to seek instead of decoding.
 # Most videos have key frames, where decoding can start, more often than this.
 _JUMP_S = 10.0
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def num_samples(duration_s: float, fps: float, min_frames: int, max_frames: int) -> int:
@@ -50,20 +49,22 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
 
 class VideoFile:
     """
-    An open video: its duration, and the frames shown at given times. Close it, or use `with`.
+    An open video: its times, and the frames shown at given ones. Close it, or use `with`.
 
-    One thread at a time may call. It holds the decoder and one frame in memory.
+    Time counts from the first frame that is shown, by the frames' own times; if the stream has
+    none, by the rate that it tells. If its clock starts again, as in joined recordings, the time
+    goes on. One thread at a time may call. It holds the decoder, one frame, and 100 bytes for each
+    frame of the file in memory.
     """
 
     def __init__(self, path: str | Path):
         """Open the file. Raises MediaError if it is missing, no video, or has no video stream."""
         self.path = existing_file(path, 'video')
+        self._decoder: _Decoder | None = None
         self._container = self._open()
         try:
             self._stream = self._video_stream()
-            self._start_s = float((self._stream.start_time or 0) * self._stream.time_base)
-            self.duration_s = self._find_duration_s()
-            self._frame_s = 1 / float(self._stream.average_rate or 1000)  # on average
+            self.times = self._read_times()
         except BaseException:
             self._container.close()
             raise
@@ -78,12 +79,29 @@ class VideoFile:
         """Close the file; may be called twice."""
         self._container.close()
 
+    @property
+    def duration_s(self) -> float:
+        """From the begin of the first frame to the end of the last one, gaps and all."""
+        return self.times.duration_s
+
+    @property
+    def num_damaged(self) -> int:
+        """How many parts could not be decoded, so far."""
+        return self._decoder.num_damaged if self._decoder else 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What is odd about the file, each in one sentence, besides damage."""
+        notes = list(self.times.notes)
+        num_streams = sum(map(_is_moving, self._container.streams))
+        if num_streams > 1:
+            notes.append(f'it has {num_streams} video streams, of which the first one is taken')
+        return notes
+
     def sample_times_s(self, fps: float, min_frames: int, max_frames: int) -> list[float]:
         """Return the times in seconds at which to look at it; see the function of this name."""
-        num_frames = num_samples(self.duration_s, fps, 1, max_frames + 1)
-        is_uniform = not min_frames <= num_frames <= max_frames
-        return sample_times_s(self.duration_s, fps, min_frames, max_frames,
-                              self._find_last_s() if is_uniform else None)
+        return sample_times_s(
+            self.duration_s, fps, min_frames, max_frames, self.times.last_s)
 
     def count_frames(self, most: int) -> int:
         """Return how many frames can be decoded, but at most `most`."""
@@ -92,15 +110,14 @@ class VideoFile:
         with self._open() as container:
             stream = container.streams[self._stream.index]
             stream.thread_type = 'AUTO'
-            decoder = _Decoder(container, stream, self._start_s)
+            decoder = _Decoder(container, stream, self.times)
             return sum(1 for _ in islice(decoder.frames(), most))
 
     def every_frame(self) -> Iterator[np.ndarray]:
         """Yield all frames, uint8 [H, W, 3] RGB. Call it once, and not with frames_at()."""
-        decoder = _Decoder(self._container, self._stream, self._start_s)
-        for frame, _ in decoder.frames():
+        self._decoder = _Decoder(self._container, self._stream, self.times)
+        for frame, _ in self._decoder.frames():
             yield _rgb_array_of_frame(frame)
-        self._tell_damage(decoder)
 
     def frames_at(self, times_s: list[float]) -> Iterator[np.ndarray]:
         """
@@ -110,8 +127,8 @@ class VideoFile:
         Damaged parts are skipped. Raises MediaError if nothing at all can be decoded. Call it
         once.
         """
-        decoder = _Decoder(self._container, self._stream, self._start_s)
-        tolerance_s = self._tolerance_s()
+        decoder = self._decoder = _Decoder(self._container, self._stream, self.times)
+        tolerance_s = self.times.tolerance_s
         shown, picture = None, None
         index = 0
         for frame, time_s in decoder.frames():
@@ -131,20 +148,6 @@ class VideoFile:
         for _ in times_s[index:]:
             picture = _rgb_array_of_frame(shown) if picture is None else picture
             yield picture
-        self._tell_damage(decoder)
-
-    def _tell_damage(self, decoder):
-        if decoder.num_damaged:
-            _LOGGER.warning('%s: %d damaged parts were passed over', self.path,
-                            decoder.num_damaged)
-
-    def _tolerance_s(self):
-        """Return how far after a wanted time a frame may begin, in seconds, due to rounding."""
-        tick_s = float(self._stream.time_base)
-        # If a tick is as long as a frame, frame times are exact; if it is shorter, they are
-        # rounded to ticks.
-        is_rounded = tick_s < self._frame_s / 2
-        return 1e-6 + (min(tick_s, self._frame_s / 20) if is_rounded else 0.0)
 
     def _open(self):
         try:
@@ -155,71 +158,40 @@ class VideoFile:
                              f'({getattr(error, "strerror", None) or error})') from error
 
     def _video_stream(self):
-        kinds = []
-        for stream in self._container.streams:
-            # The cover picture of a song is a video stream too, and is passed over.
-            if stream.type == 'video' and not stream.disposition & Disposition.attached_pic:
-                if stream.codec_context is None:
-                    raise MediaError(f'{self.path}: no decoder for its video stream')
-                stream.thread_type = 'AUTO'
-                return stream
-            kinds.append(stream.type)
+        for stream in filter(_is_moving, self._container.streams):
+            if stream.codec_context is None:
+                raise MediaError(f'{self.path}: no decoder for its video stream')
+            stream.thread_type = 'AUTO'
+            return stream
+        kinds = sorted({stream.type for stream in self._container.streams})
         if not kinds:
             raise MediaError(f'{self.path} is not a video that can be read (nothing is in it)')
-        raise MediaError(f'{self.path} has no video stream, only {", ".join(sorted(set(kinds)))}')
+        raise MediaError(f'{self.path} has no video stream, only {", ".join(kinds)}')
 
-    def _find_last_s(self):
-        """Return when the last frame begins, in seconds; reads packets, but decodes none."""
-        estimate_s = max(0.0, self.duration_s - self._frame_s)
-        newest_s = None
-        try:
-            with self._open() as container:
-                stream = container.streams[self._stream.index]
-                container.seek(round((self._start_s + self.duration_s) / stream.time_base),
-                               stream=stream)
-                for packet in container.demux(stream):
-                    if packet.pts is not None:
-                        time_s = float(packet.pts * stream.time_base) - self._start_s
-                        newest_s = time_s if newest_s is None else max(newest_s, time_s)
-        except av.FFmpegError:
-            return estimate_s
-        return newest_s if newest_s is not None and 0 <= newest_s <= self.duration_s \
-            else estimate_s
-
-    def _find_duration_s(self):
-        stream = self._stream
-        if stream.duration:
-            return float(stream.duration * stream.time_base)
-        if self._container.duration:
-            return self._container.duration / av.time_base
-        return self._read_duration_s()
-
-    def _read_duration_s(self):
-        """Return the duration in seconds by reading all packets; nothing is decoded."""
-        end, num_packets = 0, 0
+    def _read_times(self) -> VideoTimes:
         with self._open() as container:
-            for packet in container.demux(container.streams[self._stream.index]):
-                num_packets += packet.size > 0
-                if packet.pts is not None:
-                    end = max(end, packet.pts + (packet.duration or 0))
-        if end:
-            return float(end * self._stream.time_base) - self._start_s
-        return num_packets / float(self._stream.average_rate or 25)
+            try:
+                return read_times(container, self._stream.index)
+            except ValueError as error:
+                raise MediaError(
+                    f'{self.path} has no frame that can be decoded; is it damaged?') from error
 
 
 class _Decoder:
     """Decodes one stream from its start, skips damaged parts, and can jump ahead."""
 
-    def __init__(self, container, stream, start_s: float):
+    def __init__(self, container, stream, times: VideoTimes):
         self.num_damaged = 0
         self._container = container
         self._stream = stream
-        self._start_s = start_s
+        self._times = times
         self._packets = None
-        self._can_jump = True
+        self._can_jump = times.start_ticks is not None
         self._jumped_from_s: float | None = None  # only until the first frame after a jump
         self._jumped_to_s: float | None = None
-        self._num_frames = 0
+        self._has_seen_key = False
+        self._num_packets = self._num_frames = 0
+        self._newest_ticks = -times.interval_ticks
 
     def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
         """Yield each frame with its time in seconds since the start of the video."""
@@ -232,10 +204,14 @@ class _Decoder:
                 return
             if packet is None:
                 return
+            if not packet.size and packet.pts is not None:
+                continue  # one without data in the middle would end the decoder
+            self._has_seen_key |= packet.is_keyframe
             try:
-                frames = packet.decode()
+                frames = self._stamped(packet).decode()
             except av.FFmpegError:
-                self.num_damaged += 1
+                # Nothing can be decoded before the first key frame.
+                self.num_damaged += self._has_seen_key
                 continue
             packets = self._packets
             for frame in frames:
@@ -252,7 +228,7 @@ class _Decoder:
         if not self._can_jump or wanted_s == self._jumped_to_s or wanted_s - time_s < _JUMP_S:
             return
         self._jumped_to_s = wanted_s
-        target = round((self._start_s + wanted_s) / float(self._stream.time_base))
+        target = self._times.start_ticks + round(wanted_s / float(self._times.tick_s))
         try:
             self._container.seek(target, stream=self._stream)
         except av.FFmpegError:
@@ -261,15 +237,58 @@ class _Decoder:
         self._packets = self._container.demux(self._stream)
         self._jumped_from_s = time_s
 
+    def _stamped(self, packet):
+        """Give a packet the time of a clock that goes on; the decoder hands it to its frame."""
+        times = self._times
+        if times.start_ticks is None and packet.size:
+            if self._num_packets < len(times.packet_ticks):
+                packet.pts = int(times.packet_ticks[self._num_packets])
+            self._num_packets += 1
+        return packet
+
     def _time_s(self, frame):
+        times = self._times
+        if times.is_counted:
+            ticks = times.frame_ticks[min(self._num_frames, len(times.frame_ticks) - 1)]
+        elif frame.pts is None:
+            ticks = self._newest_ticks + times.interval_ticks
+        else:
+            ticks = frame.pts - (times.start_ticks or 0)
         self._num_frames += 1
-        if frame.time is None:  # a raw stream has no times
-            self._can_jump = False
-            return (self._num_frames - 1) / float(self._stream.average_rate or 25)
-        return frame.time - self._start_s
+        self._newest_ticks = int(ticks)
+        return float(self._newest_ticks * times.tick_s)
+
+
+def _is_moving(stream):
+    """Return whether it is a video; the cover picture of a song is a video stream too."""
+    return stream.type == 'video' and not stream.disposition & Disposition.attached_pic
 
 
 def _rgb_array_of_frame(frame):
-    array = frame.to_ndarray(format='rgb24')
-    # Phones store upright videos lying on their side, with a rotation counterclockwise in degrees.
-    return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
+    return _as_displayed(frame.to_ndarray(format='rgb24'), _display_matrix(frame))
+
+
+def _display_matrix(frame):
+    """Return (a, b, c, d) by which a player turns a frame; None where it does not."""
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return None
+    # Of the 3x3 matrix of QuickTime, row by row; scale and place are not for us.
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _as_displayed(array, matrix):
+    """
+    Return [H, W, 3], or [W, H, 3], turned and mirrored as a player shows it: copied.
+
+    A pixel at (x, y) is shown at (a x + c y, b x + d y). Turns are rounded to quarters.
+    """
+    if matrix is None:
+        return array
+    a, b, c, d = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        array, across, down = array.swapaxes(0, 1), c, b
+    else:
+        across, down = a, d
+    return np.ascontiguousarray(array[::-1 if down < 0 else 1, ::-1 if across < 0 else 1])

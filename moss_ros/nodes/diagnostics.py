@@ -113,6 +113,8 @@ class Diagnostics:
             return DiagnosticStatus.ERROR, image_input.trouble
         if image_input.trouble:
             return DiagnosticStatus.STALE, image_input.trouble
+        if image_input.stamp_trouble:
+            return DiagnosticStatus.WARN, image_input.stamp_trouble
         num_dropped, num_bad = self._history[0]
         num_new_bad = image_input.num_bad_by_kind.total() - num_bad
         if num_new_bad:
@@ -143,6 +145,7 @@ class Diagnostics:
             'topic': image_input.topic,
             'state': image_input.state.value,
             'picture': image_input.picture_kind,
+            'time of images': 'arrival' if image_input.has_frozen_stamps else 'header stamps',
             'input rate (images/s)': image_input.input_fps,
             'time since the newest image (s)': age_s,
             'images received': image_input.num_received,

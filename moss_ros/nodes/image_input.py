@@ -92,6 +92,7 @@ class ImageInput:
         self._arrivals_ns: deque[int] = deque()
         self._intake: FrameIntake[_Arrived] | None = None  # made by start()
         self._set_back: _SetBack | None = None
+        self._told: set[str] = set()  # of what was odd about the stamps, since the start
 
     def start(self, settings: NarratorSettings, frame_rate_fps: float,
               converter: ImageConverter) -> None:
@@ -101,6 +102,7 @@ class ImageInput:
         self._stale_after_s = settings.stale_after_s
         self._intake = FrameIntake(frame_rate_fps, self._frame)
         self._set_back = None
+        self._told.clear()
         self._arrivals_ns.clear()
         self._last_arrival_ns = None
         self._quiet_since_ns = time.monotonic_ns()
@@ -171,6 +173,26 @@ class ImageInput:
         return '' if self._subscription is None else self._subscription.topic_name
 
     @property
+    def has_frozen_stamps(self) -> bool:
+        """Whether the header stamps do not change, so that the time of arrival counts."""
+        return self._intake is not None and self._intake.has_frozen_stamps
+
+    @property
+    def stamp_trouble(self) -> str:
+        """What is wrong with the header stamps, and what to do about it; '' if all is well."""
+        if not self.topic:
+            return ''
+        if self._intake.has_frozen_stamps:
+            return (f'the header stamps on {self.topic} do not change, so images count from when '
+                    'they arrive; have the driver stamp each image')
+        if self._intake.has_two_clocks:
+            num_publishers = len(self._node.get_publishers_info_by_topic(self.topic))
+            return (f'images of two clocks come in turn on {self.topic}, which has '
+                    f'{num_publishers} publisher{"s" * (num_publishers != 1)}: those of the '
+                    'one behind are not used; stop one of them, or remap it')
+        return ''
+
+    @property
     def input_fps(self) -> float:
         """Images a second over the last five seconds, good or bad."""
         self._forget_arrivals_before(time.monotonic_ns() - RATE_WINDOW_NS)
@@ -209,18 +231,22 @@ class ImageInput:
         except (BadImageError, LateFrameError) as error:
             self._count_bad(error)
             return
+        finally:
+            self._tell_of_stamps()
         if frame is not None:
             self._hand_over(frame, message)
 
     def _chosen_frame(self, message, received_ns):
         """Return a Frame, None if left out; the stamp of a message with no picture is ignored."""
         self._converter.check(message)
-        stamp_ns = self._stamp_ns(message)
+        # Since the node's time stands at 0 until there is a /clock.
+        stamp_ns = self._intake.time_ns(self._stamp_ns(message), self._now_ns() or None)
         if self._is_of_before(stamp_ns):
             raise LateFrameError('the stamp is of the time before the clock was set back')
         back_ns = self._intake.admit(stamp_ns)
         if back_ns:
-            self._set_back = _SetBack(stamp_ns + back_ns, stamp_ns, received_ns)
+            if back_ns >= RESTART_NS:
+                self._set_back = _SetBack(stamp_ns + back_ns, stamp_ns, received_ns)
             self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
         return self._intake.offer(_Arrived(message, stamp_ns, received_ns))
 
@@ -251,12 +277,26 @@ class ImageInput:
             raise BadImageError(
                 'bad_stamp', f'the stamp is {stamp_ns / 1e9:.3f} s, before all time')
         if stamp_ns == 0:
-            stamp_ns = self._node.get_clock().now().nanoseconds
+            stamp_ns = self._now_ns()
             if stamp_ns == 0:
                 raise BadImageError(
                     'no_time', 'the image has no stamp and nothing is published on /clock; '
                     'publish it, or set use_sim_time to false')
         return stamp_ns
+
+    def _now_ns(self):
+        return self._node.get_clock().now().nanoseconds
+
+    def _tell_of_stamps(self):
+        """Log once each what is odd about the stamps, and that they move again."""
+        kind = 'frozen' if self._intake.has_frozen_stamps else (
+            'two clocks' if self._intake.has_two_clocks else '')
+        if kind and kind not in self._told:
+            self._told.add(kind)
+            self._node.get_logger().warning(self.stamp_trouble)
+        elif kind != 'frozen' and 'frozen' in self._told and 'moving' not in self._told:
+            self._told.add('moving')
+            self._node.get_logger().info(f'the header stamps on {self.topic} move again')
 
     def _count_bad(self, error):
         self.num_bad_by_kind[error.kind] += 1

@@ -16,7 +16,10 @@ from typing import Generic, Protocol, TypeVar
 
 from moss_ros.checks import require_number
 from moss_ros.stream.frame import Frame
+from moss_ros.stream.stamp_clock import StampClock
+from moss_ros.stream.stamp_order import LateFrameError, RESTART_NS, StampOrder
 
+__all__ = ['FrameIntake', 'FrameSampler', 'LateFrameError', 'RESTART_NS', 'StampedImage']
 _NUM_INTERVALS = 5
 
 
@@ -111,17 +114,6 @@ class FrameSampler:
         return self._origin_ns + round(self._num_intervals * 1e9 / self._frame_rate_fps)
 
 
-# If a stamp is older than the newest one by this much or more, the camera or its clock was
-# restarted. If by less, the image is only out of order.
-RESTART_NS = 2_000_000_000
-
-
-class LateFrameError(Exception):
-    """An image came too late to be shown; the message says why."""
-
-    kind = 'late'
-
-
 class StampedImage(Protocol):
     """What the intake needs to know of an image before it is converted."""
 
@@ -137,7 +129,8 @@ class FrameIntake(Generic[Image]):
     """
     Chooses frame_rate_fps frames a second, and converts only those that are shown.
 
-    - Call admit() with the stamp of each image, then offer() with the image.
+    - Call admit() with the stamp of each image, then offer() with the image. If stamps may stand
+      still, call time_ns() before, and take what it returns for the stamp.
     - If an image can not be converted, it is treated as if it had never come: the next one takes
       its place, and lateness is judged by the good images only. One thing remains: if its stamp
       went back, the stream has begun anew.
@@ -154,7 +147,10 @@ class FrameIntake(Generic[Image]):
         """
         self._sampler = FrameSampler(frame_rate_fps)
         self._convert = convert
-        self._newest_stamp_ns: int | None = None
+        self._clock = StampClock()
+        self._order = StampOrder()
+        # Before the image that was admitted last, unless that one began the stream anew.
+        self._order_before: dict | None = None
         self._left_out: Image | None = None
 
     @property
@@ -165,7 +161,7 @@ class FrameIntake(Generic[Image]):
     @property
     def newest_stamp_ns(self) -> int | None:
         """Stamp of the newest image: one with this stamp or an older one is late; None if none."""
-        return self._newest_stamp_ns
+        return self._order.newest_ns
 
     @property
     def left_out(self) -> Image | None:
@@ -176,26 +172,47 @@ class FrameIntake(Generic[Image]):
         """Choose this many frames a second from the next image on; ValueError as __init__()."""
         self._sampler = FrameSampler(frame_rate_fps)
 
+    @property
+    def has_frozen_stamps(self) -> bool:
+        """Whether the stamps do not change, so that time_ns() returns times of arrival."""
+        return self._clock.is_frozen
+
+    @property
+    def has_two_clocks(self) -> bool:
+        """Whether images of two cameras come in turn, of which those of one are late."""
+        return self._order.has_two_clocks
+
     def forget(self) -> None:
         """Forget all stamps and left_out: the next image counts as the first."""
         self._sampler.reset()
-        self._newest_stamp_ns = self._left_out = None
+        self._order = StampOrder()
+        self._order_before = self._left_out = None
+
+    def time_ns(self, stamp_ns: int, arrival_ns: int | None) -> int:
+        """
+        Return what to take for the stamp of the next image; call it once for each image, or never.
+
+        That is the stamp, or arrival_ns if the stamps do not change (StampClock says when).
+        arrival_ns is None if it is not known.
+        """
+        return self._clock.time_ns(stamp_ns, arrival_ns)
 
     def admit(self, stamp_ns: int) -> int:
         """
         Return by how many ns the stamps went back; normally 0.
 
-        If they went back, the camera or its clock has restarted: all earlier stamps are
-        forgotten. Raises LateFrameError if the image is only out of order.
+        If they went back, the camera or its clock has restarted, or a recording began again: all
+        earlier images are forgotten. Raises LateFrameError if the image is late; StampOrder says
+        which is which.
         """
-        if self._newest_stamp_ns is None or stamp_ns > self._newest_stamp_ns:
-            return 0
-        back_ns = self._newest_stamp_ns - stamp_ns
-        if back_ns < RESTART_NS:
-            raise LateFrameError(
-                f'the stamp is {back_ns / 1e6:.1f} ms before that of an earlier image')
-        self.forget()
-        self._newest_stamp_ns = stamp_ns
+        before = self._order.snapshot()
+        self._order_before = None
+        back_ns = self._order.admit(stamp_ns)
+        if back_ns:
+            self._sampler.reset()
+            self._left_out = None
+        else:
+            self._order_before = before
         return back_ns
 
     def offer(self, image: Image, is_wanted: bool = False) -> Frame | None:
@@ -208,15 +225,15 @@ class FrameIntake(Generic[Image]):
         if is_wanted:
             self._sampler.restart_from(image.stamp_ns)
         elif not self._sampler.select(image.stamp_ns):
-            self._newest_stamp_ns = image.stamp_ns
             self._left_out = image
             return None
         try:
             frame = self._convert(image)
         except Exception:
             self._sampler.restore(before)
+            if self._order_before is not None:
+                self._order.restore(self._order_before)
             raise
-        self._newest_stamp_ns = image.stamp_ns
         self._left_out = None
         return frame
 
@@ -235,10 +252,12 @@ class FrameIntake(Generic[Image]):
 
     def snapshot(self) -> dict:
         """Return all that the choice depends on, as plain values for JSON; without left_out."""
-        return {'newest_stamp_ns': self._newest_stamp_ns, 'sampler': self._sampler.snapshot()}
+        return {'clock': self._clock.snapshot(), 'order': self._order.snapshot(),
+                'sampler': self._sampler.snapshot()}
 
     def restore(self, snapshot: dict, left_out: Image | None = None) -> None:
         """Take over a snapshot() of an intake with the same rate, and its left_out."""
         self._sampler.restore(snapshot['sampler'])
-        self._newest_stamp_ns = snapshot['newest_stamp_ns']
+        self._clock.restore(snapshot['clock'])
+        self._order.restore(snapshot['order'])
         self._left_out = left_out

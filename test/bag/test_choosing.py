@@ -269,3 +269,28 @@ def test_of_a_video_nothing_is_left_out(tmp_path):
             for group in groups for item in group.items] == [
         (0, 'First?'), (0, ''), (0.5, ''), (1, 'At a frame?'), (1, ''), (1.5, ''),
         (1.7, 'Between?'), (2, ''), (2.5, '')]
+
+
+def test_header_stamps_that_stop_give_way_to_the_times_of_recording(tmp_path):
+    """And count again when they move again. The second image of one stamp is late."""
+    messages = [image(min(index, 10) * 100 if index < 30 else index * 100,
+                      index * 100 + DELAY_MS) for index in range(40)]
+    with open_source(write_bag(tmp_path / 'bag', messages)) as source:
+        groups = list(FrameChooser(source, None, 2.0).groups())
+    times_ms = [((item.bag_time_ns - START_NS) // 10**6, (item.frame.stamp_ns - START_NS) // 10**6)
+                for group in groups for item in group.items if isinstance(item, ChosenFrame)]
+    assert times_ms == [(5, 0), (505, 500), (1005, 1000), (1505, 1505), (2005, 2005), (2505, 2505),
+                        (3005, 3005), (3505, 3500)]
+    assert groups[-1].chooser_state['num_unusable_by_kind'] == {'late': 1}
+
+
+@pytest.mark.parametrize('num_images', [5, 10, 19])
+def test_a_short_loop_begins_anew_in_each_round(tmp_path, num_images):
+    """As it is recorded of `ros2 bag play --loop`."""
+    messages = [image(index % num_images * 100, index * 100 + DELAY_MS)
+                for index in range(4 * num_images)]
+    items, counts = choose(write_bag(tmp_path / 'bag', messages))
+    restarts = [item for item in items if item[0] == 'restart']
+    assert [time_ms for _, time_ms, _ in restarts] == [
+        (index * num_images + 1) * 100 + DELAY_MS for index in (1, 2, 3)]
+    assert counts[2] == {'late': 3}

@@ -176,8 +176,14 @@ class CountingContainer:
         self.num_packets = 0
         self._container = container
 
-    def demux(self, stream):
-        for packet in self._container.demux(stream):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._container.close()
+
+    def demux(self, *streams):
+        for packet in self._container.demux(*streams):
             self.num_packets += 1
             yield packet
 

@@ -6,6 +6,7 @@ from moss_ros.nodes import diagnostics
 from moss_ros.stream import StreamSession
 import pytest
 from rclpy.qos import QoSProfile
+from stamps import START_NS
 import torch
 
 
@@ -84,6 +85,19 @@ def test_figures_of_a_stream_and_troubles_of_its_camera(robot, watch):
     values = watch.until('camera', DiagnosticStatus.WARN, 'unknown_encoding: 1')
     assert values['images bad: unknown_encoding'] == '1'
     watch.until('camera', DiagnosticStatus.STALE, 'no image has arrived')
+
+
+def test_header_stamps_that_do_not_change_are_told(robot, watch):
+    robot = robot()
+    robot.wait_active()
+
+    def is_told():
+        robot.show(stamp_ns=START_NS)
+        return robot.narrator.image_input.has_frozen_stamps
+
+    robot.host.until(is_told, what='the frozen stamps')
+    values = watch.until('camera', DiagnosticStatus.WARN, '/image do not change', 'driver')
+    assert values['time of images'] == 'arrival'
 
 
 def test_frames_that_are_dropped_are_told(robot, watch):

@@ -310,3 +310,59 @@ def test_stopped_it_hears_nothing_and_says_nothing(rig):
     rig.host.until(publisher.get_subscription_count, what='the subscription')
     rig.show(publisher, picture(START_NS))
     assert len(rig.frames) == 1
+
+
+# Header stamps that are none, go round in a loop, or are of two cameras
+
+def show_at(rig, publisher, *stamps_ms):
+    for stamp_ms in stamps_ms:
+        rig.show(publisher, picture(START_NS + stamp_ms * 1_000_000))
+
+
+def test_images_with_a_frozen_stamp_count_from_when_they_arrive(rig):
+    rig = rig(frame_rate_fps=20.0)
+    publisher = rig.publisher()
+    before_ns = rig.camera.get_clock().now().nanoseconds
+    while len(rig.frames) < 5:
+        assert rig.input.num_received < 100_000
+        show_at(rig, publisher, 0)
+    after_ns = rig.camera.get_clock().now().nanoseconds
+    stamps_ns = [frame.stamp_ns for frame in rig.frames]
+    assert stamps_ns[0] == START_NS and stamps_ns == sorted(stamps_ns)
+    assert all(before_ns <= stamp_ns <= after_ns for stamp_ns in stamps_ns[1:])
+    level, text = rig.wait_log('do not change')
+    assert level == LoggingSeverity.WARN and '/image' in text and 'driver' in text
+    assert rig.input.stamp_trouble == text and rig.input.has_frozen_stamps
+    # They move again: those of START_NS lie years before the times of arrival.
+    show_at(rig, publisher, *range(100, 1000, 100))
+    rig.wait_log('the header stamps on /image move again')
+    assert (rig.input.stamp_trouble, rig.input.has_frozen_stamps) == ('', False)
+    assert len(rig.restarts) == 1
+    assert rig.frames[-1].stamp_ns == START_NS + 900_000_000
+    assert len([line for line in rig.log if 'do not change' in line[1]]) == 1
+
+
+@pytest.mark.parametrize('loop_ms', [500, 1000, 1900])
+def test_each_round_of_a_short_loop_begins_anew(rig, loop_ms):
+    """As of `ros2 bag play --loop`."""
+    rig = rig()
+    publisher = rig.publisher()
+    for _ in range(4):
+        show_at(rig, publisher, *range(0, loop_ms, 100))
+    assert rig.restarts == [f'image stamps went back by {(loop_ms - 200) / 1000:.1f} s'] * 3
+    assert rig.input.num_bad_by_kind == {'late': 3}
+    assert rig.input.stamp_trouble == ''
+
+
+@pytest.mark.parametrize('apart_ms', [1500, 60_000])
+def test_two_publishers_are_told_once_and_begin_anew_once_at_most(rig, apart_ms):
+    rig = rig()
+    front, rear = rig.publisher(), rig.publisher()
+    for number in range(30):
+        show_at(rig, front, apart_ms + number * 100)
+        show_at(rig, rear, number * 100)
+    assert len(rig.restarts) <= 1 and len(rig.frames) >= 6
+    level, text = rig.wait_log('images of two clocks')
+    assert level == LoggingSeverity.WARN and '2 publishers' in text and 'remap' in text
+    assert rig.input.stamp_trouble == text
+    assert len([line for line in rig.log if 'two clocks' in line[1]]) == 1

@@ -80,11 +80,13 @@ def test_the_frames_of_the_sampler_are_chosen_and_no_others_converted(camera):
 
 
 @pytest.mark.parametrize('back', [0, 0.01, 1, 19.99])
-def test_a_stamp_that_is_not_newer_is_late_and_changes_nothing(camera, back):
+def test_a_stamp_that_is_not_newer_is_late_and_what_is_chosen_stays(camera, back):
     camera.show(*range(38))
     before = camera.intake.snapshot()
     assert camera.show(37 - back) == ['late']
-    assert camera.intake.snapshot() == before and camera.intake.left_out == Image(37)
+    assert camera.intake.snapshot()['sampler'] == before['sampler']
+    assert camera.intake.newest_stamp_ns == Image(37).stamp_ns
+    assert camera.intake.left_out == Image(37)
     assert camera.times_shown(*range(38, 50)) == [40, 45]
 
 
@@ -100,6 +102,42 @@ def test_stamps_that_go_back_by_two_seconds_are_a_new_beginning(camera):
     assert camera.intake.admit(Image(17).stamp_ns) == RESTART_NS == 2_000_000_000
     assert camera.intake.left_out is None
     assert camera.show(*range(18, 25)) == ['shown', *['left out'] * 4, 'shown', 'left out']
+
+
+@pytest.mark.parametrize('num_tenths', [5, 10, 19])
+def test_a_short_loop_begins_anew_in_each_round(camera, num_tenths):
+    camera.show(*range(num_tenths))
+    for _ in range(5):
+        told = camera.show(*range(num_tenths))
+        assert told[:2] == ['late', 'new beginning'] and told.count('new beginning') == 1
+        assert told.count('shown') == (num_tenths - 2) // 5
+    assert not camera.intake.has_two_clocks
+
+
+def test_two_cameras_in_turn_begin_anew_once(camera):
+    told = camera.show(*(tenth + offset for tenth in range(60) for offset in (1000, 0)))
+    assert told.count('new beginning') == 1 and camera.intake.has_two_clocks
+    assert told.count('shown') == 13  # as of one of them, and the one that began anew
+    camera.intake.forget()
+    assert not camera.intake.has_two_clocks
+
+
+def test_frozen_stamps_give_way_to_arrival_and_the_intake_remembers(camera):
+    other = Camera()
+    told = []
+    for tenth in range(40):
+        other.intake.restore(
+            json.loads(json.dumps(camera.intake.snapshot())), camera.intake.left_out)
+        camera, other = other, camera
+        stamp_ns = Image(3).stamp_ns if tenth < 30 else Image(tenth).stamp_ns
+        time_ns = camera.intake.time_ns(stamp_ns, Image(1000 + tenth).stamp_ns)
+        told += camera.show((time_ns - START_NS) / TENTH_NS)
+        assert camera.intake.has_frozen_stamps == (2 <= tenth < 32)
+    assert told[:3] == ['shown', 'late', 'shown'] and 'late' not in told[3:]
+    # Two a second, by whatever clock; the stamps that move again lie before the times of arrival.
+    assert [index for index, what in enumerate(told) if what != 'left out'][2:] == [
+        2, 7, 12, 17, 22, 27, 32, 37]
+    assert told[32] == 'new beginning'
 
 
 def test_after_forget_any_stamp_is_the_first(camera):
