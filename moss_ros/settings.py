@@ -81,7 +81,9 @@ class NarratorSettings:
         choices=('best_effort', 'reliable'))
     image_transport: str = parameter(
         'raw', 'raw: pictures as they are, on image; compressed: JPEG or PNG, on '
-        'image/compressed.', choices=('raw', 'compressed'))
+        'image/compressed; compressedDepth: depth, on image/compressedDepth; video: H.264, H.265 '
+        'or AV1, on image/ffmpeg or image.',
+        choices=('raw', 'compressed', 'compressedDepth', 'video'))
     depth_min_m: float = parameter(
         0.0, 'Depth that is shown black, as is what is nearer or not measured, metres.',
         minimum=0.0, maximum=10000.0)

@@ -8,6 +8,7 @@ import subprocess
 
 from moss_ros.bag.bag_error import ExitCode
 from moss_ros.generator.query import GENERATION_KEYS
+from moss_ros.nodes.image_topic import INPUT_TOPICS
 from moss_ros.records import bag_record_of, event_json, OUTPUT_TOPICS, record_of
 from moss_ros.settings import (
     allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings,
@@ -74,7 +75,9 @@ def written_topics():
                               direction, f'{PACKAGE_BY_TYPE[message_type]}/{message_type}'))
     return found + [
         ('narrator', f'~/{topic.name}', 'out', topic.message_type.replace('/msg/', '/'))
-        for topic in OUTPUT_TOPICS]
+        for topic in OUTPUT_TOPICS] + [
+        ('narrator', topic.topic, 'in', topic.type.replace('/msg/', '/'))
+        for topic in INPUT_TOPICS]
 
 
 def written_services():

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.clock import BagTimes, choose_clock, GAP_NS, header_stamp_ns, NoClockError
+from moss_ros.bag.coded_messages import decoded_messages, is_coded
 from moss_ros.bag.recording import Recording
-from moss_ros.bag.ros_types import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, TYPESTORE
+from moss_ros.bag.ros_types import (
+    COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, TYPESTORE, VIDEO_TYPES,
+)
 from moss_ros.bag.source import (
     BadPromptError, files_of, Message, ReadPosition, Source, SourceInfo,
 )
@@ -23,7 +26,7 @@ from moss_ros.bag.storage import absolute, Channel
 from moss_ros.images import BadImageError, compressed_to_rgb, image_to_rgb
 import numpy as np
 
-IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE, *VIDEO_TYPES)
 # How messages may be serialised; what is in others, such as JSON, is left alone.
 _ENCODINGS = ('cdr', 'ros1')
 _NUM_FIRST_IMAGES = 32
@@ -46,6 +49,7 @@ class BagSource(Source):
             except NoClockError as error:
                 raise BagError(path, f'cannot be narrated by --clock header: {error}') from error
             self.info = self._describe()
+            self._is_coded = self._has_packets()
         except BagError:
             self._recording.close()
             raise
@@ -58,6 +62,18 @@ class BagSource(Source):
         self._recording.close()
 
     def messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
+        """
+        Yield images and prompts; BagError where the bag breaks off.
+
+        They come in the order in which they were recorded, but for the packets of coded video:
+        these in the order in which their pictures are shown.
+        """
+        if not self._is_coded:
+            return self.recorded_messages(position)
+        return decoded_messages(
+            self.recorded_messages, _image_fields, self._stamp_ns, position.num_messages)
+
+    def recorded_messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
         """
         Yield images and prompts as they were recorded; BagError where the bag breaks off.
 
@@ -85,6 +101,11 @@ class BagSource(Source):
 
     def stamp_ns(self, message: Message) -> int:
         """Return the header stamp, the bag's time where it is none; BadImageError if no header."""
+        if isinstance(message.decoded, BadImageError):
+            raise message.decoded
+        return self._stamp_ns(message)
+
+    def _stamp_ns(self, message):
         stamp_ns = header_stamp_ns(message.content, message.encoding)
         if stamp_ns is None:
             raise BadImageError(
@@ -95,11 +116,19 @@ class BagSource(Source):
 
     def picture(self, message: Message) -> np.ndarray:
         """Return the image u8 [H, W, 3] RGB; BadImageError where it is none."""
-        image = _unpacked(message, BadImageError)
+        if message.decoded is not None:
+            return message.decoded.to_rgb()
+        image = _image_fields(message)
         if message.type == COMPRESSED_TYPE:
             return compressed_to_rgb(image.format, image.data)
         return image_to_rgb(image.encoding, image.height, image.width, image.step,
                             bool(image.is_bigendian), image.data)
+
+    def _has_packets(self):
+        first = islice(self._recording.messages(self._images), _NUM_FIRST_IMAGES)
+        return any(is_coded(Message(time_ns, False, content, channel.type, channel.encoding),
+                            _image_fields)
+                   for channel, time_ns, content in _as_far_as_it_goes(first))
 
     def _timed(self, start_ns=0):
         """Yield (channel, time in ns by the clock, content) of images and prompts."""
@@ -211,6 +240,10 @@ def cdr_of(message: Message) -> bytes | memoryview:
     if message.encoding == 'ros1':
         return TYPESTORE.ros1_to_cdr(message.content, message.type)
     return message.content
+
+
+def _image_fields(message):
+    return _unpacked(message, BadImageError)
 
 
 def _unpacked(message, error_type):

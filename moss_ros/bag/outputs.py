@@ -68,7 +68,7 @@ def _images(source, writer, connections):
     """Yield what _messages() does of the images of a source, as far as it goes."""
     topic = source.info.image_topic
     try:
-        for item in source.messages():
+        for item in source.recorded_messages():
             if item.is_prompt:
                 continue
             key = f'{topic} {item.type}'  # of which one topic may have several

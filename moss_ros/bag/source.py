@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from moss_ros.images import BadImageError, CodedPicture
 import numpy as np
 
 
@@ -56,6 +57,7 @@ class Message:
     - content: serialised bytes; of a video the picture u8 [H, W, 3] itself.
     - type: of the ROS message, '' of a video. encoding: how it is serialised, 'cdr' or 'ros1'.
     - damage: the first part that was passed over before it; '' for none.
+    - decoded: of a packet of coded video the picture, or why there is none; None of all others.
     """
 
     bag_time_ns: int
@@ -64,6 +66,7 @@ class Message:
     type: str = ''
     encoding: str = 'cdr'
     damage: str = ''
+    decoded: CodedPicture | BadImageError | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Source(ABC):
     @abstractmethod
     def messages(self, position: ReadPosition = ReadPosition()) -> Iterator[Message]:
         """Yield what follows position; BagError (INCOMPLETE) where it breaks off."""
+
+    def recorded_messages(self) -> Iterator[Message]:
+        """Yield all messages as they were recorded, nothing decoded; BagError as messages()."""
+        return self.messages()
 
     @abstractmethod
     def stamp_ns(self, message: Message) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 # The default range of depths that is shown: nearest and farthest, in metres.
 DEFAULT_DEPTH_RANGE_M = (0.0, 10.0)
 MM_PER_M = 1000.0
+# A few kilobytes can unpack to many gigabytes. The limit is twice the pixels of an 8K picture.
+MAX_NUM_PIXELS = 2 * 7680 * 4320
 
 
 class BadImageError(Exception):

@@ -10,7 +10,8 @@ from collections import deque
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from moss_ros.nodes.image_input import ImageInput, InputState
+from moss_ros.nodes.image_input import ImageInput
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.stream import (
     Channel, ErrorEvent, Event, Mailbox, Session, SessionFigures, StreamStatistics, WorkerState,
 )

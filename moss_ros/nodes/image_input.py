@@ -8,46 +8,34 @@ state and trouble say why. Made by the narrator, which starts it when it is acti
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 import time
 
 from moss_ros.images import BadImageError
+from moss_ros.nodes.camera_images import CameraImage, ImageReader, PictureReader, VideoReader
 from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.image_topic import ImageTopic, InputState
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
 from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.qos import ReliabilityPolicy
 
 NS_PER_S = 1_000_000_000
 # How long after time was set back images may still arrive with stamps from before.
 UNDER_WAY_NS = 2 * NS_PER_S
 RATE_WINDOW_NS = 5 * NS_PER_S
 MAX_WATCH_PERIOD_S = 0.5
-MAX_TOPICS_NAMED = 5
-
-
-class InputState(Enum):
-    """How images arrive; the states after ARRIVING mean that none came for stale_after_s."""
-
-    STOPPED = 'stopped'
-    WAITING = 'waiting for the first image'
-    ARRIVING = 'arriving'
-    NO_PUBLISHER = 'no publisher'
-    INCOMPATIBLE = 'incompatible QoS'
-    NOTHING_ARRIVES = 'nothing arrives'
+# Of video, for which it is looked who publishes what, so that little is missed.
+VIDEO_WATCH_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True)
 class _Arrived:
-    """An image, its stamp, and when it came by time.monotonic_ns()."""
+    """An image, and its stamp by the clock that counts."""
 
-    message: Image | CompressedImage
+    image: CameraImage
     stamp_ns: int
-    received_ns: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,9 @@ class ImageInput:
         self._on_restart = on_restart
         # On steady time: with use_sim_time, the node's own clock may stand still.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._subscription = self._watch_timer = None
+        self._watch_timer = None
+        self._topic: ImageTopic | None = None
+        self._reader: ImageReader | None = None
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
         self._intake: FrameIntake[_Arrived] | None = None  # made by start()
@@ -97,8 +87,7 @@ class ImageInput:
     def start(self, settings: NarratorSettings, frame_rate_fps: float,
               converter: ImageConverter) -> None:
         """Subscribe as the settings say, and choose frame_rate_fps frames a second."""
-        self._converter = converter
-        self._reliability = ReliabilityPolicy[settings.image_reliability.upper()]
+        is_video = settings.image_transport == 'video'
         self._stale_after_s = settings.stale_after_s
         self._intake = FrameIntake(frame_rate_fps, self._frame)
         self._set_back = None
@@ -107,18 +96,25 @@ class ImageInput:
         self._last_arrival_ns = None
         self._quiet_since_ns = time.monotonic_ns()
         self.state, self.trouble = InputState.WAITING, ''
-        self._subscription = self._subscribe(settings.image_transport == 'compressed')
+
+        def begin_reading():
+            self._reader = (VideoReader if is_video else PictureReader)(converter)
+
+        begin_reading()
+        self._topic = ImageTopic(
+            self._node, settings.image_transport,
+            ReliabilityPolicy[settings.image_reliability.upper()], self._on_message, begin_reading)
+        longest_s = VIDEO_WATCH_PERIOD_S if is_video else MAX_WATCH_PERIOD_S
         self._watch_timer = self._node.create_timer(
-            min(MAX_WATCH_PERIOD_S, settings.stale_after_s / 2), self._watch,
-            clock=self._steady_clock)
+            min(longest_s, settings.stale_after_s / 2), self._watch, clock=self._steady_clock)
 
     def stop(self) -> None:
         """Unsubscribe; undoes a start() that failed half way, does nothing if not started."""
         if self._watch_timer is not None:
             self._node.destroy_timer(self._watch_timer)
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-        self._subscription = self._watch_timer = None
+        if self._topic is not None:
+            self._topic.close()
+        self._topic = self._watch_timer = self._reader = None
         if self._intake is not None:
             self._intake.forget()
         self.state, self.trouble = InputState.STOPPED, ''
@@ -131,14 +127,14 @@ class ImageInput:
         Does nothing if the image came more than stale_after_s ago: it is too old for an answer.
         """
         newest = self._intake.left_out
-        if newest is None or _age_s(newest.received_ns) > self._stale_after_s:
+        if newest is None or _age_s(newest.image.received_ns) > self._stale_after_s:
             return
         try:
             frame = self._intake.show_left_out()
         except BadImageError as error:
             self._count_bad(error)
             return
-        self._hand_over(frame, newest.message)
+        self._hand_over(frame, newest.image)
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:
         """Choose frame_rate_fps frames a second from now on."""
@@ -170,7 +166,7 @@ class ImageInput:
     @property
     def topic(self) -> str:
         """Full name of the topic that it is subscribed to; '' while it is stopped."""
-        return '' if self._subscription is None else self._subscription.topic_name
+        return '' if self._topic is None else self._topic.name
 
     @property
     def has_frozen_stamps(self) -> bool:
@@ -208,59 +204,50 @@ class ImageInput:
             return None
         return _age_s(self._last_arrival_ns)
 
-    def _subscribe(self, is_compressed):
-        # Only the newest picture counts; what the executor was too busy for is not missed.
-        qos = QoSProfile(depth=1, reliability=self._reliability)
-        events = SubscriptionEventCallbacks(incompatible_qos=self._warn_incompatible)
-        if is_compressed:
-            # Below the camera's topic also where that is remapped, as image_transport does it.
-            image = self._node.resolve_topic_name('image')
-            return self._node.create_subscription(
-                CompressedImage, f'{image}/compressed', self._on_image, qos,
-                event_callbacks=events)
-        return self._node.create_subscription(
-            Image, 'image', self._on_image, qos, event_callbacks=events)
-
     # Images
 
-    def _on_image(self, message):
+    def _on_message(self, message):
         received_ns = time.monotonic_ns()
         self._note_arrival(received_ns)
+        for image in self._reader.images(message, received_ns):
+            self._take(image)
+
+    def _take(self, image):
         try:
-            frame = self._chosen_frame(message, received_ns)
+            frame = self._chosen_frame(image)
         except (BadImageError, LateFrameError) as error:
             self._count_bad(error)
             return
         finally:
             self._tell_of_stamps()
         if frame is not None:
-            self._hand_over(frame, message)
+            self._hand_over(frame, image)
 
-    def _chosen_frame(self, message, received_ns):
+    def _chosen_frame(self, image):
         """Return a Frame, None if left out; the stamp of a message with no picture is ignored."""
-        self._converter.check(message)
+        if image.error is not None:
+            raise image.error
         # Since the node's time stands at 0 until there is a /clock.
-        stamp_ns = self._intake.time_ns(self._stamp_ns(message), self._now_ns() or None)
+        stamp_ns = self._intake.time_ns(self._stamp_ns(image), self._now_ns() or None)
         if self._is_of_before(stamp_ns):
             raise LateFrameError('the stamp is of the time before the clock was set back')
         back_ns = self._intake.admit(stamp_ns)
         if back_ns:
             if back_ns >= RESTART_NS:
-                self._set_back = _SetBack(stamp_ns + back_ns, stamp_ns, received_ns)
+                self._set_back = _SetBack(stamp_ns + back_ns, stamp_ns, image.received_ns)
             self._on_restart(f'image stamps went back by {back_ns / 1e9:.1f} s')
-        return self._intake.offer(_Arrived(message, stamp_ns, received_ns))
+        return self._intake.offer(_Arrived(image, stamp_ns))
 
-    def _frame(self, image):
-        message = image.message
-        picture = self._converter.to_rgb(message)
+    def _frame(self, arrived):
+        image = arrived.image
+        picture = image.to_rgb()
         height_px, width_px, _ = picture.shape
-        kind = message.format if isinstance(message, CompressedImage) else message.encoding
-        self.picture_kind = f'{width_px}x{height_px} {kind}'
-        return Frame(picture, image.stamp_ns, image.received_ns)
+        self.picture_kind = f'{width_px}x{height_px} {image.encoding}'
+        return Frame(picture, arrived.stamp_ns, image.received_ns)
 
-    def _hand_over(self, frame, message):
+    def _hand_over(self, frame, image):
         self.num_used += 1
-        self._on_frame(frame, message.header.frame_id)
+        self._on_frame(frame, image.frame_id)
 
     def _is_of_before(self, stamp_ns):
         """Whether an image was under way while the clock was set back."""
@@ -269,10 +256,9 @@ class ImageInput:
             return False
         return abs(stamp_ns - set_back.from_ns) < RESTART_NS < stamp_ns - set_back.to_ns
 
-    def _stamp_ns(self, message):
+    def _stamp_ns(self, image):
         """Return the header stamp, the node's time where the driver leaves it zero."""
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * NS_PER_S + stamp.nanosec
+        stamp_ns = image.stamp.sec * NS_PER_S + image.stamp.nanosec
         if stamp_ns < 0:
             raise BadImageError(
                 'bad_stamp', f'the stamp is {stamp_ns / 1e9:.3f} s, before all time')
@@ -323,51 +309,15 @@ class ImageInput:
             self._arrivals_ns.popleft()
 
     def _watch(self):
+        self._topic.look()
         quiet_s = _age_s(self._quiet_since_ns)
         if quiet_s < self._stale_after_s:
             return
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        if not publishers:
-            state, trouble = InputState.NO_PUBLISHER, self._no_publisher_text()
-        elif all(map(self._is_incompatible, publishers)):
-            state, trouble = InputState.INCOMPATIBLE, self._incompatible_text()
-        else:
-            state = InputState.NOTHING_ARRIVES
-            trouble = (
-                f'{self.topic} has a publisher, but no image has arrived for {quiet_s:.0f} s: '
-                'the camera stands still, or its images are too large for the transport; see '
-                f"'ros2 topic hz {self.topic}' and docs/large_images.md")
+        state, trouble = self._topic.problem(quiet_s)
         self.trouble = trouble
         if state is not self.state:
             self.state = state
             self._node.get_logger().warning(trouble)
-
-    def _is_incompatible(self, publisher):
-        return (self._reliability is ReliabilityPolicy.RELIABLE
-                and publisher.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT)
-
-    def _warn_incompatible(self, event):
-        if event.last_policy_kind == QoSPolicyKind.RELIABILITY:
-            self._node.get_logger().warning(self._incompatible_text())
-        else:
-            self._node.get_logger().warning(
-                f'a publisher on {self.topic} is not heard: it offers less than is asked for in '
-                f'{QoSPolicyKind(event.last_policy_kind).name}')
-
-    def _incompatible_text(self):
-        return (f'a publisher on {self.topic} is not heard: it publishes best effort, and '
-                'image_reliability asks for reliable; start with image_reliability:=best_effort')
-
-    def _no_publisher_text(self):
-        message_type = self._subscription.msg_type
-        type_name = f'sensor_msgs/msg/{message_type.__name__}'
-        others = [name for name, types in self._node.get_topic_names_and_types()
-                  if type_name in types and self._node.count_publishers(name)]
-        text = (f'nobody publishes {message_type.__name__} on {self.topic}: start the camera, or '
-                "remap 'image' to its topic")
-        if others:
-            text += f'; there is {", ".join(others[:MAX_TOPICS_NAMED])}'
-        return text
 
 
 def _age_s(monotonic_ns):

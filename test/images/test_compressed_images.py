@@ -49,6 +49,11 @@ GOOD = {
         '.png', GREY.astype(np.uint16) << 8), SHAPES_OF_GREY),
     'png that is called jpeg': ('jpeg', PNG, PICTURE),
     'jpeg without a name': ('', JPEG, PICTURE),
+    # As RealSense cameras send their depth where JPEG is asked for: grey, of 8 bits.
+    'jpeg that is called depth': ('16UC1; jpeg compressed ', encoded(
+        '.jpg', GREY, cv2.IMWRITE_JPEG_QUALITY, 98), SHAPES_OF_GREY),
+    'grey png that is called depth': (
+        '16UC1; png compressed ', encoded('.png', GREY), SHAPES_OF_GREY),
 }
 
 
@@ -84,7 +89,8 @@ def jpeg_header(width, height):
 
 
 BAD = {
-    'depth': ('16UC1; compressedDepth png', PNG, 'compressed_depth', 'republish'),
+    'colours as depth': ('16UC1; compressedDepth png', PNG, 'not_convertible', 'no depth'),
+    'video': ('h264', b'\0\0\0\1\x65', 'coded_video', 'set image_transport to video'),
     'nothing': ('jpeg', b'', 'unknown_format', '0 bytes'),
     'text': ('jpeg', b'no picture at all', 'unknown_format', 'neither JPEG nor PNG'),
     'webp': ('webp', encoded('.webp', PICTURE), 'unknown_format', "b'RIFF'"),
@@ -98,8 +104,6 @@ BAD = {
     'png that is a bomb': ('png', png_header(100000, 100000), 'too_large', '100000x100000'),
     'png without pixels': ('png', png_header(64, 48), 'not_convertible', 'damaged'),
     'png with changed bytes': ('png', PNG[:90] + bytes(40) + PNG[130:], 'not_convertible', ''),
-    'grey png as depth': ('16UC1; png compressed ', encoded('.png', GREY), 'not_convertible',
-                          'no depth'),
 }
 
 

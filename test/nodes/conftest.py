@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+from input_rig import Rig
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_ros.checkpoints import DEMO_CHECKPOINT
@@ -200,6 +201,20 @@ def host(ros):
 def listener(host):
     """Return a Listener that the host spins."""
     return host.add(Listener())
+
+
+@pytest.fixture
+def rig(host):
+    """Return a function that makes a Rig; its input is stopped after the test."""
+    rigs = []
+
+    def make(*ros_arguments, **options):
+        rigs.append(Rig(host, *ros_arguments, **options))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        made.input.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_ros.engines.shared_engine import SharedEngine
 from moss_ros.nodes import activation, diagnostics
-from moss_ros.nodes.image_input import InputState
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.nodes.narrator import Narrator
 from moss_ros.records import read_event
 import pytest

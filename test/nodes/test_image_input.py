@@ -4,33 +4,16 @@ from array import array
 
 import cv2
 from encoded_pictures import ENCODED, HEIGHT_PX, message_fields, WIDTH_PX
-from moss_ros.nodes.conversions import ImageConverter
-from moss_ros.nodes.image_input import ImageInput, InputState
+from input_rig import BEST_EFFORT, RELIABLE
+from moss_ros.nodes.image_topic import InputState
 from moss_ros.settings import NarratorSettings
 import numpy as np
 import pytest
-from rcl_interfaces.msg import Log
 from rclpy.logging import LoggingSeverity
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 START_NS = 1_700_000_000_000_000_000
 NS_PER_S = 1_000_000_000
-RELIABLE = QoSProfile(depth=10)
-BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-
-class CountingConverter(ImageConverter):
-    """Counts what it converts."""
-
-    def __init__(self):
-        super().__init__()
-        self.num_converted = 0
-
-    def to_rgb(self, message):
-        self.num_converted += 1
-        return super().to_rgb(message)
 
 
 def stamped(message, stamp_ns):
@@ -48,63 +31,6 @@ def picture(stamp_ns, encoding='rgb8', num_padding=0):
 def tenths(frame):
     """Return how many tenths of a second after the first picture a frame was taken."""
     return (frame.stamp_ns - START_NS) * 10 // NS_PER_S
-
-
-class Rig:
-    """An ImageInput on a node of its own, a camera's node, and what the input logs."""
-
-    def __init__(self, host, *ros_arguments, frame_rate_fps=2.0, **settings):
-        self.host = host
-        self.frames, self.restarts, self.log = [], [], []
-        self.camera = host.add(Node('camera'))
-        self.camera.create_subscription(
-            Log, '/rosout', self._keep_log,
-            QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        node = host.add(Node('eyes', cli_args=['--ros-args', *ros_arguments]))
-        self.input = ImageInput(
-            node, lambda frame, frame_id: self.frames.append(frame), self.restarts.append)
-        self.converter = CountingConverter()
-        self.input.start(NarratorSettings(**settings), frame_rate_fps, self.converter)
-
-    def _keep_log(self, message):
-        if message.name == 'eyes':
-            self.log.append((message.level, message.msg))
-
-    def publisher(self, topic='image', message_type=Image, qos=RELIABLE):
-        """Return a publisher that the input hears."""
-        publisher = self.camera.create_publisher(message_type, topic, qos)
-        self.host.until(publisher.get_subscription_count, what='the subscription')
-        return publisher
-
-    def show(self, publisher, message):
-        """Publish a message and wait until it has arrived."""
-        num_before = self.input.num_received
-        publisher.publish(message)
-        self.host.until(lambda: self.input.num_received > num_before, what='the image')
-
-    def wait_log(self, words, count=1):
-        """Wait until so many lines hold the words; return the severity and text of the last."""
-        def found():
-            lines = [line for line in self.log if words in line[1]]
-            return lines if len(lines) >= count else []
-        return self.host.until(found, what=f'{words!r} in {self.log}')[-1]
-
-    def wait_state(self, state):
-        self.host.until(lambda: self.input.state is state, what=str(state))
-
-
-@pytest.fixture
-def rig(host):
-    """Return a function that makes a Rig; its input is stopped after the test."""
-    rigs = []
-
-    def make(*ros_arguments, **options):
-        rigs.append(Rig(host, *ros_arguments, **options))
-        return rigs[-1]
-
-    yield make
-    for made in rigs:
-        made.input.stop()
 
 
 def test_frames_are_chosen_by_stamp_and_others_not_converted(rig):

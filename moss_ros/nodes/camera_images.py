@@ -1,0 +1,119 @@
+"""
+Messages of a camera to images that are not converted yet: pictures, or packets of coded video.
+
+An image knows its stamp and how to become RGB, or why it cannot. Of video every packet is decoded,
+for the next ones are made from it, and only what is wanted is converted. Used by the narrator's
+input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from builtin_interfaces.msg import Time
+from moss_ros.images import BadImageError, codec_of, DecodedPacket, PacketDecoder
+from moss_ros.nodes.conversions import ImageConverter
+import numpy as np
+from sensor_msgs.msg import CompressedImage
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class CameraImage:
+    """
+    An image of a camera.
+
+    - stamp, frame_id: of its header. encoding: what it says that it is.
+    - received_ns: when its message came, by time.monotonic_ns().
+    - to_rgb(): returns the picture u8 [H, W, 3] RGB; BadImageError where it is none.
+    - error: why it is no picture, where that is known already; else None.
+    """
+
+    stamp: Time
+    frame_id: str
+    encoding: str
+    received_ns: int
+    to_rgb: Callable[[], np.ndarray]
+    error: BadImageError | None = None
+
+
+class ImageReader(Protocol):
+    """Makes images of the messages of one topic, given in their order."""
+
+    def images(self, message, received_ns: int) -> list[CameraImage]:
+        """Return what is known now: of this message, or of those before it."""
+
+
+class PictureReader:
+    """Reads sensor_msgs/Image and CompressedImage: each message is a picture."""
+
+    def __init__(self, converter: ImageConverter):
+        self._converter = converter
+
+    def images(self, message, received_ns: int) -> list[CameraImage]:
+        """Return the one image of a message."""
+        is_compressed = isinstance(message, CompressedImage)
+        error = None
+        try:
+            self._converter.check(message)
+        except BadImageError as bad:
+            error = bad
+        return [CameraImage(
+            message.header.stamp, message.header.frame_id,
+            message.format if is_compressed else message.encoding, received_ns,
+            partial(self._converter.to_rgb, message), error)]
+
+
+class VideoReader:
+    """
+    Reads packets: CompressedImage, foxglove_msgs/CompressedVideo, FFMPEGPacket.
+
+    A CompressedImage that is no packet is a picture. Decoding takes a few milliseconds a packet.
+    """
+
+    def __init__(self, converter: ImageConverter):
+        self._pictures = PictureReader(converter)
+        self._decoder: PacketDecoder[CameraImage] | None = None
+
+    def images(self, message, received_ns: int) -> list[CameraImage]:
+        """Return the images that are known now, each with the stamp of its own message."""
+        is_ffmpeg, is_foxglove = hasattr(message, 'pts'), hasattr(message, 'timestamp')
+        encoding = message.encoding if is_ffmpeg else message.format
+        stamp = message.timestamp if is_foxglove else message.header.stamp
+        frame_id = message.frame_id if is_foxglove else message.header.frame_id
+        codec = codec_of(encoding)
+        tag = CameraImage(stamp, frame_id, encoding, received_ns, _no_picture)
+        if codec:
+            known = self._finish() if self._decoder and self._decoder.codec != codec else []
+            self._decoder = self._decoder or PacketDecoder(codec)
+            clock = message.pts if is_ffmpeg else stamp.sec * NS_PER_S + stamp.nanosec or None
+            return known + list(map(_decoded, self._decoder.decode(
+                bytes(message.data), tag, clock)))
+        if isinstance(message, CompressedImage):
+            return self._pictures.images(message, received_ns)
+        return [_with_error(tag, BadImageError(
+            'unknown_format', f'video of {encoding!r} is not decoded; h264, hevc and av1 are'))]
+
+    def _finish(self):
+        known = list(map(_decoded, self._decoder.finish()))
+        self._decoder = None
+        return known
+
+
+def _decoded(packet: DecodedPacket) -> CameraImage:
+    tag = packet.tag
+    if packet.error is not None:
+        return _with_error(tag, packet.error)
+    return CameraImage(
+        tag.stamp, tag.frame_id, tag.encoding, tag.received_ns, packet.picture.to_rgb)
+
+
+def _with_error(image, error):
+    return CameraImage(
+        image.stamp, image.frame_id, image.encoding, image.received_ns, image.to_rgb, error)
+
+
+def _no_picture():
+    raise BadImageError('no_picture', 'its packet is not decoded yet')
