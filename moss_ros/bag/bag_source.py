@@ -94,9 +94,10 @@ class BagSource(Source):
                            ExitCode.INCOMPLETE) from error
         damage = damage or self._recording.damage
         if self._recording.broken:
-            raise BagError(self._path, self._recording.broken, ExitCode.INCOMPLETE)
+            raise BagError(self._path, f'breaks off: it {self._recording.broken}',
+                           ExitCode.INCOMPLETE)
         if damage:
-            raise BagError(self._path, f'is damaged: {damage}, and is passed over',
+            raise BagError(self._path, f'breaks off and goes on: {damage}, and is passed over',
                            ExitCode.INCOMPLETE)
 
     def stamp_ns(self, message: Message) -> int:
