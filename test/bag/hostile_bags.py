@@ -20,6 +20,7 @@ import cv2
 from hypothesis import strategies as st
 from mcap.writer import CompressionType, IndexType, Writer as McapWriter
 import numpy as np
+from video_packets import encode_video, moving_pictures
 
 HOUR_NS = 3_600 * 10**9
 MS = 10**6
@@ -35,6 +36,8 @@ COMPRESSED_FORMS = ('jpeg', 'grey jpeg', 'junky jpeg', 'png', 'depth png')
 RAW_DAMAGES = ('short', 'unknown encoding', 'no pixels', 'cut message', 'headless')
 COMPRESSED_DAMAGES = ('cut', 'bad png', 'text', 'zeros', 'huge', 'cut message', 'headless')
 SIZE_PX = (32, 24)
+# Packets of coded video, and from key frame to key frame.
+NUM_CODED, GOP = 16, 5
 # Bag times and header stamps, by what goes wrong with them; see _times().
 CLOCKS = (
     'plain', 'plain', 'jitter', 'zero stamps', 'frozen stamps', 'camera restarts', 'gap of hours',
@@ -50,12 +53,17 @@ LONG_TEXT = 'x' * 300
 
 @dataclass(frozen=True)
 class Image:
-    """An image message; form: its encoding, damage: why it can't be shown, '' where it can."""
+    """
+    An image message.
+
+    form: its encoding. damage: why it can't be shown, '' where it can. number: of its picture.
+    """
 
     bag_ns: int
     stamp_ns: int
     form: str
     damage: str = ''
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,8 @@ class HostileBag:
     A bag, and how it is narrated.
 
     - clock: which of CLOCKS its times are. others: which of OTHERS are in it beside the images.
-    - prompt, prompts_at (seconds, text), frame_rate_fps, names_topic: given on the command line.
+    - prompt, prompts_at (seconds, text), frame_rate_fps, names_topic, clock_option: given on the
+      command line.
     - cut: of which file how much is left, 0 to 1: 'storage', 'metadata'; '': of none.
     """
 
@@ -88,6 +97,7 @@ class HostileBag:
     others: tuple[str, ...] = ()
     frame_rate_fps: float = 2.0
     names_topic: bool = True
+    clock_option: str = ''
     cut: str = ''
     left: float = 1.0
 
@@ -106,6 +116,8 @@ class HostileBag:
             given += ['--image-topic', IMAGE_TOPIC]
         if self.prompts:
             given += ['--prompt-topic', PROMPT_TOPIC]
+        if self.clock_option:
+            given += ['--clock', self.clock_option]
         if self.prompt:
             given += ['--prompt', self.prompt]
         for time_s, text in self.prompts_at:
@@ -117,9 +129,10 @@ class HostileBag:
 def hostile_bags(draw):
     """Return a HostileBag."""
     storage = draw(st.sampled_from(STORAGES))
-    clock = draw(st.sampled_from(CLOCKS))
-    is_compressed = draw(st.booleans())
-    images = _images(draw, clock, is_compressed)
+    kind = draw(st.sampled_from(('raw', 'compressed', 'compressed', 'coded')))
+    is_compressed = kind != 'raw'
+    clock = draw(st.sampled_from(CLOCKS)) if kind != 'coded' else 'plain'
+    images = _coded_images(draw) if kind == 'coded' else _images(draw, clock, is_compressed)
     others = draw(st.lists(st.sampled_from(OTHERS), max_size=2, unique=True))
     others = [other for other in others if storage == 'bare mcap' or other in OTHERS[:4]]
     if storage == 'ros1' and 'stray at zero' in others:
@@ -134,8 +147,8 @@ def hostile_bags(draw):
         storage, draw(st.sampled_from(COMPRESSIONS[storage])), is_compressed, clock, images,
         prompts, draw(st.sampled_from(('', '', TEXTS[0]))), prompts_at, tuple(others),
         draw(st.sampled_from((2.0, 0.5, 1.0, 3.7, 10.0))),
-        'second camera' in others and draw(st.booleans()) or draw(st.booleans()),
-        cut, draw(st.floats(0.0, 0.999)) if cut else 1.0)
+        draw(st.booleans()),
+        '' if prompts or prompts_at else draw(st.sampled_from(('', '', 'bag', 'header'))), cut, draw(st.floats(0.0, 0.999)) if cut else 1.0)
 
 
 def _images(draw, clock, is_compressed):
@@ -146,8 +159,22 @@ def _images(draw, clock, is_compressed):
     num_whole = draw(st.sampled_from((8, 8, 30, 0)))
     damages = ('',) * num_whole + damages
     return tuple(
-        Image(bag_ns, stamp_ns, draw(st.sampled_from(forms)), draw(st.sampled_from(damages)))
-        for bag_ns, stamp_ns in _times(draw, clock, num))
+        Image(bag_ns, stamp_ns, draw(st.sampled_from(forms)), draw(st.sampled_from(damages)),
+              number % 5)
+        for number, (bag_ns, stamp_ns) in enumerate(_times(draw, clock, num)))
+
+
+def _coded_images(draw):
+    """Return packets of H.264, of which some were lost: those up to the next key frame too."""
+    lost = draw(st.sets(st.integers(0, NUM_CODED - 1), max_size=2)) | set(
+        range(draw(st.integers(0, 4))))
+    images, is_broken = [], True
+    for number, (bag_ns, stamp_ns) in enumerate(_times(draw, 'plain', NUM_CODED)):
+        is_broken = number in lost or (is_broken and number % GOP > 0)
+        if number not in lost:
+            images.append(Image(
+                bag_ns, stamp_ns, 'h264', 'no picture' if is_broken else '', number))
+    return tuple(images)
 
 
 def _times(draw, clock, num):
@@ -236,11 +263,10 @@ def _cut(bag, path, files):
 def _messages(bag):
     """Yield (topic, type, time, content as CDR) in the order in which they are recorded."""
     kind = COMPRESSED if bag.is_compressed else IMAGE
-    for number, image in enumerate(bag.images):
+    for image in bag.images:
         make = _compressed_content if bag.is_compressed else _raw_content
         left = {'cut message': 30, 'headless': 6}.get(image.damage)
-        yield IMAGE_TOPIC, kind, image.bag_ns, _serialised(
-            bag, make(image, number % 5), kind)[:left]
+        yield IMAGE_TOPIC, kind, image.bag_ns, _serialised(bag, make(image), kind)[:left]
     for prompt in bag.prompts:
         yield PROMPT_TOPIC, STRING, prompt.bag_ns, _serialised(
             bag, string_message(prompt.text), STRING)[:None if prompt.is_message else 3]
@@ -255,7 +281,7 @@ def _messages(bag):
     if 'second camera' in bag.others:
         for image in bag.images:
             yield '/rear', IMAGE, image.bag_ns, _serialised(bag, _raw_content(
-                Image(image.bag_ns, image.stamp_ns, 'rgb8'), 0), IMAGE)
+                Image(image.bag_ns, image.stamp_ns, 'rgb8')), IMAGE)
 
 
 @cache
@@ -277,8 +303,15 @@ def _encoded(form, number):
     return data[:-2] + b'junk' + data[-2:] if form == 'junky jpeg' else data
 
 
-def _compressed_content(image, number):
-    data = _encoded(image.form, number)
+@cache
+def _packets():
+    return encode_video('h264', moving_pictures(NUM_CODED, *reversed(SIZE_PX)), GOP)
+
+
+def _compressed_content(image):
+    if image.form == 'h264':
+        return compressed_data(_packets()[image.number].data, image.stamp_ns, 'h264')
+    data = _encoded(image.form, image.number)
     png = _encoded('png', 0)
     damaged = {
         'bad png': png[:200] + bytes(100) + png[300:], 'cut': data[:len(data) * 2 // 5],
@@ -290,11 +323,11 @@ def _compressed_content(image, number):
     return compressed_data(data, image.stamp_ns, text)
 
 
-def _raw_content(image, number):
+def _raw_content(image):
     num_values, bits = {
         'rgb8': (3, 8), 'bgr8': (3, 8), 'bgra8': (4, 8), 'yuv422_yuy2': (2, 8), 'mono16': (1, 16),
         '16UC1': (1, 16)}.get(image.form, (1, 8))
-    data = _picture(number, num_values, bits).astype('<u2' if bits > 8 else 'u1').tobytes()
+    data = _picture(image.number, num_values, bits).astype('<u2' if bits > 8 else 'u1').tobytes()
     width, height = SIZE_PX
     is_empty = image.damage == 'no pixels'
     if image.damage == 'short':

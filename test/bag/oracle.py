@@ -43,6 +43,10 @@ def _statuses(bag, stamps_ns):
         return {3}
     if not bag.images or not bag.names_topic and 'second camera' in bag.others:
         return {3}
+    told_ns = [image.stamp_ns for image in bag.images
+               if image.stamp_ns and image.damage != 'headless']
+    if bag.clock_option == 'header' and len(set(told_ns)) < min(2, len(told_ns) or 2):
+        return {3}  # there is no such clock
     end = {0} if stamps_ns else {4}
     return end | {3} if bag.cut == 'metadata' else end
 
@@ -69,7 +73,7 @@ def _shown(bag):
             num_unusable += 1
             continue
         image, stamp_ns = event
-        if image.damage == 'headless':
+        if image.damage in ('headless', 'no picture'):
             num_unusable += 1
             continue
         if newest_ns is not None and stamp_ns <= newest_ns:
