@@ -3,7 +3,8 @@ Reads MCAP files, also those that were never closed (format: https://mcap.dev/sp
 
 By the index at the end where it is whole; else the file is walked through once, as far as it goes.
 Channels of any encoding and schemas of any kind are listed, and none is unpacked. A chunk whose
-checksum is wrong is passed over. Records are parsed by the mcap library.
+checksum is wrong is passed over. Records are parsed by the mcap library; its readers would not do,
+nor would rosbags': they end at the first damage, and need the schemas of all channels.
 """
 
 from __future__ import annotations
