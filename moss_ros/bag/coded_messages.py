@@ -27,7 +27,8 @@ def is_coded(message: Message, unpack: Unpack) -> bool:
     if message.type != COMPRESSED_TYPE:
         return False
     try:
-        return bool(codec_of(unpack(message).format))
+        fields = unpack(message)
+        return bool(codec_of(fields.format, fields.data))
     except BadImageError:
         return False
 
@@ -131,7 +132,7 @@ class _CodedStream:
         fields = self._unpack(message)
         is_ffmpeg = message.type == FFMPEG_TYPE
         name = fields.encoding if is_ffmpeg else fields.format
-        codec = codec_of(name)
+        codec = codec_of(name, fields.data)
         if not codec and message.type in VIDEO_TYPES:
             raise BadImageError(
                 'unknown_format', f'video of {name!r} is not decoded; h264, hevc and av1 are')

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 import av
 from moss_ros.images.coded_packets import make_scanner
+from moss_ros.images.jpeg_pictures import JPEG_START
+from moss_ros.images.png_pictures import PNG_START
 from moss_ros.images.raw import BadImageError, MAX_NUM_PIXELS
 import numpy as np
 
@@ -33,12 +35,15 @@ _MIN_NUM_VALUES = 4
 Tag = TypeVar('Tag')
 
 
-def codec_of(format_text: str) -> str:
+def codec_of(format_text: str, data=b'') -> str:
     """
     Return 'h264', 'hevc' or 'av1' where a text names it, '' where it names none of them.
 
     format_text: of a message, such as 'H.264', 'video/h265', 'libx264' or 'h264;yuv420p;bgr8'.
+    data: of the message; where it begins as a picture, that is what it is.
     """
+    if bytes(data[:len(PNG_START)]).startswith((JPEG_START, PNG_START)):
+        return ''
     names = [re.sub('[^a-z0-9]', '', part) for part in re.split(r'[;,\s]', format_text.lower())]
     return next((codec for codec, signs in _SIGNS
                  if any(sign in name for sign in signs for name in names)), '')

@@ -83,7 +83,7 @@ class VideoReader:
         encoding = message.encoding if is_ffmpeg else message.format
         stamp = message.timestamp if is_foxglove else message.header.stamp
         frame_id = message.frame_id if is_foxglove else message.header.frame_id
-        codec = codec_of(encoding)
+        codec = codec_of(encoding, message.data)
         tag = CameraImage(stamp, frame_id, encoding, received_ns, _no_picture)
         if codec:
             known = self._finish() if self._decoder and self._decoder.codec != codec else []

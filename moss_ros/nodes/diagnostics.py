@@ -110,7 +110,7 @@ class Diagnostics:
         state, image_input = self._input.state, self._input
         if state is InputState.STOPPED:
             return DiagnosticStatus.OK, 'not watching: the narrator is not active'
-        if state is InputState.INCOMPATIBLE:
+        if state in (InputState.INCOMPATIBLE, InputState.NOT_INSTALLED):
             return DiagnosticStatus.ERROR, image_input.trouble
         if image_input.trouble:
             return DiagnosticStatus.STALE, image_input.trouble

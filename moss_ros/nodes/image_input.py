@@ -311,7 +311,7 @@ class ImageInput:
     def _watch(self):
         self._topic.look()
         quiet_s = _age_s(self._quiet_since_ns)
-        if quiet_s < self._stale_after_s:
+        if quiet_s < self._stale_after_s and not self._topic.not_installed:
             return
         state, trouble = self._topic.problem(quiet_s)
         self.trouble = trouble

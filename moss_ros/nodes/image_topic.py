@@ -63,6 +63,7 @@ class ImageTopic:
     Subscribes for one image_transport, from when it is made until it is closed.
 
     - on_message(message) gets each message; on_new() is called before those of another topic.
+    - not_installed: which message package is missing, and how to install it; '' for none.
 
     Everything on the executor's thread.
     """
@@ -76,7 +77,7 @@ class ImageTopic:
         self._choices = [choice for choice in INPUT_TOPICS if choice.transport == transport]
         self._chosen: InputTopic | None = None
         self._subscription = None
-        self._not_installed = ''
+        self.not_installed = ''
         self.look()
 
     @property
@@ -100,22 +101,23 @@ class ImageTopic:
             return
         if self._chosen is not None and self._is_published(self._chosen):
             return
-        self._not_installed = ''
+        self.not_installed = ''
         for choice in filter(self._is_published, self._choices):
             try:
                 self._subscribe(choice)
+                self.not_installed = ''
                 return
             except ImportError:
                 package = choice.type.partition('/')[0]
-                self._not_installed = self._not_installed or (
+                self.not_installed = self.not_installed or (
                     f'{self._name_of(choice)} has {choice.type}, whose package is not installed '
                     f'here: sudo apt install ros-$ROS_DISTRO-{package.replace("_", "-")}, and '
                     'start the narrator again')
 
     def problem(self, quiet_s: float) -> tuple[InputState, str]:
         """Return why nothing has come for quiet_s, and what to do about it."""
-        if self._chosen is None and self._not_installed:
-            return InputState.NOT_INSTALLED, self._not_installed
+        if self.not_installed:
+            return InputState.NOT_INSTALLED, self.not_installed
         publishers = [] if self._chosen is None else self._publishers(self._chosen)
         if not publishers:
             return InputState.NO_PUBLISHER, self._no_publisher_text()

@@ -224,6 +224,14 @@ def test_a_video_of_another_codec_is_refused_by_its_name(tmp_path):
                 source.stamp_ns(message)
 
 
+def test_pictures_that_are_called_video_are_shown(tmp_path):
+    packets = [VideoPacket(cv2.imencode('.jpg', picture[..., ::-1])[1].tobytes(), index)
+               for index, picture in enumerate(PICTURES[:4])]
+    path = write_coded_bag(tmp_path / 'bag', coded_messages(packets))
+    with open_source(path) as source:
+        assert [nearest(picture, PICTURES) for *_, picture in read(source)] == [0, 1, 2, 3]
+
+
 def test_pictures_of_jpeg_are_still_read_by_the_index(tmp_path):
     path = write_bag(tmp_path / 'bag', scene_messages(3, 2.0, is_compressed=True))
     with open_source(path) as source:

@@ -106,8 +106,9 @@ def test_a_pause_of_the_camera_is_no_loss(streams, codec):
 def test_a_damaged_packet_is_not_shown_nor_what_is_made_from_it(streams, codec):
     packets, pictures = streams[codec, False]
     damaged = list(packets)
-    # Of H.265 a cut near the end may pass unnoticed.
-    damaged[13] = VideoPacket(packets[13].data[:len(packets[13].data) // 4], 13)
+    # Of H.265 not every cut is noticed, for a decoder makes something of the zeros behind it.
+    size = 12 if codec == 'hevc' else len(packets[13].data) // 2
+    damaged[13] = VideoPacket(packets[13].data[:size], 13)
     known = dict(decode_video(codec, damaged, has_clock=True))
     assert known[13] in ('not_convertible', 'lost_packet', 'unknown_format')
     for number, item in known.items():
@@ -236,6 +237,8 @@ def test_a_size_that_is_too_large_is_not_unpacked(streams, monkeypatch):
           '16UC1; compressedDepth png', 'theora', 'yuv422; jpeg compressed '))])
 def test_names_of_codecs(codec, names):
     assert {codec_of(name) for name in names} == {codec}
+    assert {codec_of(name, b'\0\0\0\1\x67') for name in names} == {codec}
+    assert {codec_of(name, b'\xff\xd8\xff\xe0') for name in names} == {''}
 
 
 @pytest.mark.parametrize('codec', CODECS)

@@ -10,10 +10,11 @@ from moss_ros.images import PacketDecoder
 from moss_ros.nodes.camera_images import VideoReader
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.image_topic import InputState
+from moss_ros.training.scenes import Scene, SceneRenderer
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from video_packets import CODECS, encode_video, FPS, GOP, moving_pictures, nearest, stamp_of
 
 PICTURES = moving_pictures(40)
@@ -109,7 +110,7 @@ def test_video_is_waited_for_and_found_below_a_remapped_camera(rig):
 def test_a_package_that_is_not_installed_is_named(rig, monkeypatch, topic, package, name):
     """The graph says what is published, also of types that this machine has not."""
     monkeypatch.setitem(sys.modules, f'{package}.msg', None)
-    rig = rig(image_transport='video', stale_after_s=0.3)
+    rig = rig(image_transport='video', stale_after_s=60.0)
     info = type('Info', (), {'topic_type': f'{package}/msg/{name}'})
     monkeypatch.setattr(
         rig.input_node, 'get_publishers_info_by_topic',
@@ -167,10 +168,12 @@ def test_a_codec_that_is_not_decoded_is_named():
     assert image.error.kind == 'unknown_format' and "'vp9'" in str(image.error)
 
 
-def test_pictures_on_a_topic_of_video_are_shown(rig):
+@pytest.mark.parametrize('format_text', ['jpeg', 'h264'])
+def test_pictures_on_a_topic_of_video_are_shown(rig, format_text):
+    """By what they are, not by what they say."""
     rig = rig(image_transport='video')
     publisher = rig.publisher(message_type=CompressedImage)
-    message = message_of(encode_video('h264', PICTURES[:1])[0], 'jpeg')
+    message = message_of(encode_video('h264', PICTURES[:1])[0], format_text)
     message.data = array('B', cv2.imencode('.jpg', PICTURES[5][..., ::-1])[1].tobytes())
     rig.show(publisher, message)
     assert nearest(rig.frames[0].image, PICTURES) == 5
@@ -208,6 +211,52 @@ def test_compressed_depth_is_shown_over_the_range(rig):
     rig.show(publisher, message)
     assert rig.frames[0].image[0, :, 0].tolist() == [0, 0, 128, 255, 255]
     assert rig.input.topic == '/image/compressedDepth'
+
+
+def narrations_of_a_process(host, listener, start_process, checkpoint, transport, messages):
+    """Show messages to a narrator in a process of its own; return what it says."""
+    process = start_process(
+        'narrator', '-p', f'checkpoint:={checkpoint}', '-p', f'image_transport:={transport}',
+        '-p', 'image_reliability:=reliable', '-p', 'mailbox_size:=100')
+    publisher = listener.create_publisher(type(messages[0]), 'image', RELIABLE)
+    host.until(publisher.get_subscription_count, what='the subscription')
+    host.until(lambda: listener.count_publishers('narrator/events'), what='active')
+    listener.events.clear()
+    for message in messages:
+        publisher.publish(message)
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        if stamp_ns % 500_000_000 == 0:  # one that is shown, at two a second
+            host.until(lambda: any(
+                record['stamp_ns'] == stamp_ns and record['type'] != 'state'
+                for record in listener.events), what=f'the picture of {stamp_ns} ns')
+    said = [(record['first_stamp_ns'], record['text'])
+            for record in listener.of_type('narration')]
+    listener.destroy_publisher(publisher)
+    process.end()
+    host.until(lambda: not listener.count_publishers('narrator/events'), what='its leave')
+    return said
+
+
+def test_a_narrator_says_of_video_what_it_says_of_raw_pictures(
+        host, listener, start_process, trained_checkpoint):
+    renderer = SceneRenderer(Scene(71), 160, 120)
+    pictures = [renderer.render(index / 10) for index in range(150)]
+    packets = encode_video('h264', pictures, gop=30, parameters='crf=16')
+    videos = [message_of(packet) for packet in packets]
+    raws = []
+    for index, (video, picture) in enumerate(zip(videos, pictures)):
+        video.header.stamp.sec, tenths = divmod(index, 10)
+        video.header.stamp.sec += 1_700_000_000
+        video.header.stamp.nanosec = tenths * 10**8
+        raw = Image(height=120, width=160, step=480, encoding='rgb8', header=video.header)
+        raw.data = array('B', picture.tobytes())
+        raws.append(raw)
+    said = [narrations_of_a_process(
+        host, listener, start_process, trained_checkpoint, transport, messages)
+        # Of raw pictures only the newest waits: those between would push it out.
+        for transport, messages in (('raw', raws[::5]), ('video', videos))]
+    assert len(said[0]) >= 3
+    assert said[0] == said[1]
 
 
 def test_a_whole_video_leaves_nothing_behind():
