@@ -148,7 +148,8 @@ def hostile_bags(draw):
         prompts, draw(st.sampled_from(('', '', TEXTS[0]))), prompts_at, tuple(others),
         draw(st.sampled_from((2.0, 0.5, 1.0, 3.7, 10.0))),
         draw(st.booleans()),
-        '' if prompts or prompts_at else draw(st.sampled_from(('', '', 'bag', 'header'))), cut, draw(st.floats(0.0, 0.999)) if cut else 1.0)
+        '' if prompts or prompts_at else draw(st.sampled_from(('', '', 'bag', 'header'))), cut,
+        draw(st.floats(0.0, 0.999)) if cut else 1.0)
 
 
 def _images(draw, clock, is_compressed):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -343,6 +344,21 @@ def test_an_option_out_of_range_is_refused_with_the_range(
     assert status == ExitCode.USAGE and hint in line and len(line) < 500
     # Nothing is left that would stand in the way of a second try.
     assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+
+
+def test_the_ranges_are_those_of_the_docs(short_bag, tmp_path, capsys):
+    """What is one more than the docs allow is refused, with the number that they give."""
+    page = (REPOSITORY / 'docs' / 'bags.md').read_text(encoding='utf-8')
+    table = page.split('| Option | Range |\n')[1].split('\n\n')[0]
+    rows = re.findall(r'^\| `(--[a-z-]+)` \| .*?(?: to (\d+))?[ ;|]', table, re.MULTILINE)
+    assert len(rows) == len(table.splitlines()) - 1 > 5
+    for option, most in re.findall(r'^\| `(--[a-z-]+)` \|.* to (\d+)', table, re.MULTILINE):
+        status, line = refused(short_bag, tmp_path, capsys, option, str(int(most) + 1))
+        assert status == ExitCode.USAGE and f'{most} at most' in line
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    options = set(re.findall(r'--[a-z-]+', capsys.readouterr().out))
+    assert {option for option, _ in rows} <= options
 
 
 def test_options_that_would_end_the_process_do_not(short_bag, tmp_path):
