@@ -120,7 +120,7 @@ class PacketDecoder(Generic[Tag]):
             known = self._lose('a packet before it is missing')
         number, self._num_packets = self._num_packets, self._num_packets + 1
         if not facts.has_picture:
-            self._feed(packet, number)
+            known += self._shown(self._feed(packet, number)[0])
             return [*known, DecodedPacket(tag, error=BadImageError(
                 'no_picture', f'a packet of {self.codec} holds settings, but no picture'))]
         self._has_begun |= facts.is_start

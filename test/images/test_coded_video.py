@@ -253,3 +253,18 @@ def test_stamps_that_come_in_bursts_or_as_they_like_are_no_loss(streams, codec):
                  for item in decoder.decode(packet.data, packet, stamp_ns)]
         num_lost = sum(item.error is not None for item in known)
         assert num_lost <= (GOP if stamps is not burst and stamps is not same else 0)
+
+
+def test_settings_between_reordered_pictures_push_none_out(streams):
+    packets, pictures = streams['h264', True]
+    settings = packets[0].data[:packets[0].data.index(b'\0\0\1\x65')]
+    decoder = PacketDecoder('h264')
+    known = []
+    for packet in packets:
+        known += decoder.decode(packet.data, packet.picture, stamp_of(packet))
+        known += decoder.decode(settings, 'settings', stamp_of(packet))
+    known += decoder.finish()
+    shown = [(item.tag, item.picture.to_rgb()) for item in known if item.picture]
+    assert [number for number, _ in shown] == list(range(NUM_PICTURES))
+    assert all(np.array_equal(picture, pictures[number]) for number, picture in shown)
+    assert sum(item.tag == 'settings' for item in known) == NUM_PICTURES
