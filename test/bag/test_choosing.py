@@ -281,7 +281,7 @@ def test_header_stamps_that_stop_give_way_to_the_times_of_recording(tmp_path):
                 for group in groups for item in group.items if isinstance(item, ChosenFrame)]
     assert times_ms == [(5, 0), (505, 500), (1005, 1000), (1505, 1505), (2005, 2005), (2505, 2505),
                         (3005, 3005), (3505, 3500)]
-    assert groups[-1].chooser_state['num_unusable_by_kind'] == {'late': 1}
+    assert UnusableTally(groups[-1].chooser_state['unusable']).counts() == {'late': 1}
 
 
 @pytest.mark.parametrize('num_images', [5, 10, 19])
