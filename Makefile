@@ -47,7 +47,7 @@ evaluate: venv  ## Score the embedded model on scenes it has never seen
 
 check-bags: venv  ## Narrate 2,000 hostile bags; ARGS='--hypothesis-seed=7' takes others
 	MOSS_NUM_BAGS=2000 OMP_NUM_THREADS=1 $(RUN) -m pytest test/bag/test_hostile_bags.py \
-	--hypothesis-seed=1 $(ARGS)
+	-o faulthandler_timeout=0 --hypothesis-seed=1 $(ARGS)
 
 check-days: venv  ## Narrate 200,000 frames in one go, and killed and resumed; compare the outputs
 	$(RUN) -m tools.days_check $(ARGS)
