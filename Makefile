@@ -15,8 +15,8 @@ VIEW ?= browser
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate benchmark-bag benchmark-cameras benchmark-desk \
-	benchmark-transport pictures clean help
+.PHONY: demo venv test lint train evaluate check-bags check-days benchmark-bag benchmark-pages \
+	benchmark-cameras benchmark-desk benchmark-transport pictures clean help
 
 demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
@@ -45,8 +45,18 @@ train: venv  ## Train the embedded model anew, from a seed
 evaluate: venv  ## Score the embedded model on scenes it has never seen
 	$(RUN) -m moss_ros.training.evaluate --num-scenes 200 --seed 1 $(ARGS)
 
+check-bags: venv  ## Narrate 2,000 hostile bags; ARGS='--hypothesis-seed=7' takes others
+	MOSS_NUM_BAGS=2000 OMP_NUM_THREADS=1 $(RUN) -m pytest test/bag/test_hostile_bags.py \
+	-o faulthandler_timeout=0 --hypothesis-seed=1 $(ARGS)
+
+check-days: venv  ## Narrate 200,000 frames in one go, and killed and resumed; compare the outputs
+	$(RUN) -m tools.days_check $(ARGS)
+
 benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memory
 	$(RUN) -m tools.bag_benchmark $(ARGS)
+
+benchmark-pages: venv  ## Measure how fast a page of 10,000 narrations opens in Chromium
+	$(RUN) -m tools.page_benchmark $(ARGS)
 
 benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone and together
 	@$(RUN) -m tools.camera_benchmark $(ARGS)

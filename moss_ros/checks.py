@@ -8,24 +8,27 @@ arguments come in. Importing it loads none of the model's libraries.
 import math
 from numbers import Integral
 
+_MOST_SHOWN = 100  # characters of a value that an error quotes
 
-def require_count(name: str, value: object, minimum: int = 1) -> None:
-    """Raise ValueError unless value is an int of at least minimum; bools are refused."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        _refuse(name, value, f'a whole number of at least {minimum}')
+
+def require_count(name: str, value: object, minimum: int = 1, maximum: int | None = None) -> None:
+    """Raise ValueError unless value is an int in these bounds; bools are refused."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum \
+            or (maximum is not None and value > maximum):
+        _refuse(name, value, f'a whole number of at least {minimum}', maximum)
 
 
 def require_number(name: str, value: object, *, above: float | None = None,
-                   minimum: float | None = None) -> None:
-    """Raise ValueError unless value is a finite number, above `above` and at least `minimum`."""
+                   minimum: float | None = None, maximum: float | None = None) -> None:
+    """Raise ValueError unless value is a finite number in the bounds that are given."""
     is_number = not isinstance(value, bool) and isinstance(value, (int, float)) \
-        and math.isfinite(value)
+        and -math.inf < value < math.inf and (maximum is None or value <= maximum)
     if above is not None and not (is_number and value > above):
-        _refuse(name, value, f'a number above {above}')
+        _refuse(name, value, f'a number above {above}', maximum)
     if minimum is not None and not (is_number and value >= minimum):
-        _refuse(name, value, f'a number of at least {minimum}')
+        _refuse(name, value, f'a number of at least {minimum}', maximum)
     if not is_number:
-        _refuse(name, value, 'a finite number')
+        _refuse(name, value, 'a finite number', maximum)
 
 
 def require_time_ns(name: str, value: object) -> None:
@@ -52,5 +55,9 @@ def require_filled_text(name: str, value: object) -> None:
         _refuse(name, value, 'a str with something besides whitespace')
 
 
-def _refuse(name, value, needed):
-    raise ValueError(f'{name} is {value!r}; {needed} is needed')
+def _refuse(name, value, needed, maximum=None):
+    shown = repr(value)
+    if len(shown) > _MOST_SHOWN:
+        shown = f'{shown[:_MOST_SHOWN]}...'
+    most = '' if maximum is None else f', {maximum} at most'
+    raise ValueError(f'{name} is {shown}; {needed} is needed{most}')

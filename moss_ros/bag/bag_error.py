@@ -8,9 +8,12 @@ shown by the command line and on the index page of many bags.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
+import traceback
+
+UNEXPECTED_FILE = 'unexpected_error.txt'
 
 
 class ExitCode(IntEnum):
@@ -56,3 +59,19 @@ def writing(path: Path) -> Iterator[None]:
             error.filename if isinstance(error.filename, str) else path,
             f'cannot be written ({error.strerror or error}); free space or mend the permissions, '
             'then go on with --resume', ExitCode.OUTPUT) from error
+
+
+def unexpected(source: Path, output: Path, error: Exception) -> BagError:
+    """
+    Return the BagError (FAILED) of an exception that nobody foresaw, to be called while it is up.
+
+    Its traceback, which is of use to whoever mends it only, goes into the folder output.
+    """
+    kept = 'with the steps that led to it'
+    with suppress(OSError):
+        output.mkdir(parents=True, exist_ok=True)
+        (output / UNEXPECTED_FILE).write_text(
+            traceback.format_exc(), encoding='utf-8', errors='backslashreplace')
+        kept = f'with {output / UNEXPECTED_FILE}'
+    return BagError(source, f'something unexpected happened: {error!r}; please report it {kept}',
+                    ExitCode.FAILED)

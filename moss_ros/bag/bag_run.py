@@ -27,7 +27,9 @@ from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
 from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.source import Source
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.model import CheckpointError, choose_device, choose_dtype, VideoModel
+from moss_ros.model.attention import flash_kernel
 from moss_ros.stream import StreamCheckpoint, StreamSession, StreamSnapshot
 import torch
 
@@ -107,7 +109,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     all that could be read.
     """
     source, output = Path(source), Path(output)
-    checkpoint = _open_checkpoint(options)
+    checkpoint = open_checkpoint(source, options)
     with open_source(source, options.image_topic, options.prompt_topic,
                      checkpoint.options.frame_rate_fps, options.clock) as opened:
         _check_against(source, opened, options)
@@ -119,7 +121,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
             shutil.rmtree(output / FOLDER_NAME, ignore_errors=True)
             return _require_complete(source, record)
         with Journal(output, run, resume) as journal, _threads(options.num_threads):
-            model, session = _make_session(options, checkpoint)
+            model, session = _make_session(source, options, checkpoint, journal)
             narration = _Run(opened, model, session, options, journal)
             error = narration.go(on_progress, save_every_s, should_stop)
             record = run.ended(*narration.counts(), error)
@@ -169,23 +171,37 @@ class _Run:
             if error.exit_code is not ExitCode.INCOMPLETE:
                 raise
             self._narration.finish()
-            return error.text
+            return self._error_text(error.text)
         self._narration.finish()
         on_progress(total_s, total_s)
-        if self._chooser_state['num_used']:
-            return None
-        return f'none of its {self._chooser_state["num_read"]} images could be used'
+        return self._error_text()
 
-    def counts(self) -> tuple[dict, dict]:
+    def counts(self) -> tuple[dict, UnusableTally]:
         """Return counts and unusable of the RunRecord."""
-        state = self._chooser_state
-        unusable = state['num_unusable_by_kind']
+        state, unusable = self._chooser_state, self._unusable()
         return {
             'frames_read': state['num_read'],
             'frames_used': state['num_used'],
-            'unusable': sum(unusable.values()),
+            'unusable': sum(unusable.counts().values()),
             **self._narration.counts,
         }, unusable
+
+    def _unusable(self):
+        return UnusableTally(self._chooser_state['unusable']).joined(self._narration.refused)
+
+    def _error_text(self, break_text=''):
+        """Return all that is wrong with a run that did not see all, None where it is well."""
+        state, unusable = self._chooser_state, self._unusable()
+        parts = [break_text] if break_text else []
+        if not state['num_used'] and not (break_text and not state['num_read']):
+            reasons = unusable.told(is_prompt=False)
+            parts.append(f'none of its {state["num_read"]} images could be used'
+                         + (f': {reasons}' if reasons else ''))
+            refused = unusable.told(is_prompt=True)
+            parts += [f'prompts that could not be asked: {refused}'] if refused else []
+        elif break_text and unusable.counts():
+            parts.append(f'messages that could not be used: {unusable.told()}')
+        return '; '.join(parts) or None
 
     def _save(self):
         snapshot = self._narration.snapshot()
@@ -226,21 +242,39 @@ def _require_complete(source, record) -> RunRecord:
     return record
 
 
-def _open_checkpoint(options) -> StreamCheckpoint:
+def open_checkpoint(source: Path, options: NarrateOptions) -> StreamCheckpoint:
+    """
+    Return the checkpoint that options name, once it is known that it can run here.
+
+    Raises BagError: MODEL where there is no such checkpoint, USAGE, about source, for options
+    that this machine or the checkpoint does not allow.
+    """
     try:
-        return options.open_checkpoint()
-    except (CheckpointError, ValueError) as error:
+        checkpoint = options.open_checkpoint()
+        device = choose_device(options.device)
+        flash_kernel(options.attention, device, choose_dtype(options.dtype, device))
+    except CheckpointError as error:
         raise BagError(options.checkpoint or 'the embedded model', str(error),
                        ExitCode.MODEL) from error
+    except ValueError as error:
+        raise BagError(source, str(error), ExitCode.USAGE) from error
+    return checkpoint
 
 
-def _make_session(options, checkpoint) -> tuple[VideoModel, StreamSession]:
+def _make_session(source, options, checkpoint, journal) -> tuple[VideoModel, StreamSession]:
     try:
         model = checkpoint.load_model(
             options.device, options.dtype, options.attention, options.quantization or None)
-        return model, checkpoint.session(model)
-    except (CheckpointError, ValueError, ImportError) as error:
+        session = checkpoint.session(model)
+        for text in (options.prompt, *(text for _, text in options.prompts_at)):
+            session.require_prompt(text)
+    except (CheckpointError, ImportError) as error:
+        journal.forget_if_new()
         raise BagError(checkpoint.folder, str(error), ExitCode.MODEL) from error
+    except ValueError as error:
+        journal.forget_if_new()
+        raise BagError(source, str(error), ExitCode.USAGE) from error
+    return model, session
 
 
 def _check_against(source, opened, options):
@@ -261,7 +295,7 @@ def _describe(opened, options, checkpoint) -> RunRecord:
         device = choose_device(options.device)
         dtype = choose_dtype(options.dtype, device)
         hashes = checkpoint_hashes(checkpoint.folder)
-    except (CheckpointError, ValueError, OSError) as error:
+    except OSError as error:
         raise BagError(checkpoint.folder, str(error), ExitCode.MODEL) from error
     return RunRecord(
         source=opened.info.to_json(), options=options.to_json(),

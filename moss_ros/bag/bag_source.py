@@ -22,6 +22,7 @@ from moss_ros.bag.ros_types import (
 from moss_ros.bag.source import (
     BadPromptError, files_of, Message, ReadPosition, Source, SourceInfo,
 )
+from moss_ros.bag.sqlite_storage import RECOVERY
 from moss_ros.bag.storage import absolute, Channel
 from moss_ros.images import BadImageError, compressed_to_rgb, image_to_rgb
 import numpy as np
@@ -31,7 +32,7 @@ IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE, *VIDEO_TYPES)
 _ENCODINGS = ('cdr', 'ros1')
 _NUM_FIRST_IMAGES = 32
 _REMEDIES = (
-    ('malformed', "it is damaged: sqlite3's command .recover saves what is in it"),
+    ('malformed', f'it is damaged: {RECOVERY}'),
 )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-import traceback
 
-from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.bag_error import BagError, ExitCode, unexpected, writing
 from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag
 from moss_ros.bag.journal import replace_durably, RunRecord
 from moss_ros.bag.narrate_options import NarrateOptions
@@ -96,8 +95,8 @@ def narrate_task(task: BagTask, report: Callable[[float], None],
     except BagError as error:
         return BagOutcome(task, None, str(error), error.exit_code)
     except Exception as error:  # one bag must not end the others, whatever it meets
-        traceback.print_exc()
-        return _failed(task, repr(error))
+        failure = unexpected(task.source, task.output, error)
+        return BagOutcome(task, None, str(failure), failure.exit_code)
     return BagOutcome(task, record)
 
 

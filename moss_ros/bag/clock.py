@@ -68,9 +68,8 @@ class BagTimes:
 
 def choose_clock(wanted: str, times: BagTimes) -> Clock:
     """Return the clock that is wanted, of 'auto' the better one; NoClockError where it is none."""
-    stamps = np.array([stamp_ns for _, stamp_ns in times.first], np.int64)
-    changes = len(stamps) < 2 or not _are_equal(stamps)
-    has_stamps = changes and bool(stamps.any())
+    stamps = np.array([stamp_ns for _, stamp_ns in times.first if stamp_ns], np.int64)
+    has_stamps = len(stamps) == 1 or (len(stamps) > 1 and not _are_equal(stamps))
     if wanted == 'header':
         clock = _header_clock(times, ())
         if clock is None:
@@ -84,7 +83,8 @@ def choose_clock(wanted: str, times: BagTimes) -> Clock:
                 return clock
     start_ns, end_ns = _span(np.concatenate([times.images_ns, times.prompts_ns]))
     return Clock('bag', start_ns, end_ns, has_stamps, _offset_ns(times.first),
-                 (*_stamp_notes(stamps, times), *_gap_notes(times.images_ns)))
+                 (*(() if has_stamps else _stamp_notes(stamps, times)),
+                  *_gap_notes(times.images_ns)))
 
 
 def header_stamp_ns(content: bytes, encoding: str) -> int | None:
@@ -134,14 +134,13 @@ def _header_clock(times, notes) -> Clock | None:
 
 
 def _stamp_notes(stamps, times):
-    if len(stamps) > 1 and _are_equal(stamps) and len(times.images_ns) > 1:
-        if _are_equal(times.images_ns):
-            yield 'neither its times nor the header stamps of its images change'
-        elif stamps[0]:
-            _, all_ns, _ = times.read_stamps()
-            how = 'never change' if _are_equal(all_ns) else 'do not change at first'
-            yield (f'the header stamps of its images {how}; the times at which they were recorded '
-                   'stand for them')
+    if len(times.images_ns) > 1 and _are_equal(times.images_ns):
+        yield 'neither its times nor the header stamps of its images change'
+    elif len(stamps):
+        _, all_ns, _ = times.read_stamps()
+        how = 'never change' if _are_equal(all_ns) else 'do not change at first'
+        yield (f'the header stamps of its images {how}; the times at which they were recorded '
+               'stand for them')
 
 
 def _gap_notes(times_ns):

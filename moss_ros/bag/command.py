@@ -9,28 +9,35 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+import io
 import os
 from pathlib import Path
 import signal
 import sys
 import time
 
-from moss_ros.bag.bag_error import BagError, ExitCode
-from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag
+from moss_ros.bag.bag_error import BagError, ExitCode, unexpected
+from moss_ros.bag.bag_run import DEFAULT_SAVE_EVERY_S, narrate_bag, open_checkpoint
 from moss_ros.bag.batch import BagTask, ENGINES, INDEX_FILE, narrate_many, write_index
 from moss_ros.bag.clock import CLOCKS
 from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
 from moss_ros.bag.outputs import RUN_FILE
+from moss_ros.bag.own_stderr import own_stderr
+from moss_ros.checks import require_count, require_number
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 from tqdm import tqdm
+
+
+_MOST_JOBS = 1000
+_MOST_SAVE_EVERY_S = 1_000_000
 
 
 class _Parser(argparse.ArgumentParser):
     """Prints an error as one line, without the usage."""
 
     def error(self, message):
-        self.exit(ExitCode.USAGE, f'{self.prog}: error: {message}\n')
+        self.exit(ExitCode.USAGE, f'{self.prog}: error: {" ".join(message.split())}\n')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,19 +46,26 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         options = _options(given)
+        require_number('save_every', given.save_every, minimum=0, maximum=_MOST_SAVE_EVERY_S)
+        if given.jobs is not None:
+            require_count('jobs', given.jobs, maximum=_MOST_JOBS)
     except ValueError as error:
         parser.error(str(error))
-    if given.jobs < 0:
-        parser.error(f'--jobs must be at least 1, not {given.jobs}')
-    try:
-        with _StopSignal() as stop:
-            if len(given.bags) > 1 or given.engine != ENGINES[0]:
-                return _narrate_many(options, given, stop, parser.prog)
-            _narrate(given.bags[0], given.output, options, given, stop)
-    except BagError as error:
-        print(f'{parser.prog}: error: {error}', file=sys.stderr)
-        return error.exit_code
-    return ExitCode.OK
+    _take_any_path()
+    with own_stderr():
+        try:
+            with _StopSignal() as stop:
+                if len(given.bags) > 1 or given.engine != ENGINES[0]:
+                    return _narrate_many(options, given, stop, parser.prog)
+                _narrate(given.bags[0], given.output, options, given, stop)
+        except BagError as error:
+            failure = error
+        except Exception as error:
+            failure = unexpected(given.bags[0], given.output, error)
+        else:
+            return ExitCode.OK
+        print(f'{parser.prog}: error: {failure}', file=sys.stderr)
+        return failure.exit_code
 
 
 def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]:
@@ -73,6 +87,13 @@ def output_folders(sources: list[Path], output: Path) -> list[tuple[Path, Path]]
         names.add(name)
         pairs.append((source, output / name))
     return pairs
+
+
+def _take_any_path():
+    """Let lines with the name of a file be printed, also one that is in no encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 class _StopSignal:
@@ -119,6 +140,8 @@ def _narrate(source, output, options, given, stop) -> RunRecord:
 
 def _narrate_many(options, given, stop, prog) -> ExitCode:
     """Narrate all bags, write an index of several; return the first failure's exit code."""
+    if given.engine == ENGINES[0]:
+        open_checkpoint(given.bags[0], options)  # what is wrong with all is told once
     tasks = [
         BagTask(source, output, options, given.resume, given.overwrite, given.save_every)
         for source, output in output_folders(given.bags, given.output)]
@@ -140,7 +163,7 @@ def _narrate_many(options, given, stop, prog) -> ExitCode:
             bar.refresh()
 
         outcomes = narrate_many(
-            tasks, given.engine, given.jobs, show, tell, lambda: stop.has_come)
+            tasks, given.engine, given.jobs or 0, show, tell, lambda: stop.has_come)
     if stop.has_come:
         raise BagError(given.output, 'interrupted; --resume goes on where it stopped',
                        ExitCode.INTERRUPTED)
@@ -156,9 +179,8 @@ def _print_end(output, record):
           f'{counts["frames_read"]} frames')
     _print_notes(record)
     if record.unusable:
-        kinds = ', '.join(f'{count} {kind}' for kind, count in record.unusable.items())
-        print(f'{output}: {counts["unusable"]} messages could not be used: {kinds}',
-              file=sys.stderr)
+        print(f'{output}: {counts["unusable"]} messages could not be used: '
+              f'{record.unusable_text}', file=sys.stderr)
 
 
 def _print_notes(record):
@@ -199,7 +221,7 @@ def _make_parser():
     parser.add_argument('--resume', action='store_true',
                         help='go on with a run that was interrupted')
     parser.add_argument('--overwrite', action='store_true', help='forget a run that is there')
-    parser.add_argument('--jobs', metavar='N', type=int, default=0,
+    parser.add_argument('--jobs', metavar='N', type=int,
                         help='of several bags, how many at a time (default: 1; all with ray)')
     parser.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
                         help='where several bags are narrated: in processes of this machine '

@@ -8,7 +8,6 @@ however often a run is resumed. Runs ahead of the narration, in a thread of bag_
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 import math
@@ -16,6 +15,7 @@ import math
 import cv2
 from moss_ros.bag.bag_source import prompt_text
 from moss_ros.bag.source import BadPromptError, Message, ReadPosition, Source
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.images import BadImageError
 from moss_ros.model import VideoModel
 from moss_ros.stream import encode_frames, EncodedFrame, Frame
@@ -110,7 +110,7 @@ class FrameChooser:
         # Bag time of a question whose image may still come; never set between two groups.
         self._question_ns: int | None = None
         self._num_read = self._num_used = 0
-        self._num_unusable_by_kind: Counter[str] = Counter()
+        self._unusable = UnusableTally()
 
     def restore(self, chooser_state: dict) -> None:
         """
@@ -126,7 +126,7 @@ class FrameChooser:
             held and self._read_again(ReadPosition(**held['position']), held['stamp_ns']))
         self._num_read = chooser_state['num_read']
         self._num_used = chooser_state['num_used']
-        self._num_unusable_by_kind = Counter(chooser_state['num_unusable_by_kind'])
+        self._unusable = UnusableTally(chooser_state['unusable'])
 
     def groups(self) -> Iterator[Group]:
         """Yield all that is left, in groups; BagError where the source breaks off."""
@@ -166,13 +166,14 @@ class FrameChooser:
             'held': held and {'position': asdict(held.position), 'stamp_ns': held.stamp_ns},
             'num_read': self._num_read,
             'num_used': self._num_used,
-            'num_unusable_by_kind': dict(sorted(self._num_unusable_by_kind.items())),
+            'unusable': self._unusable.to_json(),
         })
 
     def _ask_until(self, time_ns: float, pictures: list[Frame]) -> list[Item]:
         """Ask what was given for a time up to the next message's, which is time_ns; inf: none."""
         items: list[Item] = []
-        for prompt_ns, text in self._prompts[self._num_prompts_given:]:
+        while self._num_prompts_given < len(self._prompts):
+            prompt_ns, text = self._prompts[self._num_prompts_given]
             if prompt_ns > time_ns:
                 break
             items += self._ask(prompt_ns, text, pictures)
@@ -192,7 +193,7 @@ class FrameChooser:
         try:
             frame = self._intake.show_left_out()
         except BadImageError as error:
-            return [self._unusable(question_ns, error)]
+            return [self._bad_image(question_ns, error)]
         return [] if frame is None else [self._chosen(question_ns, frame, pictures)]
 
     def _look_at(self, message: Message, pictures: list[Frame]) -> list[Item]:
@@ -212,7 +213,7 @@ class FrameChooser:
                 _ReadImage(self._position, stamp_ns, message),
                 is_wanted=self._question_ns is not None)
         except (BadImageError, LateFrameError) as error:
-            return [*items, self._unusable(message.bag_time_ns, error)]
+            return [*items, self._bad_image(message.bag_time_ns, error)]
         if frame is None:
             return items
         self._question_ns = None
@@ -222,7 +223,9 @@ class FrameChooser:
         try:
             text = prompt_text(message)
         except BadPromptError as error:
-            return [self._unusable(message.bag_time_ns, error)]
+            time_s = (message.bag_time_ns - self._source.info.start_ns) / 1e9
+            self._unusable.note(True, error.kind, f'at {time_s:.1f} s, {error}')
+            return [UnusableMessage(message.bag_time_ns, error.kind, str(error))]
         return self._ask(message.bag_time_ns, text, pictures)
 
     def _frame(self, image):
@@ -233,8 +236,8 @@ class FrameChooser:
         self._num_used += 1
         return ChosenFrame(bag_time_ns, None, _thumbnail(frame.image))
 
-    def _unusable(self, bag_time_ns, error):
-        self._num_unusable_by_kind[error.kind] += 1
+    def _bad_image(self, bag_time_ns, error):
+        self._unusable.note(False, error.kind, str(error))
         return UnusableMessage(bag_time_ns, error.kind, str(error))
 
 

@@ -21,6 +21,7 @@ import shutil
 
 import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import StreamSnapshot
 import numpy as np
 from safetensors import safe_open
@@ -40,7 +41,8 @@ class RunRecord:
       package. checkpoint: its name and the sha256 of each of its files. source: SourceInfo.
       options: NarrateOptions. stream: the resolved StreamOptions, device and dtype.
     - counts: 'frames_read', 'frames_used', 'unusable', 'prompts', 'narrations', 'tokens',
-      'records'. unusable: numbers of images and prompts that could not be used, by reason.
+      'records'. unusable: numbers of images and prompts that could not be used, by reason;
+      unusable_text: the same in words.
     - is_complete: whether the source was read to its end; error says why not.
     """
 
@@ -51,23 +53,24 @@ class RunRecord:
     versions: dict
     counts: dict = field(default_factory=dict)
     unusable: dict = field(default_factory=dict)
+    unusable_text: str = ''
     is_complete: bool = False
     error: str | None = None
     schema: int = RUN_SCHEMA
 
     def to_json(self) -> str:
         """Return the text of run.json."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + '\n'
+        return json_text(asdict(self), indent=1, sort_keys=True) + '\n'
 
     @classmethod
     def from_json(cls, text: str) -> RunRecord:
         """Return the record in the text of a run.json; ValueError or TypeError if it is none."""
         return cls(**json.loads(text))
 
-    def ended(self, counts: dict, unusable: dict, error: str | None) -> RunRecord:
+    def ended(self, counts: dict, unusable: UnusableTally, error: str | None) -> RunRecord:
         """Return the record of this run at its end."""
-        return replace(self, counts=counts, unusable=unusable, is_complete=error is None,
-                       error=error)
+        return replace(self, counts=counts, unusable=unusable.counts(),
+                       unusable_text=unusable.told(), is_complete=error is None, error=error)
 
     def difference(self, other: RunRecord) -> str:
         """Return in words the first thing in which the other run differs; '' if it is the same."""
@@ -81,6 +84,13 @@ class RunRecord:
                 name, mine, theirs = f'{name}: {key}', mine.get(key), theirs.get(key)
             return f'{name} was {_shortened(mine)} and is now {_shortened(theirs)}'
         return ''
+
+
+def json_text(value: object, **options) -> str:
+    """Return a value as JSON that has a UTF-8, whatever half characters are in it."""
+    # A file's name may have them; the way in which they are escaped is that of JSON.
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return text.encode('utf-8', 'backslashreplace').decode()
 
 
 def package_versions() -> dict[str, str | None]:
@@ -115,8 +125,9 @@ def _shortened(value):
 
 
 FOLDER_NAME = '.narration_run'
-_RECORDS, _SNAPSHOT, _IDENTITY, _LOCK = (
-    'records.jsonl', 'snapshot.safetensors', 'run.json', 'lock')
+_RECORDS, _IDENTITY, _LOCK = 'records.jsonl', 'run.json', 'lock'
+# The one before is kept: a disk that loses power may lose what it said was written.
+_SNAPSHOT, _SNAPSHOT_BEFORE = 'snapshot.safetensors', 'snapshot_before.safetensors'
 _THUMBNAILS = 'thumbnails'
 _JPEG_QUALITY = 80
 
@@ -137,6 +148,7 @@ class Journal:
         """
         self.folder = output / FOLDER_NAME
         self._file = None
+        self._is_new = False
         with writing(output):
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / _THUMBNAILS).mkdir(exist_ok=True)
@@ -163,7 +175,7 @@ class Journal:
     def append(self, record: dict) -> None:
         """Append a record."""
         with writing(self.folder):
-            self._file.write(json.dumps(record, ensure_ascii=False).encode() + b'\n')
+            self._file.write(json_text(record).encode() + b'\n')
 
     def keep_thumbnail(self, narration_id: int, thumbnail: np.ndarray | None) -> None:
         """Write the picture u8 [h, w, 3] RGB of a narration as JPEG; None: there is none."""
@@ -189,31 +201,46 @@ class Journal:
                 raise
             except Exception as error:  # safetensors has an error of its own for a full disk
                 raise OSError(None, str(error), str(partial)) from error
+            with suppress(FileNotFoundError):
+                os.replace(self.folder / _SNAPSHOT, self.folder / _SNAPSHOT_BEFORE)
             replace_durably(partial, self.folder / _SNAPSHOT)
 
     def load(self) -> StreamSnapshot | None:
         """
-        Return the snapshot that was saved last, None if there is none; call this first, once.
+        Return what was saved last, None where nothing was; to be called first, once.
 
-        Records after the snapshot are cut off. Raises BagError (RESUME) if it is damaged.
+        What was appended after it is cut off. Where it is damaged, what was saved before it
+        counts; raises BagError (RESUME) where that is so too.
         """
-        path = self.folder / _SNAPSHOT
-        num_bytes, snapshot = 0, None
-        if path.exists():
+        num_bytes, snapshot, damage = 0, None, None
+        num_there = self._num_bytes_of_records()
+        for path in (self.folder / _SNAPSHOT, self.folder / _SNAPSHOT_BEFORE):
+            if not path.exists():
+                continue
             try:
-                with safe_open(path, 'pt') as file:
-                    saved = json.loads(file.metadata()['state'])
-                    snapshot = StreamSnapshot(
-                        saved['state'], {name: file.get_tensor(name) for name in file.keys()})
-                num_bytes = saved['num_bytes']
-            except Exception as error:
-                raise BagError(path, f'cannot be read ({error}); start over with --overwrite',
-                               ExitCode.RESUME) from error
+                num_bytes, snapshot = _read_snapshot(path)
+                if num_bytes > num_there:
+                    raise ValueError(f'{_RECORDS} ends before it')
+            except Exception as error:  # of three libraries
+                damage = damage or BagError(
+                    path, f'cannot be read ({error}); start over with --overwrite',
+                    ExitCode.RESUME)
+                snapshot = None
+                continue
+            break
+        if snapshot is None and damage is not None:
+            raise damage
         with writing(self.folder):
             self._file = (self.folder / _RECORDS).open('ab')
             self._file.truncate(num_bytes)
             self._file.seek(num_bytes)
         return snapshot
+
+    def _num_bytes_of_records(self):
+        try:
+            return (self.folder / _RECORDS).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def records(self) -> Iterator[dict]:
         """Yield all records; call it when no more are appended."""
@@ -226,6 +253,11 @@ class Journal:
         """Remove the folder: the run has ended and its outputs are in place."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def forget_if_new(self) -> None:
+        """Remove the folder where the run began with this journal: it can't go on."""
+        if self._is_new:
+            self.remove()
 
     def _begin(self, run, may_resume):
         try:
@@ -241,6 +273,15 @@ class Journal:
             partial = identity.with_suffix('.partial')
             partial.write_text(run.to_json(), encoding='utf-8')
             replace_durably(partial, identity)
+        self._is_new = True
+
+
+def _read_snapshot(path):
+    """Return (bytes of records before it, StreamSnapshot); any exception where it is none."""
+    with safe_open(path, 'pt') as file:
+        saved = json.loads(file.metadata()['state'])
+        return saved['num_bytes'], StreamSnapshot(
+            saved['state'], {name: file.get_tensor(name) for name in file.keys()})
 
 
 def refuse_other_run(output: Path, file: Path, run: RunRecord, may_resume: bool) -> RunRecord:

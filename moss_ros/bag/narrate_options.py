@@ -12,10 +12,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from moss_ros.bag.clock import CLOCKS
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.checks import require_count, require_number, require_utf8_text
+from moss_ros.model.attention import ATTENTION_NAMES
+from moss_ros.model.placement import DTYPES
+from moss_ros.model.quantization import QUANTIZATION_NAMES
 from moss_ros.stream import StreamCheckpoint
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 
 DEFAULT_TOKENS_PER_SECOND = 40.0
+
+# Beyond these no run makes sense, and libraries fail in ways of their own: OpenMP ends the process
+# where it can't have its threads, torch takes no larger seed, and times overflow.
+_MOST_BY_COUNT = {'num_threads': 256, 'max_tokens_between_frames': 1_000_000, 'seed': 2**63 - 1}
+_LEAST_FRAME_RATE_FPS, _MOST_FRAME_RATE_FPS = 0.00001, 1000
+_MOST_TOKENS_PER_SECOND = 10_000
+_MOST_ANSWER_WITHIN_S = 1_000_000
+_MOST_PROMPT_TIME_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,11 @@ class NarrateOptions:
       bag, text) pairs.
     - checkpoint: folder or name on the Hugging Face hub; '': the embedded model. device, dtype,
       attention, quantization: as load_model() takes them.
-    - num_threads: CPU threads of the model. Their number changes the last bits of what it
-      computes, so it is an option and does not depend on the machine.
-    - frame_rate_fps: frames a second shown to the model; 0: the checkpoint's own.
+    - num_threads: CPU threads of the model, 1 to 256. Their number changes the last bits of what
+      it computes, so it is an option and does not depend on the machine.
+    - frame_rate_fps: frames a second shown to the model, 0.00001 to 1000; 0: the checkpoint's own.
     - tokens_per_second: pace of the model in the bag's time; each frame takes at least one token
-      of it. 0: as much as it wants to say at each frame.
+      of it, 10,000 at most. 0: as much as it wants to say at each frame.
     - answer_within_s: stream time after which a question without any answer is unanswered.
     - system_prompt: '': the checkpoint's own. max_tokens_between_frames: 0: the checkpoint's own.
     - sampling: 'checkpoint', 'greedy' or 'random'; seed: of random sampling.
@@ -66,23 +77,31 @@ class NarrateOptions:
 
     def __post_init__(self):
         for name, minimum in (('num_threads', 1), ('max_tokens_between_frames', 0), ('seed', 0)):
-            require_count(name, getattr(self, name), minimum)
+            require_count(name, getattr(self, name), minimum, _MOST_BY_COUNT[name])
         for name in ('prompt', 'system_prompt', 'checkpoint', 'image_topic', 'prompt_topic'):
             require_utf8_text(name, getattr(self, name))
-        for name in ('frame_rate_fps', 'tokens_per_second'):
-            require_number(name, getattr(self, name), minimum=0)
-        require_number('answer_within_s', self.answer_within_s, above=0)
-        if self.sampling not in ('checkpoint', 'greedy', 'random'):
-            raise ValueError(
-                f'sampling must be checkpoint, greedy or random, not {self.sampling!r}')
-        if self.clock not in CLOCKS:
-            raise ValueError(f'clock must be {", ".join(CLOCKS[:-1])} or {CLOCKS[-1]}, not '
-                             f'{self.clock!r}')
+        if self.frame_rate_fps != 0:
+            require_number('frame_rate_fps', self.frame_rate_fps, minimum=_LEAST_FRAME_RATE_FPS,
+                           maximum=_MOST_FRAME_RATE_FPS)
+        require_number('tokens_per_second', self.tokens_per_second, minimum=0,
+                       maximum=_MOST_TOKENS_PER_SECOND)
+        require_number('answer_within_s', self.answer_within_s, above=0,
+                       maximum=_MOST_ANSWER_WITHIN_S)
+        for name, allowed in (
+                ('sampling', ('checkpoint', 'greedy', 'random')), ('clock', CLOCKS),
+                ('dtype', ('auto', *DTYPES)), ('attention', ATTENTION_NAMES),
+                ('quantization', ('', *QUANTIZATION_NAMES))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f'{name} is {getattr(self, name)!r}; allowed: '
+                                 f'{", ".join(filter(None, allowed))}')
+        if self.prompt and not self.prompt.strip():
+            raise ValueError(f'prompt is {self.prompt!r}; a text with something besides '
+                             'whitespace is needed, or none')
         # JSON has lists, no tuples.
         object.__setattr__(self, 'prompts_at', tuple(
             (time_s, text) for time_s, text in self.prompts_at))
         for time_s, text in self.prompts_at:
-            require_number('time of a prompt', time_s, minimum=0)
+            require_number('time of a prompt', time_s, minimum=0, maximum=_MOST_PROMPT_TIME_S)
             require_utf8_text('text of a prompt', text)
             if not text.strip():
                 raise ValueError(f'the prompt at {time_s:g} s must not be empty')
@@ -110,8 +129,9 @@ class NarrateOptions:
         if 0 < self.tokens_per_second < options.frame_rate_fps:
             raise ValueError(
                 f'tokens_per_second is {self.tokens_per_second:g}, but each of '
-                f'{options.frame_rate_fps:g} frames a second takes one token at least; raise it, '
-                'or lower frame_rate_fps')
+                f'{options.frame_rate_fps:g} frames a second takes one token at least; '
+                f'{options.frame_rate_fps:g} to {_MOST_TOKENS_PER_SECOND} are possible, 0 for no '
+                'limit, or a lower frame_rate_fps')
         return replace(checkpoint, options=options)
 
 

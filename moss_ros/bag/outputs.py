@@ -19,7 +19,9 @@ import shutil
 
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
 from moss_ros.bag.bag_source import cdr_of
-from moss_ros.bag.journal import Journal, replace_durably, RunRecord, thumbnail_file
+from moss_ros.bag.journal import (
+    Journal, json_text, replace_durably, RunRecord, thumbnail_file,
+)
 from moss_ros.bag.ros_types import TYPESTORE
 from moss_ros.bag.source import Source
 from moss_ros.records import OUTPUT_TOPICS
@@ -179,7 +181,7 @@ class EndedRun:
 def _write_jsonl(path: Path, run: EndedRun) -> None:
     with path.open('w', encoding='utf-8', newline='\n') as file:
         for record in run.journal.records():
-            file.write(json.dumps(record, ensure_ascii=False) + '\n')
+            file.write(json_text(record) + '\n')
 
 
 def _write_vtt(path: Path, run: EndedRun) -> None:

@@ -17,6 +17,7 @@ from itertools import islice, pairwise
 from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FRAMES_PER_GROUP, Item, StreamRestart,
 )
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.records import bag_record_of
 from moss_ros.stream import (
     ErrorEvent, Event, NarrationEvent, Prompt, PromptEvent, SessionState, StateEvent,
@@ -73,6 +74,12 @@ class BagNarration:
             'num_narrations': 0,
             'num_tokens': 0,
         }
+        self._refused = UnusableTally()
+
+    @property
+    def refused(self) -> UnusableTally:
+        """The prompts that the session would not have."""
+        return self._refused
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,6 +121,7 @@ class BagNarration:
         return StreamSnapshot({
             'session': snapshot.state,
             'pace': deepcopy(self._state),
+            'refused': self._refused.to_json(),
             'thumbnail_stamps_ns': [stamp_ns for stamp_ns, _ in self._thumbnails],
         }, tensors)
 
@@ -121,6 +129,7 @@ class BagNarration:
         """Go on from a snapshot() of a narration of the same bag and options."""
         self._session.restore(StreamSnapshot(snapshot.state['session'], snapshot.tensors))
         self._state = deepcopy(snapshot.state['pace'])
+        self._refused = UnusableTally(snapshot.state['refused'])
         self._thumbnails = [
             (stamp_ns, snapshot.tensors[f'thumbnail_{index}'].numpy())
             for index, stamp_ns in enumerate(snapshot.state['thumbnail_stamps_ns'])]
@@ -231,6 +240,7 @@ class BagNarration:
             first_ns = self._waits_no_more(event.prompt_id)
         elif isinstance(event, ErrorEvent) and event.prompt_id is not None:
             self._waits_no_more(event.prompt_id)
+            self._refused.note(True, 'refused_prompt', event.message)
         self._write(event, bag_time_ns, first_ns, narration_id)
 
     def _waits_no_more(self, prompt_id):

@@ -175,9 +175,11 @@ def _plain(channel, content):
 
 def _files_of_folder(path: Path) -> _Files:
     if not (path / INDEX_NAME).is_file():
-        return replace(_without_index(path), notes=(
-            f"it has no {INDEX_NAME} ('ros2 bag reindex' makes one); its files are read in the "
-            'order of their names',))
+        found = _without_index(path)
+        storage = 'sqlite3' if '.db3' in found.paths[0].suffixes else 'mcap'
+        return replace(found, notes=(
+            f"it has no {INDEX_NAME} ('ros2 bag reindex -s {storage} {path.resolve().name}' makes "
+            'one); its files are read in the order of their names',))
     try:
         information = YAML(typ='safe').load((path / INDEX_NAME).read_text(encoding='utf-8'))
         information = information['rosbag2_bagfile_information']
@@ -190,8 +192,9 @@ def _files_of_folder(path: Path) -> _Files:
             f'its {INDEX_NAME} cannot be read ({reason[:120]}); its files are read in the order '
             'of their names',))
     if mode != 'none' and compression != 'zstd':
-        raise BagError(path, f'is compressed by {compression}, which only rosbag2 itself can '
-                       "unpack: 'ros2 bag convert' writes it anew")
+        raise BagError(path, f'is compressed by {compression}, which only rosbag2 with its plugin '
+                       f"can unpack: 'ros2 bag convert -i {path.resolve().name} -o options.yaml' "
+                       'writes it anew')
     if not names:
         raise BagError(path, f'holds no messages: its {INDEX_NAME} names no file')
     files, missing = [], []

@@ -18,6 +18,9 @@ import numpy as np
 
 MAGIC = b'SQLite format 3\0'
 
+# The command is in the package sqlite3 of Debian and Ubuntu.
+RECOVERY = "'sqlite3 OLD.db3 .recover | sqlite3 NEW.db3' saves what is in it (apt install sqlite3)"
+
 
 class SqliteStorage:
     """An open sqlite3 file, as Storage has it."""
@@ -39,7 +42,7 @@ class SqliteStorage:
         except sqlite3.Error as error:
             self.close()
             raise BagError(path, f'is no bag that can be read ({error}): if it is damaged, '
-                           "sqlite3's command .recover saves what is in it") from error
+                           f'{RECOVERY}') from error
         except BaseException:
             self.close()
             raise

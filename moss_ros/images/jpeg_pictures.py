@@ -1,15 +1,17 @@
 """
 JPEG pictures to u8 [H, W, 3] RGB, as whole as cameras and drivers leave them.
 
-Reads the segments itself, as the decoders do, and gives Pillow those that the picture is made of:
-what fills the gaps, or is broken in a segment that describes the picture only, does no harm, and
-a thumbnail is not taken for the picture. Knows no messages. Called by compressed.py.
+Reads the segments itself, as the decoders do, and gives the decoder those that the picture is made
+of: what fills the gaps, or is broken in a segment that describes the picture only, does no harm,
+and a thumbnail is not taken for the picture. OpenCV decodes what has its end mark; for the rest it
+takes Pillow, which says what is missing. Called by compressed.py.
 """
 
 from dataclasses import dataclass
 from io import BytesIO
 import re
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -48,7 +50,7 @@ class JpegLayout:
     - height_px, width_px: what the header says.
     - header: from the start on, what the decoder needs of it. scan_start: where the data begins.
     - scan_end: where it ends, with the end mark where is_ended; else where nothing more of it is.
-    - has_all_colours: each is in one of the scans.
+    - num_colours: 1 for grey, 3, or 4 for CMYK. has_all_colours: each is in one of the scans.
     - is_in_one_scan: all of it is coded in turn, so that nothing but the end can be missing.
     """
 
@@ -58,6 +60,7 @@ class JpegLayout:
     scan_start: int
     scan_end: int
     is_ended: bool
+    num_colours: int
     has_all_colours: bool
     is_in_one_scan: bool
 
@@ -84,7 +87,7 @@ def jpeg_layout(data: bytes) -> JpegLayout | None:
                 colours = colours.union(*map(_colours, scans))
             return JpegLayout(
                 *size, b''.join(header), found.end() - 2, scan_end, is_ended,
-                len(colours) >= num_components, is_in_one_scan)
+                num_components, len(colours) >= num_components, is_in_one_scan)
         if marker in _FRAME_MARKERS and len(segment) > 7:
             frame_marker, num_components = marker, segment[7]
             size = (int.from_bytes(segment[3:5], 'big'), int.from_bytes(segment[5:7], 'big'))
@@ -103,7 +106,9 @@ def jpeg_to_rgb(data: bytes, layout: JpegLayout) -> np.ndarray:
     """
     scan = data[layout.scan_start:layout.scan_end]
     if layout.is_ended and layout.has_all_colours:
-        return _decoded(layout.header + scan)
+        # Of CMYK each decoder makes an RGB of its own: Pillow's is what the other path shows.
+        decode = _decoded if layout.num_colours == 4 else _decoded_by_opencv
+        return decode(layout.header + scan)
     if not layout.is_in_one_scan:
         raise DamagedJpegError('it has no end, or not all of its colours', is_cut=True)
     # Drivers fill up with zeros.
@@ -159,6 +164,17 @@ def _colours(scan_head):
 def _tells_colours(marker, segment):
     return (marker == _APP0 and segment[2:7] == b'JFIF\0' and len(segment) >= 16
             or marker == _APP14 and segment[2:7] == b'Adobe' and len(segment) >= 14)
+
+
+def _decoded_by_opencv(data):
+    try:
+        picture = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise DamagedJpegError(' '.join(str(error).split())) from error
+    if picture is None:
+        raise DamagedJpegError('OpenCV cannot read it')
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
 
 
 def _decoded(data):

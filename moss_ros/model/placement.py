@@ -42,7 +42,8 @@ def choose_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
     except (RuntimeError, TypeError):
         chosen = None
-    if chosen is None or chosen.type not in ('cpu', 'cuda'):
+    if chosen is None or chosen.type not in ('cpu', 'cuda') or (
+            chosen.type == 'cpu' and chosen.index):
         raise ValueError(f'device is {str(device)!r}; allowed: auto, cpu, cuda, cuda:0 and so on')
     if chosen.type == 'cuda' and (chosen.index or 0) >= num_gpus:
         raise ValueError(f'device is {str(device)!r}, but torch sees {num_gpus} GPUs: use '

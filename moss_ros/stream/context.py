@@ -73,12 +73,14 @@ class StreamContext:
         num_missing = (num_opening_tokens + options.max_tokens_between_frames + _NUM_SPARE
                        - options.max_context_tokens)
         if num_missing > 0:
+            num_possible = options.max_tokens_between_frames - num_missing
             raise ValueError(
                 f'max_context_tokens of {options.max_context_tokens} is too little for a system '
                 f'prompt of {num_opening_tokens} tokens (with its turns) and '
                 f'{options.max_tokens_between_frames} max_tokens_between_frames; at least '
-                f'{options.max_context_tokens + num_missing} is needed, or a shorter system '
-                'prompt')
+                f'{options.max_context_tokens + num_missing} is needed, or '
+                + (f'at most {num_possible} max_tokens_between_frames, or ' * (num_possible > 0))
+                + 'a shorter system prompt')
 
     def set_options(self, options: StreamOptions) -> None:
         """Use new options, of the same context sizes and system prompt; ValueError as above."""

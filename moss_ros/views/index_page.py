@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+import os
 from urllib.parse import quote
 
 from moss_ros.views.report import (
@@ -40,8 +41,9 @@ class IndexEntry:
     @property
     def href(self) -> str:
         """Relative address of the report."""
-        # The dot keeps a name such as 'a:b' from being read as another scheme.
-        return f'./{quote(self.folder)}/report.html'
+        # The dot keeps a name such as 'a:b' from being read as another scheme. A name is bytes,
+        # in whatever encoding.
+        return f'./{quote(os.fsencode(self.folder))}/report.html'
 
     @property
     def duration(self) -> str:

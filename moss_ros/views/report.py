@@ -13,17 +13,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 import hashlib
+import math
 from pathlib import Path
 
+import cv2
 import jinja2
 from markupsafe import Markup
 from moss_ros.views.page_files import report_style, TEMPLATES
 from moss_ros.views.timeline import Narration, Timeline
+import numpy as np
 
 # A shorter silence between two narrations is not worth a line of its own.
 _LEAST_REST_S = 15
 # Stretches of speech are drawn at least so wide that they can be seen: a part of the duration.
 LEAST_STRETCH = 1 / 800
+# What is laid out together; page.css has the height of so many.
+ROWS_PER_CHUNK = 50
+# The pictures of a page are as wide as they were kept, or, in one of many, so many px at most:
+# (up to so many narrations, width), so that a page of 10,000 has less than 30 MB.
+_PICTURE_WIDTHS_PX = ((1_000, None), (10_000, 128), (math.inf, 80))
+_SMALL_QUALITY = 55
 # Times before that (2001) are those of a simulator or a video file, not of a calendar.
 _FIRST_CALENDAR_NS = 1_000_000_000 * 10**9
 _NOTE_BY_REASON = {
@@ -152,6 +161,7 @@ class _Page:
         self.coarse_path = stretches_path(narrations, head.start_ns, least_ns)
         self.prompt_marks = ''.join(
             f'M{seconds(time_ns - head.start_ns)} 0v1' for time_ns in timeline.prompt_times_ns)
+        self.num_marks = len(timeline.prompt_times_ns)
         num_by_prompt = Counter(
             narration.prompt for narration in narrations if narration.prompt is not None)
         self.prompts = list(num_by_prompt.items())
@@ -160,16 +170,29 @@ class _Page:
         self.num_unanswered = timeline.num_questions - timeline.num_answers
         index_by_text = {text: index for index, text in enumerate(num_by_prompt)}
         ends_ns = [head.start_ns, *(narration.end_ns for narration in narrations)]
+        width_px = next(width_px for num, width_px in _PICTURE_WIDTHS_PX if len(narrations) <= num)
         self.rows = [
             _Row(narration, head.start_ns, ends_ns[index], index_by_text.get(narration.prompt),
-                 thumbnail_file(narration.narration_id))
+                 thumbnail_file(narration.narration_id), width_px)
             for index, narration in enumerate(narrations)]
+        self.chunks = [
+            _Chunk(number, self.rows[first:first + ROWS_PER_CHUNK])
+            for number, first in enumerate(range(0, len(self.rows), ROWS_PER_CHUNK))]
+
+
+class _Chunk:
+    """Rows that the browser lays out together, once they are about to be seen."""
+
+    def __init__(self, number, rows):
+        self.number, self.rows = number, rows
+        # The pictures of the first are in place; those of others are put there by the script.
+        self.is_later = number > 0
 
 
 class _Row:
     """One narration of the page, below its question if it has one."""
 
-    def __init__(self, narration, start_ns, silent_since_ns, prompt_index, thumbnail):
+    def __init__(self, narration, start_ns, silent_since_ns, prompt_index, thumbnail, width_px):
         self.narration_id = narration.narration_id
         self.text, self.prompt = narration.text, narration.prompt
         self.prompt_index = prompt_index
@@ -185,14 +208,19 @@ class _Row:
             self._tell_waiting(narration)
         rest_ns = narration.shown_ns - silent_since_ns
         self.rest = _rest_text(rest_ns // 10**9) if rest_ns >= _LEAST_REST_S * 10**9 else ''
-        self._thumbnail = thumbnail
+        self._thumbnail, self._width_px = thumbnail, width_px
+
+    def has_picture(self) -> bool:
+        """Return whether there is a JPEG."""
+        return self._thumbnail.is_file()
 
     def picture(self) -> str:
         """Return the JPEG in base64, '' where there is none."""
         try:
-            return base64.b64encode(self._thumbnail.read_bytes()).decode()
+            jpeg = self._thumbnail.read_bytes()
         except OSError:
             return ''
+        return base64.b64encode(_shrunk(jpeg, self._width_px)).decode()
 
     def _tell_waiting(self, narration):
         waiting = _waiting_text(narration.begin_ns - narration.asked_ns)
@@ -202,6 +230,20 @@ class _Row:
         elif narration.reason in _UNANSWERED_BY_REASON:
             self.silence = _UNANSWERED_BY_REASON[narration.reason].format(waiting or '0.0 s')
             self.note = ''
+
+
+def _shrunk(jpeg, width_px):
+    """Return a JPEG of at most this width; one that can't be read, or None, as it is."""
+    picture = None if width_px is None else cv2.imdecode(
+        np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        return jpeg
+    height, width = picture.shape[:2]
+    if width > width_px:
+        picture = cv2.resize(picture, (width_px, max(1, height * width_px // width)),
+                             interpolation=cv2.INTER_AREA)
+    return cv2.imencode('.jpg', picture, [
+        cv2.IMWRITE_JPEG_QUALITY, _SMALL_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1].tobytes()
 
 
 class _Time:

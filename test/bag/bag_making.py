@@ -50,8 +50,14 @@ def image_message(picture, time_ns):
 def compressed_message(picture, time_ns):
     """Return a serialised sensor_msgs/CompressedImage of JPEG."""
     _, data = cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return compressed_data(data.tobytes(), time_ns)
+
+
+def compressed_data(data, time_ns, format_text='jpeg'):
+    """Return a serialised sensor_msgs/CompressedImage of any bytes."""
     return TYPESTORE.serialize_cdr(TYPESTORE.types[COMPRESSED](
-        header=header(time_ns), format='jpeg', data=data.reshape(-1)), COMPRESSED)
+        header=header(time_ns), format=format_text, data=np.frombuffer(data, np.uint8)),
+        COMPRESSED)
 
 
 def string_message(text):
@@ -104,8 +110,13 @@ def make_scene_bag(path, seed, duration_s, *prompts, **options):
     return SceneBag(path, events, duration_s)
 
 
-def write_ros1_bag(path, messages, compression=None):
-    """Write a ROS 1 bag of what write_bag takes; messages of one topic may come from several."""
+def write_ros1_bag(path, messages, compression=None, convert=None):
+    """
+    Write a ROS 1 bag of what write_bag takes; messages of one topic may come from several.
+
+    convert: makes the bytes of a message and its type those of ROS 1; None: ros1_message().
+    """
+    convert = convert or ros1_message
     writer = Ros1Writer(path)
     if compression:
         writer.set_compression(Ros1Writer.CompressionFormat[compression.upper()])
@@ -115,7 +126,7 @@ def write_ros1_bag(path, messages, compression=None):
             if topic not in connections:
                 connections[topic] = writer.add_connection(
                     topic, message_type, typestore=ROS1_TYPESTORE)
-            writer.write(connections[topic], time_ns, ros1_message(content, message_type))
+            writer.write(connections[topic], time_ns, convert(content, message_type))
     return path
 
 

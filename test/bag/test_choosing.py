@@ -12,6 +12,7 @@ from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
 )
 from moss_ros.bag.reading import open_source
+from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import EncodedFrame
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def choose(path, prompts=(), prompt_topic='', clock='auto'):
                 assert [list(told(later.items)) for later in rest] == items[index + 1:]
             assert rest[-1].chooser_state == groups[-1].chooser_state
     state = groups[-1].chooser_state
-    counts = [state['num_read'], state['num_used'], state['num_unusable_by_kind']]
+    counts = [state['num_read'], state['num_used'], UnusableTally(state['unusable']).counts()]
     return [item for group_items in items for item in group_items], counts
 
 
@@ -280,7 +281,7 @@ def test_header_stamps_that_stop_give_way_to_the_times_of_recording(tmp_path):
                 for group in groups for item in group.items if isinstance(item, ChosenFrame)]
     assert times_ms == [(5, 0), (505, 500), (1005, 1000), (1505, 1505), (2005, 2005), (2505, 2505),
                         (3005, 3005), (3505, 3500)]
-    assert groups[-1].chooser_state['num_unusable_by_kind'] == {'late': 1}
+    assert UnusableTally(groups[-1].chooser_state['unusable']).counts() == {'late': 1}
 
 
 @pytest.mark.parametrize('num_images', [5, 10, 19])

@@ -2,17 +2,26 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
+import re
+import shutil
+import subprocess
+import sys
 
 from bag_making import (
-    COMPRESSED, IMAGE_TOPIC, make_scene_bag, scene_messages, START_NS, with_prompts, write_bag,
+    COMPRESSED, compressed_data, IMAGE_TOPIC, make_scene_bag, PROMPT_TOPIC, scene_messages,
+    START_NS, STRING, with_prompts, write_bag,
 )
+import cv2
 from mcap.reader import make_reader
-from moss_ros.bag import BagError, ExitCode, narrate_bag, NarrateOptions
+from moss_ros.bag import bag_run, BagError, ExitCode, narrate_bag, NarrateOptions
+from moss_ros.bag.batch import BagTask, narrate_task
 from moss_ros.bag.command import main, output_folders
 from moss_ros.bag.outputs import write_vtt
 from moss_ros.records import event_json, OUTPUT_TOPICS
 from moss_ros.training.scoring import match_narration, split_sentences, TOLERANCE_FRAMES
+import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from runs import hashes, OPTIONS, OUTPUTS, records_of
@@ -165,6 +174,76 @@ def test_a_bag_of_unreadable_frames_is_reported(tmp_path):
     assert list(hashes(tmp_path / 'out')) == OUTPUTS
 
 
+def test_why_nothing_could_be_used_is_told_in_the_one_line_and_in_run_json(tmp_path, capsys):
+    """The most frequent reason with its first text, and every kind of refused prompt."""
+    images = [
+        (topic, kind, time_ns, compressed_data(b'\xff\xd8\xff', time_ns) if index < 8 else b'no')
+        for index, (topic, kind, time_ns, _) in enumerate(scene_messages(3, 1.0, True))]
+    write_bag(tmp_path / 'bag', with_prompts(images, (0.45, 'What?'), (0.55, ' ')))
+    status = main([str(tmp_path / 'bag'), '--quiet', '--output', str(tmp_path / 'out'),
+                   '--prompt-topic', 'prompt'])
+    line, = capsys.readouterr().err.splitlines()
+    run = json.loads((tmp_path / 'out' / 'run.json').read_text())
+    assert status == ExitCode.INCOMPLETE and line.endswith(run['error'])
+    first = records_of(tmp_path / 'out', 'error')[0]['text']
+    kind = next(kind for kind, number in run['unusable'].items() if number == 8)
+    assert f'none of its 10 images could be used: 8 {kind} (the first: {first}), ' in line
+    assert ', 2 bad_message; ' in line
+    assert 'prompts that could not be asked: 1 empty_prompt (the first: at 0.5 s, ' in line
+
+
+def test_a_refused_prompt_is_told_where_all_else_is_well(tmp_path, capsys):
+    bad = (PROMPT_TOPIC, STRING, START_NS + 10**9, b'no')
+    messages = with_prompts(
+        scene_messages(5, 3.0, True), (0.5, 'x' * 900), (1.5, ' '), (2.5, 'What do you see?'))
+    write_bag(tmp_path / 'bag', sorted([*messages, bad], key=lambda message: message[2]))
+    status = main([str(tmp_path / 'bag'), '--quiet', '--output', str(tmp_path / 'out'),
+                   '--prompt-topic', 'prompt'])
+    line, = capsys.readouterr().err.splitlines()
+    assert status == ExitCode.OK and '3 messages could not be used: ' in line
+    assert '1 bad_message of a prompt (the first: at 1.0 s, ' in line
+    assert "1 refused_prompt (the first: prompt 'prompt-1' is refused: it is " in line
+    assert '1 empty_prompt (the first: at 1.5 s, ' in line
+    assert json.loads((tmp_path / 'out' / 'run.json').read_text())['unusable'] == {
+        'bad_message': 1, 'empty_prompt': 1, 'refused_prompt': 1}
+
+
+def test_files_with_names_in_no_encoding_are_narrated(short_bag, tmp_path, capsys):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
+    shutil.copytree(short_bag.path, path)
+    status = main([str(path), str(short_bag.path), '--quiet', '--output', str(tmp_path / 'out')])
+    assert status == ExitCode.OK and capsys.readouterr().err == ''
+    assert './caf%E9/report.html' in (tmp_path / 'out' / 'index.html').read_text()
+    run = json.loads((tmp_path / 'out' / path.name / 'run.json').read_text(encoding='utf-8'))
+    assert run['source']['name'] == path.name
+
+
+def test_what_libraries_write_stays_off_the_terminal(tmp_path):
+    """OpenCV writes a line for every JPEG with some bytes too many, and shows it all the same."""
+    messages = []
+    for topic, kind, time_ns, _ in scene_messages(3, 1.0, True):
+        jpeg = cv2.imencode('.jpg', np.full((24, 32, 3), 9, np.uint8))[1].tobytes()
+        messages.append((topic, kind, time_ns, compressed_data(
+            jpeg[:-2] + b'junk' + jpeg[-2:], time_ns)))
+    write_bag(tmp_path / 'bag', messages)
+    ended = subprocess.run(
+        [sys.executable, '-m', 'moss_ros.bag', str(tmp_path / 'bag'), '--output',
+         str(tmp_path / 'out'), '--quiet'], cwd=REPOSITORY, capture_output=True, text=True,
+        timeout=120)
+    assert (ended.returncode, ended.stderr) == (ExitCode.OK, '')
+    assert '2 of 10 frames' in ended.stdout
+
+
+def test_what_nobody_foresaw_is_one_line_too(short_bag, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bag_run, 'open_source', lambda *_: 1 / 0)
+    status, line = refused(short_bag, tmp_path, capsys)
+    assert status == ExitCode.FAILED and 'ZeroDivisionError' in line
+    outcome = narrate_task(
+        BagTask(short_bag.path, tmp_path / 'task', NarrateOptions()), print, bool)
+    assert outcome.exit_code is ExitCode.FAILED and 'ZeroDivisionError' in outcome.error
+    assert 'Traceback' in (tmp_path / 'out' / 'unexpected_error.txt').read_text()
+
+
 def test_of_a_bag_that_breaks_off_the_rest_is_narrated(tmp_path):
     path = write_bag(tmp_path / 'bag', scene_messages(3, 12.0), 'mcap', 'storage')
     file = next(path.glob('*.mcap'))
@@ -199,8 +278,8 @@ def test_a_camera_that_began_anew_is_narrated_anew(tmp_path):
     (['{bag}', '--output', '{out}', '--prompt-at', '99', 'Why?'], ExitCode.SOURCE,
      "lasts 2.9 s, so 'Why?' cannot be asked at 99 s"),
     (['{bag}', '--output', '{out}', '--checkpoint', '/missing'], ExitCode.MODEL, '/missing'),
-    (['{bag}', '--output', '{out}', '--tokens-per-second', '1'], ExitCode.MODEL,
-     'tokens_per_second is 1, but each of 2 frames'),
+    (['{bag}', '--output', '{out}', '--tokens-per-second', '1'], ExitCode.USAGE,
+     'tokens_per_second is 1, but each of 2 frames a second takes one token at least; 2 to 10000'),
     (['{bag}', '--output', '{out}', '--prompt-at', 'soon', 'Why?'], ExitCode.USAGE, "'soon'"),
     (['{bag}', '--output', '{out}', '--seed', '-1'], ExitCode.USAGE, 'seed is -1;'),
     (['{bag}', '--output', '{out}', '--answer-within', '0'], ExitCode.USAGE,
@@ -222,6 +301,79 @@ def test_errors_are_one_line_with_a_status(short_bag, tmp_path, capsys, argument
         status = stop.code
     errors = capsys.readouterr().err.splitlines()
     assert status == exit_code and len(errors) == 1 and hint in errors[0], errors
+
+
+def refused(short_bag, tmp_path, capsys, *arguments):
+    """Return the status and the one line of a run with these options."""
+    try:
+        status = main([str(short_bag.path), '--output', str(tmp_path / 'out'), '--quiet',
+                       *arguments])
+    except SystemExit as stop:
+        status = stop.code
+    line, = capsys.readouterr().err.splitlines()
+    return status, line
+
+
+@pytest.mark.parametrize(('option', 'value', 'hint'), [
+    ('--num-threads', '0', 'of at least 1 is needed, 256 at most'),
+    ('--num-threads', '100000', 'num_threads is 100000; a whole number of at least 1 is needed'),
+    ('--num-threads', '9' * 20, '256 at most'),
+    ('--seed', '9223372036854775808', '9223372036854775807 at most'),
+    ('--seed', '9' * 3000, '9223372036854775807 at most'),
+    ('--frame-rate', 'nan', 'of at least 1e-05 is needed, 1000 at most'),
+    ('--frame-rate', '1e-300', '1000 at most'),
+    ('--frame-rate', '1e308', '1000 at most'),
+    ('--tokens-per-second', 'inf', 'a number of at least 0 is needed, 10000 at most'),
+    ('--answer-within', '1e300', 'a number above 0 is needed, 1000000 at most'),
+    ('--max-tokens-between-frames', '99999999', '1000000 at most'),
+    ('--max-tokens-between-frames', '2000', 'at most 211 max_tokens_between_frames'),
+    ('--save-every', 'nan', 'save_every is nan; a number of at least 0 is needed'),
+    ('--jobs', '0', 'jobs is 0; a whole number of at least 1 is needed, 1000 at most'),
+    ('--jobs', '1001', '1000 at most'),
+    ('--device', 'cuda:77', 'torch sees'),
+    ('--device', 'cpu:5', 'allowed: auto, cpu, cuda'),
+    ('--dtype', 'int8', 'allowed: auto, float32'),
+    ('--attention', 'fast', 'allowed: auto, sdpa, flash'),
+    ('--quantization', 'int3', 'allowed: int8, int4'),
+    ('--prompt', ' ', 'something besides whitespace'),
+    ('--prompt', 'x' * 900, 'tokens too long for a context of 240 tokens'),
+])
+def test_an_option_out_of_range_is_refused_with_the_range(
+        short_bag, tmp_path, capsys, option, value, hint):
+    status, line = refused(short_bag, tmp_path, capsys, option, value)
+    assert status == ExitCode.USAGE and hint in line and len(line) < 500
+    # Nothing is left that would stand in the way of a second try.
+    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+
+
+def test_the_ranges_are_those_of_the_docs(short_bag, tmp_path, capsys):
+    """What is one more than the docs allow is refused, with the number that they give."""
+    page = (REPOSITORY / 'docs' / 'bags.md').read_text(encoding='utf-8')
+    table = page.split('| Option | Range |\n')[1].split('\n\n')[0]
+    rows = re.findall(r'^\| `(--[a-z-]+)` \| .*?(?: to (\d+))?[ ;|]', table, re.MULTILINE)
+    assert len(rows) == len(table.splitlines()) - 1 > 5
+    for option, most in re.findall(r'^\| `(--[a-z-]+)` \|.* to (\d+)', table, re.MULTILINE):
+        status, line = refused(short_bag, tmp_path, capsys, option, str(int(most) + 1))
+        assert status == ExitCode.USAGE and f'{most} at most' in line
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    options = set(re.findall(r'--[a-z-]+', capsys.readouterr().out))
+    assert {option for option, _ in rows} <= options
+
+
+def test_options_that_would_end_the_process_do_not(short_bag, tmp_path):
+    """OpenMP would, within the libraries, with an error of its own."""
+    ended = subprocess.run(
+        [sys.executable, '-m', 'moss_ros.bag', str(short_bag.path), '--output',
+         str(tmp_path / 'out'), '--quiet', '--num-threads', '256', '--seed', str(2**63 - 1),
+         '--sampling', 'random'], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (ExitCode.OK, '')
+
+
+def test_what_is_wrong_for_all_bags_is_told_once(short_bag, tmp_path, capsys):
+    status = main([str(short_bag.path)] * 2 + ['--output', str(tmp_path), '--device', 'cuda:77'])
+    line, = capsys.readouterr().err.splitlines()
+    assert status == ExitCode.USAGE and 'torch sees' in line
 
 
 @pytest.fixture(scope='module')

@@ -1,16 +1,18 @@
 """The page that reports on a bag: its structure, its safety, and itself in a browser."""
 
 import base64
+import io
 import json
 import re
 
 from moss_ros.views.index_page import index_page, IndexEntry
-from moss_ros.views.report import clock_text
+from moss_ros.views.report import clock_text, report_page, ROWS_PER_CHUNK
 from moss_ros.views.timeline import Timeline, timeline_of
 from pages import (
-    Elements, EVIL, narration, NARRATIONS, page_text, START_NS, TIMELINE, unanswered,
+    Elements, EVIL, head, narration, NARRATIONS, page_text, START_NS, TIMELINE, unanswered,
     write_thumbnails,
 )
+from PIL import Image
 import pytest
 from tools.browser import Browser, find_program
 
@@ -157,6 +159,43 @@ def test_the_index_links_counts_and_tells_failures():
             'cut.mcap: breaks off'} <= set(texts)
     assert texts.count('3 of 5') == 2  # of that bag, and of all
     assert not elements.of('img')
+
+
+def long_timeline(num):
+    """Return the timeline of a bag in which num narrations were made, every fourth asked for."""
+    narrations = tuple(
+        narration(number, 3.0 * number, f'Ball {number} stops.',
+                  *(('Which one?',) if number % 4 == 0 else ())) for number in range(1, num + 1))
+    return Timeline(narrations, ())
+
+
+def long_page(folder, num):
+    """Return a page of num narrations, all with the pictures of the short one."""
+    write_thumbnails(folder)
+    return ''.join(report_page(
+        head(duration_s=3.0 * num + 10), long_timeline(num),
+        lambda number: folder / f'{number % 7 + 1}.jpg'))
+
+
+def test_of_a_long_page_only_the_first_pictures_are_images(tmp_path):
+    """The others are data, made into images as they come into sight."""
+    elements = Elements(long_page(tmp_path, 3 * ROWS_PER_CHUNK + 20))
+    assert len(elements.of('ol', class_='chunk')) == 4
+    assert len(elements.of('img')) == ROWS_PER_CHUNK
+    data = [json.loads(text) for tag, text in elements.texts if tag == 'script'
+            and text.startswith('["')]
+    assert [len(pictures) for pictures in data] == [ROWS_PER_CHUNK, ROWS_PER_CHUNK, 20]
+    assert [script.get('type') for script in elements.of('script')] == [
+        None, *['application/json'] * 3]
+    number = 2 * ROWS_PER_CHUNK + 1  # of the first narration of the third chunk
+    assert base64.b64decode(data[1][0]) == (tmp_path / f'{number % 7 + 1}.jpg').read_bytes()
+
+
+@pytest.mark.parametrize(('num', 'width_px'), [(1000, 160), (1001, 128)])
+def test_the_more_pictures_a_page_has_the_smaller_they_are(tmp_path, num, width_px):
+    picture = Elements(long_page(tmp_path, num)).of('img')[0]['src'].partition(',')[2]
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        assert image.size == (width_px, width_px * 3 // 4)
 
 
 @pytest.fixture(scope='module')
@@ -324,6 +363,58 @@ def test_texts_stand_out(browser, report, scheme):
         assert (bright + 0.05) / (dark + 0.05) >= LEAST_CONTRAST, (name, colours)
     background = luminance(pairs[0][2])
     assert background < 0.1 if scheme == 'dark' else background > 0.8
+
+
+@pytest.fixture
+def long_report(tmp_path):
+    path = tmp_path / 'report.html'
+    path.write_text(long_page(tmp_path, 10 * ROWS_PER_CHUNK), encoding='utf-8')
+    return path
+
+
+IN_SIGHT = ("(({top, bottom}) => top >= document.getElementById('bar').getBoundingClientRect()"
+            ".bottom && bottom <= innerHeight)(document.querySelector('.narration.current')"
+            '.getBoundingClientRect())')
+
+
+def test_a_long_page_is_searched_and_steered_as_a_short_one(browser, long_report):
+    browser.open(long_report)
+    assert hits(browser) == '500 narrations'
+    num_images = browser.evaluate('document.images.length')
+    assert ROWS_PER_CHUNK <= num_images < 200
+    browser.evaluate("document.getElementById('strip').focus()")
+    for key, wanted in (('Home', 'n1'), ('End', 'n500'), ('ArrowLeft', 'n499'),
+                        ('PageUp', 'n489'), ('Home', 'n1'), ('End', 'n500')):
+        browser.press(key)
+        assert browser.evaluate("document.querySelector('.narration.current').id") == wanted
+        browser.until(IN_SIGHT)
+    # What was never in sight has no pictures yet, what is has them.
+    browser.until("document.querySelector('#n500 img')?.naturalWidth === 160")
+    assert browser.evaluate('document.images.length') < 400
+    browser.press('/')
+    browser.write('ball 25')
+    found = [f'n{number}' for number in range(1, 501) if '25' in str(number)]
+    assert shown(browser) == found and hits(browser) == f'{len(found)} of 500'
+    # Both words are marked, and the picture is there, wherever one looks.
+    for row in ('n25', 'n255', 'n425'):
+        browser.evaluate(f"document.getElementById('{row}').scrollIntoView({{block: 'center'}})")
+        browser.until(f"[...CSS.highlights.get('hit')].filter((range) => document.getElementById("
+                      f"'{row}').contains(range.startContainer)).length === 2")
+        browser.until(f"document.querySelector('#{row} img')?.naturalWidth === 160")
+    browser.press('Escape')
+    assert hits(browser) == '500 narrations'
+    browser.click('#strip', 0.5)
+    assert browser.evaluate("document.querySelector('.narration.current').id") in (
+        'n250', 'n251', 'n252', 'n253')
+    browser.until(IN_SIGHT)
+    assert browser.messages == []
+
+
+def test_the_address_of_a_narration_leads_into_a_long_page(browser, long_report):
+    browser.open(long_report, '#n333')
+    browser.until("(({top, bottom}) => top >= 0 && bottom <= innerHeight)(document."
+                  "getElementById('n333').getBoundingClientRect())")
+    browser.until("document.querySelector('#n333 img')?.naturalWidth === 160")
 
 
 def luminance(colour):

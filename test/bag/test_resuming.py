@@ -21,7 +21,7 @@ from safetensors import safe_open
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def run_until_killed(source, output, kill_after, delay_s):
+def run_until_killed(source, output, kill_after, delay_s, save_every_s=3.0):
     """Narrate in this process, which dies delay_s after so many reports of progress."""
     num_reports = 0
 
@@ -32,7 +32,7 @@ def run_until_killed(source, output, kill_after, delay_s):
             threading.Timer(
                 delay_s, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 
-    narrate_bag(source, output, OPTIONS, on_progress, resume=True, save_every_s=3.0)
+    narrate_bag(source, output, OPTIONS, on_progress, resume=True, save_every_s=save_every_s)
 
 
 def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
@@ -55,6 +55,59 @@ def test_a_run_that_is_killed_and_resumed_five_times_gives_the_same_files(
             final = {path.name for path in output.iterdir() if path.is_file()}
             assert 'run.json' not in final or final == set(OUTPUTS)
     assert num_killed >= 3
+    assert hashes(output) == hashes(narrated)
+
+
+def test_a_run_that_is_killed_while_it_saves_gives_the_same_files(narrated, scene_bag, tmp_path):
+    """Between any two of the writes of a save, for it saves all the time."""
+    generator = random.Random(31)
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['moss_ros.bag.bag_run'])
+    output = tmp_path / 'out'
+    num_killed = 0
+    for _ in range(8):
+        process = context.Process(target=run_until_killed, args=(
+            scene_bag.path, output, 1, generator.uniform(0.0, 0.1), 0.0))
+        process.start()
+        process.join()
+        num_killed += process.exitcode == -signal.SIGKILL
+    assert num_killed >= 4
+    narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
+    assert hashes(output) == hashes(narrated)
+
+
+def saved_twice(source, output):
+    """Leave a run that was interrupted after two saves; return the folder of its journal."""
+    polls = iter([False, False, True])
+    with pytest.raises(BagError, match='interrupted'):
+        narrate_bag(source, output, OPTIONS, save_every_s=0.0, should_stop=lambda: next(polls))
+    return next(output.rglob('records.jsonl')).parent
+
+
+@pytest.mark.parametrize('damage', [
+    'a line without an end', 'a snapshot without an end', 'no snapshot but the one before',
+    'a cut snapshot', 'records that the snapshot misses'])
+def test_what_a_power_cut_leaves_is_recovered(narrated, scene_bag, tmp_path, damage):
+    output = tmp_path / 'out'
+    journal = saved_twice(scene_bag.path, output)
+    records, snapshot = journal / 'records.jsonl', journal / 'snapshot.safetensors'
+    before = journal / 'snapshot_before.safetensors'
+    if damage == 'a line without an end':
+        records.write_bytes(records.read_bytes() + b'{"schema": 1, "seq": 99')
+    elif damage == 'a snapshot without an end':
+        (journal / 'snapshot.safetensors.partial').write_bytes(snapshot.read_bytes()[:500])
+    elif damage == 'no snapshot but the one before':
+        snapshot.unlink()
+    elif damage == 'a cut snapshot':
+        snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    else:
+        with safe_open(before, 'pt') as file:
+            num_bytes = json.loads(file.metadata()['state'])['num_bytes']
+        records.write_bytes(records.read_bytes()[:num_bytes])
+    reports = []
+    narrate_bag(scene_bag.path, output, OPTIONS, lambda done_s, _: reports.append(done_s),
+                resume=True)
+    assert reports[0] > 6.0  # it did not begin anew
     assert hashes(output) == hashes(narrated)
 
 
@@ -134,8 +187,8 @@ def test_another_run_is_not_resumed(scene_bag, tmp_path):
 def test_a_damaged_snapshot_is_told(scene_bag, tmp_path):
     output = tmp_path / 'out'
     stopped_run(scene_bag.path, output)
-    snapshot = next(output.rglob('snapshot.safetensors'))
-    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    for snapshot in output.rglob('snapshot*.safetensors'):
+        snapshot.write_bytes(snapshot.read_bytes()[:1000])
     with pytest.raises(BagError, match='start over with --overwrite') as caught:
         narrate_bag(scene_bag.path, output, OPTIONS, resume=True)
     assert caught.value.exit_code is ExitCode.RESUME

@@ -10,6 +10,16 @@
   const [search, prompt, hits, nothing] = ['search', 'prompt', 'hits', 'no-hits'].map(byId);
   const [bar, viewport, strip, cursor] = ['bar', 'window', 'strip', 'cursor'].map(byId);
   const durationS = Number(strip.dataset.durationS);
+  const REM_PER_ROW = 7.1; // what a row is about as high as, before it is laid out
+  const chunks = Array.from(list.querySelectorAll('.chunk'), (element, number) => ({
+    element,
+    number,
+    num: element.querySelectorAll('.narration').length,
+    first: 0, // index of the first that is shown, and behind the last
+    end: 0,
+    hasPictures: number === 0,
+  }));
+  const chunkOf = new Map(chunks.map((chunk) => [chunk.element, chunk]));
   const rows = Array.from(list.querySelectorAll('.narration'), (element) => {
     const texts = Array.from(
       element.querySelectorAll('.question, .said:not(.empty)'), (p) => p.lastChild);
@@ -18,6 +28,7 @@
     const isSaid = !element.querySelector('.said.empty');
     return {
       element,
+      chunk: chunkOf.get(element.parentElement),
       texts,
       text: texts.map((node) => node.data).join('\n'),
       prompt: element.dataset.prompt ?? '',
@@ -31,6 +42,7 @@
   let shown = rows;
   let current = null;
   let isFiltered = false;
+  let highlighted = []; // the words that are marked where they are seen
   let zoom = 1;
 
   function clock(seconds) {
@@ -63,14 +75,15 @@
     const chosenTop = chosen?.element.getBoundingClientRect().top;
     shown = rows.filter((row) => {
       const isHit = isChosen(row) && words.every((word) => row.text.search(word) >= 0);
-      row.element.hidden = !isHit;
+      if (row.element.hidden === isHit) row.element.hidden = !isHit;
       return isHit;
     });
     isFiltered = words.length > 0 || prompt.value !== '';
+    layOut();
     document.body.classList.toggle('filtered', isFiltered);
     hits.value = isFiltered ? `${shown.length} of ${rows.length}` : `${rows.length} narrations`;
     nothing.hidden = shown.length > 0;
-    highlight(words);
+    highlighted = words;
     drawStretches();
     if (top && !top.element.hidden) {
       top.element.scrollIntoView({block: 'start', behavior: 'instant'});
@@ -81,6 +94,51 @@
     followScroll();
   }
 
+  function layOut() {
+    for (const chunk of chunks) chunk.first = chunk.end = -1;
+    shown.forEach(({chunk}, index) => {
+      if (chunk.first < 0) chunk.first = index;
+      chunk.end = index + 1;
+    });
+    for (const {element, num, first, end} of chunks) {
+      element.hidden = first < 0;
+      // As high as it was when it was seen, or as it may be with so many rows.
+      element.style.containIntrinsicBlockSize = end - first === num && !isFiltered ? ''
+        : `${REM_PER_ROW * (end - first)}rem`;
+    }
+  }
+
+  function shownChunks() {
+    return chunks.filter(({first}) => first >= 0);
+  }
+
+  // What is about to be seen gets its pictures, and its hits are marked.
+  function prepareNear() {
+    const near = shownChunks().filter(({element}) => {
+      const {top, bottom} = element.getBoundingClientRect();
+      return bottom > -window.innerHeight && top < 2 * window.innerHeight;
+    });
+    near.forEach(showPictures);
+    highlight(highlighted, near.flatMap(({first, end}) => shown.slice(first, end)));
+  }
+
+  function showPictures(chunk) {
+    if (chunk.hasPictures) return;
+    const data = byId(`pictures-${chunk.number}`);
+    if (!data) return; // still to be read
+    chunk.hasPictures = true;
+    const pictures = JSON.parse(data.textContent);
+    chunk.element.querySelectorAll('.narration .no-picture').forEach((place, index) => {
+      if (!pictures[index]) return; // as its text says
+      const image = new Image();
+      image.alt = '';
+      image.decoding = 'async';
+      image.src = `data:image/jpeg;base64,${pictures[index]}`;
+      place.replaceWith(image);
+    });
+    data.remove();
+  }
+
   function drawStretches() {
     byId('wide-stretches').setAttribute('d', stretches(rows));
     byId('hit-stretches').setAttribute('d', isFiltered ? stretches(shown) : '');
@@ -88,17 +146,24 @@
 
   function stretches(some) {
     const leastS = 1.5 * durationS / strip.clientWidth; // wide enough to be seen
-    return some.filter(({isSaid}) => isSaid).map(({beginS, endS}) => {
-      const widthS = Math.max(endS - beginS, leastS);
-      return `M${beginS.toFixed(3)} 0h${widthS.toFixed(3)}v1h${(-widthS).toFixed(3)}z`;
+    const apart = []; // those that meet are drawn as one
+    for (const {beginS, endS} of some.filter(({isSaid}) => isSaid)) {
+      const last = apart[apart.length - 1];
+      const untilS = Math.max(endS, beginS + leastS);
+      if (last && beginS <= last[1]) last[1] = Math.max(last[1], untilS);
+      else apart.push([beginS, untilS]);
+    }
+    return apart.map(([fromS, untilS]) => {
+      const widthS = (untilS - fromS).toFixed(3);
+      return `M${fromS.toFixed(3)} 0h${widthS}v1h${-widthS}z`;
     }).join('');
   }
 
-  function highlight(words) {
+  function highlight(words, some) {
     if (!window.Highlight) return; // an older browser finds as well, but paints nothing
     const ranges = [];
     for (const word of words) {
-      for (const node of shown.flatMap((row) => row.texts)) {
+      for (const node of some.flatMap((row) => row.texts)) {
         for (const match of node.data.matchAll(word)) {
           const range = new Range();
           range.setStart(node, match.index);
@@ -150,7 +215,19 @@
   function go(row) {
     if (!row) return;
     mark(row);
-    row.element.scrollIntoView({block: 'start'});
+    const {top} = row.chunk.element.getBoundingClientRect();
+    const isFar = Math.abs(top) > 5 * window.innerHeight && chunks.length > 1;
+    row.element.scrollIntoView({block: 'start', behavior: isFar ? 'instant' : 'auto'});
+    // What comes into sight is laid out only now, and may be higher than it was taken for.
+    if (isFar) settle(row, 3);
+  }
+
+  function settle(row, numTimes) {
+    requestAnimationFrame(() => {
+      if (row !== current) return;
+      row.element.scrollIntoView({block: 'start', behavior: 'instant'});
+      if (numTimes > 1) settle(row, numTimes - 1);
+    });
   }
 
   function mark(row) {
@@ -181,18 +258,24 @@
   }
 
   function topRow() {
+    const chunk = firstBelow(shownChunks());
+    return firstBelow(shown.slice(chunk.first, chunk.end));
+  }
+
+  function firstBelow(some) { // the first that is not above the edge
     const edge = bar.getBoundingClientRect().bottom;
     let low = 0;
-    let high = shown.length - 1;
-    while (low < high) { // the first that is not above the edge
+    let high = some.length - 1;
+    while (low < high) {
       const middle = (low + high) >> 1;
-      if (shown[middle].element.getBoundingClientRect().bottom <= edge) low = middle + 1;
+      if (some[middle].element.getBoundingClientRect().bottom <= edge) low = middle + 1;
       else high = middle;
     }
-    return shown[low];
+    return some[low];
   }
 
   function followScroll() {
+    prepareNear();
     if (shown.length && !(current && isInSight(current))) point(topRow());
   }
 
@@ -297,6 +380,9 @@
     drawTicks();
     drawStretches();
   }).observe(bar);
+
+  document.addEventListener('DOMContentLoaded', prepareNear); // all pictures are there
+  window.addEventListener('beforeprint', () => chunks.forEach(showPictures));
 
   setZoom(1, 0);
   filter();
