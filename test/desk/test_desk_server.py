@@ -1,13 +1,14 @@
 """The desk's server over real sockets: who gets what, and what rubbish and slow browsers do."""
 
 import asyncio
+from contextlib import ExitStack, suppress
 import json
 import re
 import socket
 import time
 
 import aiohttp
-from moss_ros.desk import Access, Ask, client as client_module, DeskError, DeskServer
+from moss_ros.desk import Access, Ask, client as client_module, connections, DeskError, DeskServer
 from moss_ros.desk import server as server_module, ServerOptions
 import psutil
 import pytest
@@ -218,6 +219,27 @@ def test_headers_without_end_are_cut_off(desk):
     asyncio.run(works(desk))
 
 
+def test_a_connection_on_which_nothing_comes_is_cut_off(desk, monkeypatch):
+    monkeypatch.setattr(connections, 'FIRST_REQUEST_S', 0.2)
+    for beginning in (b'', b'GET / HTTP/1.1\r\nHost: '):
+        with socket.create_connection(('127.0.0.1', desk.port), timeout=10) as silent:
+            silent.sendall(beginning)
+            with suppress(ConnectionResetError):
+                assert silent.recv(100) == b''
+    asyncio.run(works(desk))
+
+
+def test_so_many_connections_are_taken_and_no_more(desk, monkeypatch):
+    monkeypatch.setattr(connections, 'MAX_CONNECTIONS', 5)
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(('127.0.0.1', desk.port), timeout=10))
+                for _ in range(6)]
+        with suppress(ConnectionResetError):
+            assert held[-1].recv(100) == b''
+        held[0].sendall(f'GET / HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\n\r\n'.encode())
+        assert b' 200 ' in held[0].recv(100)
+
+
 def test_fifty_browsers_are_served_and_the_next_is_told_why_not(desk):
     async def run():
         async with asyncio.TaskGroup() as group:
@@ -247,20 +269,45 @@ def test_fifty_browsers_are_served_and_the_next_is_told_why_not(desk):
     asyncio.run(run())
 
 
+def deaf_browser(desk, *messages):
+    """Return the socket of a browser that has sent its messages, and has not read yet."""
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    deaf.connect(('127.0.0.1', desk.port))
+    deaf.sendall((f'GET /socket HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\n'
+                  f'Origin: {desk.url}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+                  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+                  '\r\n').encode())
+    for message in ({'type': 'hello', 'boot': '', 'after': 0}, *messages):
+        text = json.dumps(message).encode()
+        deaf.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+    return deaf
+
+
+def test_a_browser_that_reads_nothing_for_long_is_cut_off(desk, monkeypatch):
+    monkeypatch.setattr(client_module, 'SEND_TIMEOUT_S', 0.3)
+
+    async def until(is_true):
+        async with asyncio.timeout(20):
+            while not is_true():
+                await asyncio.sleep(0.01)
+
+    async def run():
+        with deaf_browser(desk, {'type': 'watch', 'pictures': [list(PICTURE)]}):
+            await until(lambda: desk.server.watched == {PICTURE})
+            for _ in range(1000):
+                desk.say('a' * 10_000)
+            await until(lambda: not desk.server.watched)
+        await works(desk)
+    asyncio.run(run())
+
+
 def test_a_browser_that_reads_nothing_costs_little_and_catches_up(desk):
     process = psutil.Process()
     num_entries, padding = 900, 'a' * 10_000
 
     async def run():
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-            deaf.connect(('127.0.0.1', desk.port))
-            text = json.dumps({'type': 'hello', 'boot': '', 'after': 0}).encode()
-            deaf.sendall((f'GET /socket HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\n'
-                          f'Origin: {desk.url}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
-                          'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: '
-                          'AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n').encode()
-                         + bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+        with deaf_browser(desk) as deaf:
             await works(desk)
             before = process.memory_info().rss
             for _ in range(3000):  # thirty megabytes
