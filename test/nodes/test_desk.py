@@ -112,13 +112,13 @@ def test_a_question_is_answered_where_it_stands(page, host, listener):
 
 
 def test_it_is_interrupted_paused_and_reset(page, host, listener):
-    def cut():
+    def cuts():
         # A sentence may have ended before the key is heard.
         if page.evaluate(f"{quoted('#mark')}.textContent === 'speaking'"):
             page.press('Escape')
         return [each for each in listener.of_type('narration') if each['reason'] == 'stopped']
 
-    cut = host.until(cut, what='a cut')[0]
+    cut = host.until(cuts, what='a cut')[0]
     until_text(page, '#told', 'Interrupted.')
     page.until("[...document.querySelectorAll('#list .words')].some(({children: [said, note]}) => "
                f"said.textContent === {json.dumps(cut['text'].strip())} && "
