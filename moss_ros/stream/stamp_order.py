@@ -61,7 +61,8 @@ class StampOrder:
 
     Two cameras on one topic, whose clocks differ, must not begin the stream anew again and again.
     They show when the stamps leap forward, past where they went back from, by more than half of
-    what they had gone back. Then the images that are behind are late, and only if 20 come in a row
+    what they had gone back, to where that clock must be by now; a stamp still farther ahead is the
+    fault of one image. Then the images that are behind are late, and only if 20 come in a row
     does the stream begin anew; each further leap doubles that number. One thread at a time may
     call; nothing blocks.
     """
@@ -113,7 +114,9 @@ class StampOrder:
     def _note_newer(self, stamp_ns):
         state = self._state
         if state.back_from_ns is not None and stamp_ns > state.back_from_ns:
-            if stamp_ns - state.newest_ns > state.back_ns / 2:
+            progress_ns = state.newest_ns - (state.back_from_ns - state.back_ns)
+            is_leap = stamp_ns - state.newest_ns > state.back_ns / 2
+            if is_leap and stamp_ns - state.back_from_ns <= 4 * progress_ns + RESTART_NS:
                 state.has_returned = True
                 state.num_returns += 1
             if stamp_ns > state.back_from_ns + 4 * state.back_ns:

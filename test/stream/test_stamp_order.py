@@ -152,3 +152,18 @@ def test_late_and_restart_are_told_in_ns():
         order.admit(START_NS - 200 * MS_NS)
     assert order.admit(START_NS - RESTART_NS) == RESTART_NS
     assert order.newest_ns == START_NS - RESTART_NS
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_a_stamp_far_ahead_costs_no_image_but_its_own(seed):
+    """A driver that now and then writes nonsense must not have the others taken for late."""
+    random = Random(seed)
+    stamps = stamps_ms(600, 10)
+    faulty = set(random.sample(range(20, 600), 12))
+    sent = [random.uniform(1e6, 1e11) if index in faulty else stamp_ms
+            for index, stamp_ms in enumerate(stamps)]
+    judge = Judge().take(sent)
+    assert judge.num_late == 0
+    assert {stamp_ms for index, stamp_ms in enumerate(stamps)
+            if index not in faulty} <= set(judge.admitted)
+    assert not judge.order.has_two_clocks
