@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 REQUIREMENTS := $(wildcard requirements/*.txt)
 STAMP := $(VENV)/.installed
 
+# An index with the torch to install; empty: for the CPU where there is no NVIDIA GPU.
+TORCH_INDEX ?=
 # Seconds until 'make demo' ends by itself; 0: it runs until Ctrl-C.
 SECONDS ?= 0
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
@@ -24,12 +26,7 @@ $(STAMP): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
 	(3, 11) <= v <= (3, 13) or sys.exit("Python 3.11 to 3.13 is needed, and $(PYTHON) is %d.%d: \
 	take another by  make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'
-	@$(PYTHON) -m venv $(VENV) || { \
-	echo 'No virtual environment: on Debian and Ubuntu  apt install python3-venv  helps.' >&2; \
-	exit 1; }
-	@echo 'Installing the pinned packages into $(VENV) (once; about 1.5 GB) ...'
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt \
-	-r requirements/runtime.txt -r requirements/ros.txt -r requirements/test.txt
+	@TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) tools/make_venv.py $(VENV)
 	@touch $@
 
 test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
@@ -37,7 +34,8 @@ test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
 
 lint: venv  ## Check the style as ament does
 	$(RUN) -m flake8
-	$(RUN) -m pydocstyle moss_ros tools launch test setup.py
+	$(RUN) -m pydocstyle --property-decorators=none moss_ros tools launch test setup.py
+	$(VENV)/bin/hadolint deploy/Containerfile.*
 
 train: venv  ## Train the embedded model anew, from a seed
 	$(RUN) -m moss_ros.training.train $(ARGS)

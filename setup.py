@@ -1,10 +1,22 @@
 """Installation of the ament_python package moss_ros, also by colcon."""
 
 from glob import glob
+from pathlib import Path
+import re
 
 from setuptools import find_packages, setup
 
 PACKAGE_NAME = 'moss_ros'
+
+
+def requirements(name, only=None):
+    """Return the requirements of a file in requirements/; only: names to choose from them."""
+    # With --symlink-install colcon runs a link to this file, from a folder with little else.
+    path = Path(__file__).resolve().parent / 'requirements' / f'{name}.txt'
+    lines = path.read_text(encoding='utf-8').splitlines()
+    return [line for line in lines if line and line[0] not in '#-'
+            and (only is None or re.split('[=<>;[]', line)[0] in only)]
+
 
 setup(
     name=PACKAGE_NAME,
@@ -24,15 +36,26 @@ setup(
         (f'share/{PACKAGE_NAME}', ['package.xml']),
         (f'share/{PACKAGE_NAME}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE_NAME}/config', sorted(glob('config/*'))),
+        (f'share/{PACKAGE_NAME}/deploy', sorted(glob('deploy/*'))),
     ],
     zip_safe=False,
-    # colcon test needs the extra: with tests_require it would silently run no test.
-    extras_require={'test': ['pytest']},
+    extras_require={
+        # Bags, videos and pictures, without ROS: numpy and OpenCV come from apt elsewhere.
+        'bag': [*requirements('runtime'),
+                *requirements('ros', ('numpy', 'opencv-python-headless'))],
+        # ROS 2 as wheels.
+        'ros': [*requirements('runtime'), *requirements('ros')],
+        'quantization': requirements('quantization'),
+        'cluster': requirements('cluster'),
+        # colcon test needs this one: with tests_require it would silently run no test.
+        'test': ['pytest'],
+    },
     entry_points={
         'console_scripts': [
             'console = moss_ros.nodes.console:main',
             'demo = moss_ros.nodes.demo:main',
             'demo_camera = moss_ros.nodes.demo_camera:main',
+            'doctor = moss_ros.nodes.doctor:main',
             'describe = moss_ros.generator.describe:main',
             'multi_camera = moss_ros.nodes.multi_camera:main',
             'narrate_bag = moss_ros.bag.command:main',

@@ -148,7 +148,8 @@ class CameraSettings:
     scene: str = parameter(
         'random', 'random: things happen; static: the picture is still.',
         choices=('random', 'static'))
-    frame_id: str = parameter('camera', 'Frame id in the header of each picture.')
+    frame_id: str = parameter(
+        'camera_optical', 'Frame id in the header of each picture: z forward, x right, y down.')
 
 
 @dataclass(frozen=True)

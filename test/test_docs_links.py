@@ -13,7 +13,7 @@ LINK = re.compile(r'\]\(([^)\s]+)\)')
 # A path in the repository, as it is named in running text or in a command.
 PATH = re.compile(
     r'(?<![\w/$~{}.-])'
-    r'((?:moss_ros|tools|test|docs|config|launch|examples|requirements)/[\w./-]*[\w/])')
+    r'((?:moss_ros|tools|test|docs|config|launch|examples|deploy|requirements)/[\w./-]*[\w/])')
 MODULE = re.compile(r'python -m ((?:moss_ros|tools|examples)[\w.]*\w)')
 COMMAND = re.compile(r'ros2 run moss_ros (\w+)')
 LAUNCH_FILE = re.compile(r'ros2 launch moss_ros (\S+)')
@@ -40,7 +40,7 @@ def test_links_lead_to_files_and_headings(path):
     assert links
     broken = []
     for link in links:
-        if link.startswith('https://'):
+        if link.startswith(('https://', 'http://')):
             continue
         name, _, anchor = link.partition('#')
         target = (path.parent / name).resolve() if name else path

@@ -4,11 +4,14 @@ import ast
 import json
 from pathlib import Path
 import re
+import runpy
 import subprocess
 
 from moss_ros.bag.bag_error import ExitCode
 from moss_ros.generator.query import GENERATION_KEYS
 from moss_ros.nodes.image_topic import INPUT_TOPICS
+from moss_ros.nodes.launching import ARGUMENTS
+from moss_ros.nodes.node_main import ExitStatus
 from moss_ros.records import bag_record_of, event_json, OUTPUT_TOPICS, record_of
 from moss_ros.settings import (
     allowed_text, CameraSettings, ConsoleSettings, MultiCameraSettings, NarratorSettings,
@@ -23,11 +26,12 @@ MAX_README_LINES = 200
 DIRECTION_BY_CALL = {
     'create_subscription': 'in', 'create_publisher': 'out', 'create_lifecycle_publisher': 'out'}
 PACKAGE_BY_TYPE = {
-    'Bool': 'std_msgs', 'CompressedImage': 'sensor_msgs', 'DiagnosticArray': 'diagnostic_msgs',
+    'Bool': 'std_msgs', 'CameraInfo': 'sensor_msgs', 'CompressedImage': 'sensor_msgs',
+    'DiagnosticArray': 'diagnostic_msgs',
     'Image': 'sensor_msgs', 'SetBool': 'std_srvs', 'String': 'std_msgs', 'Trigger': 'std_srvs'}
 # Parts of a node in files of their own.
-NODE_BY_FILE = {
-    name: 'narrator' for name in ('activation', 'diagnostics', 'image_input', 'output_topics')}
+NODE_BY_FILE = dict.fromkeys(
+    ('activation', 'diagnostics', 'image_input', 'output_topics'), 'narrator')
 # What builds and runs leave behind.
 UNTOLD_FOLDERS = {'.pytest_cache', '.venv', 'build', 'install', 'log', '__pycache__'}
 
@@ -91,22 +95,9 @@ def written_services():
 
 
 def launch_arguments(path):
-    """Return (name, default, description) of every argument that a launch file declares."""
-    found = []
-    for call in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'DeclareLaunchArgument':
-            given = {keyword.arg: keyword.value for keyword in call.keywords}
-            default = given['default_value']
-            if isinstance(default, ast.Constant):
-                default_text = repr(default.value)
-            else:
-                # A path inside the package's share folder.
-                parts = [part.value for part in ast.walk(default)
-                         if isinstance(part, ast.Constant)]
-                default_text = '/'.join(part for part in parts if part != 'moss_ros')
-            found.append((ast.literal_eval(call.args[0]), default_text,
-                          ast.literal_eval(given['description'])))
-    return found
+    """Return (name, default, description) of every argument that a launch file has."""
+    return [(name, repr(ARGUMENTS[name].default), ARGUMENTS[name].description)
+            for name in runpy.run_path(str(path))['ARGUMENTS']]
 
 
 def test_topics_are_those_of_the_nodes():
@@ -180,6 +171,11 @@ def test_exit_statuses_are_those_of_narrate_bag():
     found = [int(row[0]) for row in
              table('docs/bags.md', '## Interruptions, and what may go wrong')]
     assert found == list(ExitCode)
+
+
+def test_exit_statuses_are_those_of_the_nodes():
+    found = [int(row[0]) for row in table('docs/launch.md', '## Exit statuses')]
+    assert found == list(ExitStatus)
 
 
 def test_generation_arguments_are_those_that_are_taken():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from import_graph import circles, import_graph
 import pytest
+from tools.notices import NOTICE, source_files, without_notice
 
 TEST = Path(__file__).parent
 PACKAGE = TEST.parent / 'moss_ros'
@@ -98,9 +99,22 @@ def test_there_is_no_import_circle():
 @pytest.mark.parametrize(('folder', 'max_lines'), [
     (PACKAGE, MAX_LINES), (TEST, MAX_TEST_LINES)], ids=['package', 'tests'])
 def test_no_file_is_too_long(folder, max_lines):
-    found = too_long({str(file.relative_to(TEST.parent)): len(read(file).splitlines())
+    found = too_long({str(file.relative_to(TEST.parent)):
+                      len(read(file).removeprefix(NOTICE).strip().splitlines())
                       for file in files_of(folder)}, max_lines)
     assert not found, '\n'.join(found)
+
+
+def test_every_file_has_the_notice_of_the_licence():
+    found = without_notice(source_files(TEST.parent))
+    assert not found, 'python -m tools.notices puts it in'
+
+
+def test_a_file_without_the_notice_is_found(tmp_path):
+    texts = {'a.py': f'{NOTICE}\n"""A."""\n', 'b.py': '"""B."""\n', 'c.py': ''}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert without_notice(source_files(tmp_path)) == [tmp_path / 'b.py']
 
 
 def test_no_two_files_have_one_name():

@@ -149,7 +149,7 @@ def test_the_encodings_are_those_that_are_converted():
 
 def test_the_kinds_of_packets_without_a_picture_are_told():
     source = page('moss_ros/images/coded_video.py') + page('moss_ros/images/coded_packets.py')
-    written = {kind for kind in re.findall(r"BadImageError\(\s*'(\w+)'", source)}
+    written = set(re.findall(r"BadImageError\(\s*'(\w+)'", source))
     assert {row[0] for row in table('docs/bags.md', '### Coded video')} == written
 
 

@@ -83,7 +83,7 @@ class BagNarration:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was taken in and said so far, for run.json."""
+        """Return what was taken in and said so far, for run.json."""
         return {'prompts': self._state['num_prompts'],
                 'narrations': self._state['num_narrations'],
                 'tokens': self._state['num_tokens'], 'records': self._state['num_records']}

@@ -77,7 +77,7 @@ class Recording:
 
     @property
     def damage(self) -> str:
-        """The first part that was passed over while it was read, so far; '' for none."""
+        """Return the first part that was passed over while it was read, so far; '' for none."""
         return next((storage.damage for storage in self._storages if storage.damage), '')
 
     def close(self) -> None:

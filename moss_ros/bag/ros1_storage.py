@@ -114,6 +114,6 @@ def _reason(path, error):
                 'format 2.0 of it')
     if isinstance(error, struct.error) or 'index' in text or 'Header' in text \
             or isinstance(error, (AssertionError, IndexError)):
-        return ("is a ROS 1 bag without a whole index: it was never closed, or was cut off; "
+        return ('is a ROS 1 bag without a whole index: it was never closed, or was cut off; '
                 "'rosbag reindex' of ROS 1 (also in the container ros:noetic) makes it readable")
     return f'is a ROS 1 bag that cannot be read: {text}'

@@ -36,7 +36,7 @@ class Channel:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What is the same of a channel in all files of a bag."""
+        """Return what is the same of a channel in all files of a bag."""
         return self.topic, self.type, self.encoding
 
 

@@ -68,7 +68,7 @@ class WorkerShare:
 
     @property
     def state(self) -> WorkerState:
-        """That of the channel, STOPPED where there is none."""
+        """Return that of the channel, STOPPED where there is none."""
         return WorkerState.STOPPED if self._channel is None else self._channel.state
 
     def open_channel(self, session: StreamSession, mailbox: Mailbox,

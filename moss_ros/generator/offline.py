@@ -133,7 +133,7 @@ class OfflineAnswerer:
             return by_mode[mode]
         if (kind, mode) not in self._told:
             self._told.add((kind, mode))
-            _LOGGER.warning("thinking_mode %r has no system prompt of type %r in this checkpoint; "
+            _LOGGER.warning('thinking_mode %r has no system prompt of type %r in this checkpoint; '
                             "the type's own is used", mode, kind)
         return next(iter(by_mode.values()))
 

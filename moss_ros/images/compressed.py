@@ -10,10 +10,10 @@ import cv2
 from moss_ros.images.coded_video import codec_of
 from moss_ros.images.depth_pictures import depth_values, read_coded_depth
 from moss_ros.images.jpeg_pictures import (
-    DamagedJpegError, JPEG_START, jpeg_layout, jpeg_to_rgb,
+    DamagedJpegError, jpeg_layout, JPEG_START, jpeg_to_rgb,
 )
 from moss_ros.images.png_pictures import (
-    DamagedPngError, is_png_whole, PNG_START, png_size, png_values,
+    DamagedPngError, is_png_whole, png_size, PNG_START, png_values,
 )
 from moss_ros.images.raw import BadImageError, DEFAULT_DEPTH_RANGE_M, image_to_rgb, MAX_NUM_PIXELS
 import numpy as np

@@ -11,7 +11,7 @@ import struct
 
 import cv2
 from moss_ros.images.png_pictures import (
-    DamagedPngError, is_png_whole, PNG_START, png_size, png_values,
+    DamagedPngError, is_png_whole, png_size, PNG_START, png_values,
 )
 from moss_ros.images.raw import BadImageError
 import numpy as np

@@ -91,7 +91,7 @@ class VideoFile:
 
     @property
     def notes(self) -> list[str]:
-        """What is odd about the file, each in one sentence, besides damage."""
+        """Return what is odd about the file, each in one sentence, besides damage."""
         notes = list(self.times.notes)
         num_streams = sum(map(_is_moving, self._container.streams))
         if num_streams > 1:

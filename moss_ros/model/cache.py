@@ -10,11 +10,10 @@ head.
 
 from __future__ import annotations
 
-import torch
-
 from moss_ros.checks import require_count
 from moss_ros.model.attention import RotaryTables
 from moss_ros.model.config import ModelConfig
+import torch
 
 
 class KeyValueBuffer:

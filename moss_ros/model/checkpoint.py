@@ -17,7 +17,9 @@ import re
 
 from moss_ros.model.attention import flash_kernel
 from moss_ros.model.config import CheckpointError, ModelConfig
-from moss_ros.model.placement import check_memory, choose_device, choose_dtype, warn_of_slow_dtype
+from moss_ros.model.placement import (
+    check_memory, choose_device, choose_dtype, free_bytes, required_bytes, warn_of_slow_dtype,
+)
 from moss_ros.model.preprocess import check_processor_config
 from moss_ros.model.quantization import check_quantization, decoder_weights, quantise
 from moss_ros.model.video_model import VideoModel
@@ -108,11 +110,35 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
     CheckpointError that names the folder, file or tensor at fault, and, before any weight is
     read, if there is too little memory; ValueError for options that are not possible.
     """
-    device = choose_device(device)
+    folder, device = Path(folder), choose_device(device)
     dtype = choose_dtype(dtype, device)
     warn_of_slow_dtype(dtype, device)
+    model, flash, entries, stored = _prepared(folder, device, dtype, attention, quantization)
+    check_memory(folder, model, device, dtype, quantization)
+    _fill(model, entries, stored, device, dtype, quantization)
+    model.use_flash(flash)
+    model.quantization = quantization
+    return model
+
+
+def memory_of(folder: str | Path, device: str | torch.device = 'cpu',
+              dtype: str | torch.dtype = torch.float32, attention: str = 'auto',
+              quantization: str | None = None) -> tuple[int, int | None]:
+    """
+    Return the bytes that load_model() would need, and those that are free; None: not known.
+
+    It reads no weights, but checks all that load_model() checks before, and raises the same.
+    """
+    folder, device = Path(folder), choose_device(device)
+    dtype = choose_dtype(dtype, device)
+    model, *_ = _prepared(folder, device, dtype, attention, quantization)
+    check_memory(folder, model, device, dtype, quantization)
+    return required_bytes(model, dtype, quantization), free_bytes(device)
+
+
+def _prepared(folder, device, dtype, attention, quantization):
+    """Return an empty model on the meta device, its kernel, and what is to be read into it."""
     flash = flash_kernel(attention, device, dtype)
-    folder = Path(folder)
     config = ModelConfig.from_folder(folder)
     check_processor_config(folder, config.vision.image_size)
     with torch.device('meta'):
@@ -120,11 +146,7 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
     check_quantization(quantization, device, dtype, model)
     entries, stored = list(checkpoint_entries(config)), stored_tensors(folder)
     _check(folder, model, entries, stored)
-    check_memory(folder, model, device, dtype, quantization)
-    _fill(model, entries, stored, device, dtype, quantization)
-    model.use_flash(flash)
-    model.quantization = quantization
-    return model
+    return model, flash, entries, stored
 
 
 def save_model(model: VideoModel, folder: str | Path) -> None:

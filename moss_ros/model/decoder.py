@@ -12,13 +12,12 @@ H query heads, Hkv key/value heads, G = H / Hkv, K channels of a head.
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
 from moss_ros.model.attention import attend, RotaryTables, rotate
 from moss_ros.model.cache import DecoderCache, KeyValueBuffer
 from moss_ros.model.config import ModelConfig, TextConfig
 from moss_ros.model.vision import activation
+import torch
+from torch import nn
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
 

@@ -12,12 +12,11 @@ import logging
 from pathlib import Path
 import time
 
-import psutil
-import torch
-
 from moss_ros.model.config import CheckpointError
 from moss_ros.model.quantization import decoder_weights, quantised_bytes, shape_obstacle
 from moss_ros.model.video_model import VideoModel
+import psutil
+import torch
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 # Bytes per weight that torchao needs besides the weight and the result (measured: 6 to 8).

@@ -14,11 +14,10 @@ from functools import lru_cache
 import math
 from pathlib import Path
 
+from moss_ros.model.config import CheckpointError, read_json_object
 import numpy as np
 import torch
 from torch.nn import functional as F
-
-from moss_ros.model.config import CheckpointError, read_json_object
 
 # Mean and standard deviation of RGB in CLIP's training images, for values in 0 to 1.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from importlib import import_module
 import logging
 
+from moss_ros.model.video_model import VideoModel
 import torch
 from torch import nn
-
-from moss_ros.model.video_model import VideoModel
 
 QUANTIZATION_NAMES = ('int8', 'int4')
 # Number of weights in a row that share a scale, best first; torchao's int4 kernels support these.

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import math
 from pathlib import Path
 
-import torch
-
 from moss_ros.checks import require_count, require_number
 from moss_ros.model.config import CheckpointError, read_json_object
+import torch
 
 # The top_k that transformers uses if generation_config.json has none.
 _UNWRITTEN_TOP_K = 50

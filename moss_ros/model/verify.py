@@ -16,13 +16,12 @@ import math
 from pathlib import Path
 import sys
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-import torch
-
 from moss_ros.model.checkpoint import load_model
 from moss_ros.model.config import CheckpointError
 from moss_ros.model.video_model import VideoModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+import torch
 
 TOLERANCE = 1e-4
 # Stands for nan and infinity, which JSON does not have; it is larger than any tolerance.

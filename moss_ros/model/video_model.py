@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-import torch
-from torch import nn
-
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.config import ModelConfig
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
 from moss_ros.model.vision import run_to_end, VisionEncoder, VisionLayer
+import torch
+from torch import nn
 
 # extend() feeds longer inputs to the decoder in pieces, to bound the memory of masks and scores.
 _MAX_TOKENS_AT_ONCE = 512
@@ -56,7 +55,7 @@ class VideoModel(nn.Module):
 
     @property
     def attention(self) -> str:
-        """The attention kernels in use: 'sdpa' (PyTorch's own) or 'flash' (flash-attn's)."""
+        """Return the attention kernels in use: 'sdpa' (PyTorch's) or 'flash' (flash-attn's)."""
         return 'flash' if self.decoder.layers[0].flash is not None else 'sdpa'
 
     def use_flash(self, flash: Callable[..., torch.Tensor] | None) -> None:

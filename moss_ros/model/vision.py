@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from functools import partial
 
+from moss_ros.model.attention import attend
+from moss_ros.model.config import VisionConfig
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-from moss_ros.model.attention import attend
-from moss_ros.model.config import VisionConfig
 
 # Row of the tile tables that belongs to the aspect ratio [1, 1].
 _ONE_TILE_ID = 1

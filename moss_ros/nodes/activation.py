@@ -17,12 +17,13 @@ from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.output_topics import Outputs, OverlayPublisher
+from moss_ros.nodes.rclpy_names import ClockChange
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
 from moss_ros.stream.intake import RESTART_NS
 from moss_ros.stream.mailbox import Prompter
 from moss_ros.stream.supervision import Supervisor
-from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
@@ -77,7 +78,7 @@ class Activation:
 
     @property
     def channel(self) -> Channel:
-        """The stream as it is served."""
+        """Return the stream as it is served."""
         return self._channel
 
     def close(self) -> bool:

@@ -1,8 +1,8 @@
 """
 The demo camera: publishes pictures of a procedural scene, and what truly happens in it.
 
-A seed (parameter) goes in; sensor_msgs/Image on `image_raw` and JSON on `~/truth` come out. Run by
-`make demo`, the launch files and the tests.
+A seed (parameter) goes in; sensor_msgs/Image on `image_raw`, its CameraInfo on `camera_info` and
+JSON on `~/truth` come out. Run by `make demo`, the launch files and the tests.
 """
 
 from array import array
@@ -16,7 +16,7 @@ from moss_ros.training.scenes import Scene, SceneRenderer
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 TRUTH_SCHEMA = 1
@@ -38,6 +38,9 @@ class DemoCamera(Node):
         # Reliable: it matches subscribers of both kinds. A slow one gets the newest picture only.
         self._image_publisher = self.create_publisher(
             Image, 'image_raw', QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
+        self._info_publisher = self.create_publisher(
+            CameraInfo, 'camera_info', QoSProfile(
+                depth=1, reliability=ReliabilityPolicy.RELIABLE))
         self._truth_publisher = self.create_publisher(String, '~/truth', QoSProfile(depth=100))
         self._start_ns: int | None = None
         self._told_until_s = 0.0
@@ -54,7 +57,9 @@ class DemoCamera(Node):
         if time_s < self._told_until_s:
             # The clock was set back: the scene goes back with it.
             self._told_until_s = time_s
-        self._image_publisher.publish(self._image(time_s, now_ns))
+        image = self._image(time_s, now_ns)
+        self._image_publisher.publish(image)
+        self._info_publisher.publish(camera_info(image))
         for event in self._scene.events_between(self._told_until_s, time_s):
             self._truth_publisher.publish(String(data=json.dumps({
                 'schema': TRUTH_SCHEMA,
@@ -76,6 +81,22 @@ class DemoCamera(Node):
         # Only an array is taken over without a check of every single byte.
         message.data = array('B', picture.tobytes())
         return message
+
+
+def camera_info(image: Image) -> CameraInfo:
+    """
+    Return the calibration of a picture, with its header: an ideal pinhole, as simulators have it.
+
+    The optical axis goes through the middle of the picture, whose width is seen at 53 degrees.
+    """
+    focal_px = float(image.width)
+    middle_x_px, middle_y_px = (image.width - 1) / 2, (image.height - 1) / 2
+    return CameraInfo(
+        header=image.header, height=image.height, width=image.width,
+        distortion_model='plumb_bob', d=[0.0] * 5,
+        k=[focal_px, 0.0, middle_x_px, 0.0, focal_px, middle_y_px, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal_px, 0.0, middle_x_px, 0.0, 0.0, focal_px, middle_y_px, 0.0, 0.0, 0.0, 1.0, 0.0])
 
 
 def main(args=None) -> NoReturn:

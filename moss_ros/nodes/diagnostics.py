@@ -45,6 +45,7 @@ class Diagnostics:
         self._session = self._channel = self._mailbox = self._supervisor = None
         self._statistics = StreamStatistics()
         self._last_error = ''
+        self._begin_ns = time.monotonic_ns()
         self._num_dropped_before = 0
         # Starts at 0, so that the first report also tells what happened before it.
         self._history = deque([(0, 0)], maxlen=NUM_PERIODS_TOLD)
@@ -59,6 +60,7 @@ class Diagnostics:
         self._session, self._channel = session, channel
         self._mailbox, self._supervisor = mailbox, supervisor
         self._statistics = StreamStatistics()
+        self._begin_ns = time.monotonic_ns()
 
     def end(self) -> None:
         """Report on no stream from now on: the node is not active."""
@@ -71,6 +73,16 @@ class Diagnostics:
         if isinstance(event, ErrorEvent) and event.prompt_id is None:
             self._last_error = event.message
         self._statistics.observe(event, now_ns)
+
+    @property
+    def stuck_s(self) -> float:
+        """Seconds for which the model has taken no step although something waits for it."""
+        channel, mailbox = self._channel, self._mailbox
+        if channel is None or channel.is_paused or channel.state is not WorkerState.RUNNING \
+                or not (mailbox.has_frames or mailbox.has_prompts):
+            return 0.0
+        since_ns = self._statistics.speed().last_event_ns or self._begin_ns
+        return (time.monotonic_ns() - since_ns) / 1e9
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return both statuses as they are now."""

@@ -175,7 +175,7 @@ class ImageInput:
 
     @property
     def stamp_trouble(self) -> str:
-        """What is wrong with the header stamps, and what to do about it; '' if all is well."""
+        """Return what is wrong with the header stamps, and the way out; '' if all is well."""
         if not self.topic:
             return ''
         if self._intake.has_frozen_stamps:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from moss_ros.nodes.camera_topics import camera_topics
+from moss_ros.nodes.rclpy_names import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 
@@ -82,7 +83,7 @@ class ImageTopic:
 
     @property
     def name(self) -> str:
-        """The whole name of the topic; of video, while nobody publishes it, the camera's."""
+        """Return the whole name of the topic; of video that nobody publishes, the camera's."""
         if self._subscription is None:
             return self._node.resolve_topic_name('image')
         return self._subscription.topic_name
@@ -176,8 +177,7 @@ class ImageTopic:
             image = self._node.resolve_topic_name('image')
             what = f'coded video on {image} or {image}/ffmpeg'
         text = f"nobody publishes {what}: start the camera, or remap 'image' to its topic"
-        others = [name for name, its_types in self._node.get_topic_names_and_types()
-                  if types & set(its_types) and self._node.count_publishers(name)]
+        others = camera_topics(self._node, types)
         if others:
             text += f'; there is {", ".join(others[:MAX_TOPICS_NAMED])}'
         return text

@@ -14,20 +14,25 @@ from typing import NoReturn
 
 from moss_ros.engines.loading import make_engine, stream_change
 from moss_ros.nodes.activation import Activation, free_memory, STOP_TIMEOUT_S
+from moss_ros.nodes.autostart import Autostart
 from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.output_topics import Outputs
 from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.nodes.rclpy_names import call_after_parameters_are_set
 from moss_ros.nodes.services import StreamServices
 from moss_ros.settings import NarratorSettings, rows
 from moss_ros.stream import Channel, Session, Worker
 from moss_ros.stream.mailbox import Prompter
+from moss_ros.systemd import patience
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+
+# The weights of a large model, downloaded first perhaps, are there after so long, or never.
+LOADING_S = 3600.0
 
 
 class Narrator(LifecycleNode):
@@ -48,7 +53,7 @@ class Narrator(LifecycleNode):
         self._make_engine = make_engine
         declare_settings(self, NarratorSettings)
         self.add_on_set_parameters_callback(self._refuse_change)
-        self.add_post_set_parameters_callback(self._apply_change)
+        call_after_parameters_are_set(self, self._apply_change)
         self._session: Session | None = None
         self._worker: Worker | None = None
         self._converter: ImageConverter | None = None
@@ -64,11 +69,8 @@ class Narrator(LifecycleNode):
             self, interrupt=lambda: self._require_active().channel.request_interrupt(),
             reset=lambda: self._require_active().begin_anew(),
             pause=lambda is_paused: self._require_active().channel.request_pause(is_paused))
-        self._autostart_timer = None
         if self.get_parameter('autostart').value:
-            # On steady time: with use_sim_time, a node's own clock may stand still.
-            self._autostart_timer = self.create_timer(
-                0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            Autostart(self)
 
     @property
     def num_bad_by_kind(self) -> Counter:
@@ -82,18 +84,23 @@ class Narrator(LifecycleNode):
 
     @property
     def session(self) -> Session | None:
-        """The session that is loaded, None while it is unconfigured; to look at, not to drive."""
+        """Return the loaded session, None while it is unconfigured; to look at, not to drive."""
         return self._session
 
     @property
     def worker(self) -> Worker | None:
-        """The worker of that session; to look at, not to drive."""
+        """Return the worker of that session; to look at, not to drive."""
         return self._worker
 
     @property
     def channel(self) -> Channel | None:
-        """The stream as it is served, None while the node is not active."""
+        """Return the stream as it is served, None while the node is not active."""
         return None if self._activation is None else self._activation.channel
+
+    @property
+    def stuck_s(self) -> float:
+        """Seconds for which the model has taken no step although something waits for it."""
+        return self._diagnostics.stuck_s
 
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
@@ -115,7 +122,8 @@ class Narrator(LifecycleNode):
                 self.get_logger().info(
                     'images are converted without cv_bridge, which cannot be used: '
                     f'{self._converter.without_cv_bridge}')
-            self._session, self._worker = self._make_engine(settings)
+            with patience(LOADING_S):
+                self._session, self._worker = self._make_engine(settings)
             self._outputs = Outputs(self, self._event_numbers)
         # rclpy would turn any exception into a failure and log nothing.
         except Exception as error:
@@ -172,16 +180,6 @@ class Narrator(LifecycleNode):
         self._deactivate()
         self._release()
         return TransitionCallbackReturn.SUCCESS
-
-    def _start_by_itself(self):
-        self._autostart_timer.cancel()
-        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-            self.get_logger().warning(
-                'waits unconfigured: mend what was reported, then request the configure and '
-                'activate transitions, or start it again')
-        elif self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
-            self.get_logger().warning(
-                'waits inactive: mend what was reported, then request the activate transition')
 
     def _tell_trouble(self, text):
         self._diagnostics.trouble = text

@@ -1,36 +1,73 @@
 """
 How a node's process runs and ends: spin until Ctrl-C or SIGTERM, then close within 2 s.
 
-A node class goes in; the process ends with an exit status. Called by the main() of each node.
+A node class goes in; the process ends with an exit status. What keeps it from starting is said in
+one line on stderr. Called by the main() of each node.
 """
 
+from enum import IntEnum
 import gc
 import os
+import re
 import signal
 import sys
 import threading
 from typing import NoReturn
 import warnings
 
+from moss_ros import systemd
+from moss_ros.nodes.heartbeat import Heartbeat
 import rclpy
 from rclpy.exceptions import (
-    InvalidHandle, InvalidParameterTypeException, InvalidParameterValueException,
-    ROSInterruptException,
+    InvalidHandle, NameValidationException, ParameterException, ROSInterruptException,
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import uninstall_signal_handlers
+from rclpy.utilities import remove_ros_args
+
+# What rcl says besides the reason, of no use to whoever started the node.
+_USELESS = re.compile(
+    r'^failed to initialize (rcl|logging): |, at \S+:\d+|\. Error: error not set')
+# What to do about an argument, by how rcl calls it.
+_WAY_OUT_BY_KIND = {
+    'log level': 'write  --log-level LEVEL  with debug, info, warn, error or fatal',
+    'params file': 'look whether the file is there and reads  /**: {ros__parameters: {NAME: '
+                   'VALUE}}  with a value for every key',
+    'remap rule': 'write  -r FROM:=TO, a namespace as  -r __ns:=/NAME, and a name of letters, '
+                  'digits and _',
+    'parameter override rule': 'write  -p NAME:=VALUE  with a value in YAML',
+    '': 'ROS arguments come behind --ros-args, such as  --ros-args -p NAME:=VALUE -r FROM:=TO '
+        '--params-file FILE',
+}
+
+
+class ExitStatus(IntEnum):
+    """How the process of a node ends; one that a signal ends while it is loaded has no such."""
+
+    ASKED_TO_END = 0
+    FAILED = 1
+    WRONG_ARGUMENTS = 2
+
+
+class _WrongArguments(Exception):
+    """Arguments that cannot be used; the text says which and why."""
 
 
 def run_node(node_class, args=None) -> NoReturn:
     """
     Make a node_class(), spin it until the process is asked to end, close it and end the process.
 
-    The exit status is 0 after Ctrl-C, SIGTERM or a shutdown of the context; 1 if the node cannot
-    be made with the parameters given or a callback raised. If the node has a run(executor), that
-    is called on the main thread and does the spinning; the process ends when it returns. If the
-    node has a close(), that is called before it is destroyed and must take less than 2 s. If it
-    has companions (other nodes), they are spun with it and destroyed before it.
+    The process ends with an ExitStatus: ASKED_TO_END after Ctrl-C, SIGTERM or a shutdown of the
+    context; FAILED if the node cannot be made, as with a parameter that is not allowed, or if a
+    callback raised; WRONG_ARGUMENTS if the arguments cannot be used, with the reason in one line
+    on stderr. args are the arguments with the program's name before them; None: those of the
+    process.
+
+    If the node has a run(executor), that is called on the main thread and does the spinning; the
+    process ends when it returns. If the node has a close(), that is called before it is destroyed
+    and must take less than 2 s. If it has companions (other nodes), they are spun with it and
+    destroyed before it.
     """
     is_asked_to_end = threading.Event()
 
@@ -42,28 +79,37 @@ def run_node(node_class, args=None) -> NoReturn:
     # what runs in the main thread, be it the loading of weights.
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
-    node, executor, status = None, None, 1
+    node, executor, status = None, None, ExitStatus.FAILED
+    is_initialised = False
     try:
-        rclpy.init(args=args)
+        _init(sys.argv if args is None else args)
+        is_initialised = True
         node = node_class()
         executor = SingleThreadedExecutor()
         _add(executor, node)
+        Heartbeat(node)
         if hasattr(node, 'run'):
             node.run(executor)
-            status = 0
+            status = ExitStatus.ASKED_TO_END
         else:
             executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException):
-        status = 0
-    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        print(f'{node_class.__name__}: {error}', file=sys.stderr)
+        status = ExitStatus.ASKED_TO_END
     except Exception as error:
         # A signal may come while a node is made or publishes: its context is gone then. Or while
         # a message is converted: rclpy then raises another error in place of the interrupt.
         is_end = is_asked_to_end.is_set() or (
-            isinstance(error, rclpy_implementation.RCLError) and not rclpy.ok())
-        status = int(not is_end)
-        if status:
+            isinstance(error, rclpy_implementation.RCLError) and is_initialised
+            and not rclpy.ok())
+        if is_end:
+            status = ExitStatus.ASKED_TO_END
+        elif isinstance(error, _WrongArguments):
+            status = ExitStatus.WRONG_ARGUMENTS
+            _tell(node_class, error)
+        elif executor is None and isinstance(error, (
+                ParameterException, NameValidationException, rclpy_implementation.RCLError)):
+            _tell(node_class, reason_of(error))
+        else:
             sys.excepthook(*sys.exc_info())
     finally:
         # A second signal, such as Ctrl-C sent to the whole group, must not break the closing.
@@ -74,6 +120,7 @@ def run_node(node_class, args=None) -> NoReturn:
         uninstall_signal_handlers()
         # A callback that the signal overtook is never run; Python would warn of that.
         warnings.filterwarnings('ignore', message='coroutine .* was never awaited')
+        systemd.notify('STOPPING=1')
         _close(node, executor)
         # Peers hear of the end when the last reference to the node is gone.
         del node, executor
@@ -83,6 +130,34 @@ def run_node(node_class, args=None) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _init(arguments):
+    """Initialise rclpy; raise _WrongArguments for what it can't use, RCLError for all else."""
+    try:
+        rclpy.init(args=arguments)
+    except rclpy_implementation.UnknownROSArgsError as error:
+        raise _WrongArguments(f'unknown arguments {error}; {_WAY_OUT_BY_KIND[""]}') from error
+    except rclpy_implementation.RCLError as error:
+        reason = reason_of(error)
+        if "Couldn't parse" not in reason:
+            raise
+        way_out = next(way_out for kind, way_out in _WAY_OUT_BY_KIND.items() if kind in reason)
+        raise _WrongArguments(f'{reason}; {way_out}') from error
+    # ROS would ignore them, and the node would not do what was meant.
+    others = remove_ros_args(arguments)[1:]
+    if others:
+        raise _WrongArguments(f'unknown arguments {others}; {_WAY_OUT_BY_KIND[""]}')
+
+
+def reason_of(error: Exception) -> str:
+    """Return the text of an error of rclpy as one line, without what is of no use to the user."""
+    text = _USELESS.sub('', str(error))
+    return ' '.join(text.split()) or type(error).__name__
+
+
+def _tell(node_class, text):
+    print(f'{node_class.__name__} cannot start: {text}', file=sys.stderr)
 
 
 def _add(executor, node):

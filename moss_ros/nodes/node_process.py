@@ -27,11 +27,17 @@ _ALLOCATOR_VARIABLES = ('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_')
 def profile_path() -> Path:
     """Return the Fast DDS profile, of the source tree or of the installed package."""
     path = Path(__file__).resolve().parents[2] / _PROFILE
-    if not path.is_file():
+    if path.is_file():
+        return path
+    try:
         # Imported only here: the source tree does not need it, and may not have it.
-        from ament_index_python.packages import get_package_share_directory
-        path = Path(get_package_share_directory(PACKAGE_NAME)) / _PROFILE
-    return path
+        from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
+    except ImportError:
+        return Path(sys.prefix, 'share', PACKAGE_NAME) / _PROFILE  # as pip installs it
+    try:
+        return Path(get_package_share_directory(PACKAGE_NAME)) / _PROFILE
+    except PackageNotFoundError:
+        return Path(sys.prefix, 'share', PACKAGE_NAME) / _PROFILE
 
 
 def large_image_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -109,12 +109,12 @@ class RemoteProcess:
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Return the number of the process."""
         return self._popen.pid
 
     @property
     def num_reports(self) -> int:
-        """Reports that were not taken out."""
+        """Return the number of reports that were not taken out."""
         return len(self._reports)
 
     @property

@@ -63,7 +63,7 @@ class RemoteSession:
 
     @property
     def options(self) -> RemoteOptions:
-        """Settings that the session was made with."""
+        """Return the settings that the session was made with."""
         return self._options
 
     @property
@@ -110,12 +110,12 @@ class RemoteSession:
 
     @property
     def pid(self) -> int | None:
-        """Number of the process with the model, None where there is none."""
+        """Return the number of the process with the model, None where there is none."""
         return None if self._process is None else self._process.pid
 
     @property
     def num_waiting_reports(self) -> int:
-        """Reports of the process that were not taken out."""
+        """Return the number of reports of the process that were not taken out."""
         return 0 if self._process is None else self._process.num_reports
 
     @property

@@ -59,7 +59,7 @@ class RemoteChannel:
 
     @property
     def state(self) -> WorkerState:
-        """That of the worker, which has no other channel."""
+        """Return that of the worker, which has no other channel."""
         return self._host.state
 
     @property

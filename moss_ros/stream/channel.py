@@ -60,7 +60,7 @@ class EngineChannel:
 
     @property
     def state(self) -> WorkerState:
-        """STOPPED while held or closed, FAILED after an exception; else the worker's state."""
+        """Return STOPPED if held or closed, FAILED after an exception; else the worker's state."""
         if self._is_held or self._is_closed:
             return WorkerState.STOPPED
         is_failed = self._has_failed and not self._is_restart_wanted

@@ -107,7 +107,7 @@ class StreamContext:
 
     @property
     def last(self) -> Last:
-        """What the transcript ends with; unless that is SILENCE, the next token is the model's."""
+        """Return what the transcript ends with; unless SILENCE, the model's token is next."""
         return self._last
 
     @property
@@ -132,13 +132,13 @@ class StreamContext:
 
     @property
     def token_ids(self) -> list[int]:
-        """A copy of all ids that the model sees at the next forward(), if that forgets none."""
+        """Return a copy of all ids that the next forward() shows the model, if it forgets none."""
         return self._opening_ids + self._ids
 
     @property
     def max_answer_tokens(self) -> int:
         """
-        Number of text tokens in a row that surely fit after the latest question.
+        Return the number of text tokens in a row that surely fit after the latest question.
 
         Less than max_tokens_between_frames only if that was raised after a long question.
         """

@@ -154,7 +154,7 @@ class Worker(Protocol):
 
     @property
     def state(self) -> WorkerState:
-        """RUNNING from start() until the thread ends; FAILED if it can't go on."""
+        """Return RUNNING from start() until the thread ends; FAILED if it can't go on."""
 
     def open_channel(self, session: Session, mailbox: Mailbox,
                      on_event: Callable[[Event], None], max_tokens_per_s: float = 0.0) -> Channel:

@@ -165,7 +165,7 @@ class FrameIntake(Generic[Image]):
 
     @property
     def left_out(self) -> Image | None:
-        """The newest image, for a question to have it shown at once; None if it was shown."""
+        """Return the newest image, which a question has shown at once; None if it was shown."""
         return self._left_out
 
     def set_frame_rate(self, frame_rate_fps: float) -> None:

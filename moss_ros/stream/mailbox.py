@@ -37,7 +37,7 @@ class Mailbox:
 
     @property
     def num_dropped_frames(self) -> int:
-        """Number of frames dropped since the mailbox was made."""
+        """Return the number of frames dropped since the mailbox was made."""
         return self._num_dropped_frames
 
     @property

@@ -69,12 +69,12 @@ class StreamSession:
 
     @property
     def model(self) -> VideoModel:
-        """The model that the session runs."""
+        """Return the model that the session runs."""
         return self._model
 
     @property
     def options(self) -> StreamOptions:
-        """The settings that the session runs with now."""
+        """Return the settings that the session runs with now."""
         return self._options
 
     @property
@@ -89,7 +89,7 @@ class StreamSession:
 
     @property
     def context(self) -> StreamContext:
-        """What the model sees; only for reading."""
+        """Return what the model sees; only for reading."""
         return self._context
 
     @property
@@ -104,7 +104,7 @@ class StreamSession:
 
     @property
     def num_waiting_frames(self) -> int:
-        """Number of frames that were added, but not yet seen by the model."""
+        """Return the number of frames that were added, but not yet seen by the model."""
         return len(self._frames)
 
     @property

@@ -72,7 +72,7 @@ class StampOrder:
 
     @property
     def newest_ns(self) -> int | None:
-        """The stamp up to which an image is late; None before the first."""
+        """Return the stamp up to which an image is late; None before the first."""
         return self._state.newest_ns
 
     @property

@@ -48,7 +48,7 @@ class EngineWorker(WorkerThread):
 
     @property
     def num_channels(self) -> int:
-        """Number of open channels."""
+        """Return the number of open channels."""
         return len(self._channels)
 
     def open_channel(self, session: StreamSession, mailbox: Mailbox,

@@ -43,7 +43,7 @@ class WorkerThread(ABC):
 
     @property
     def state(self) -> WorkerState:
-        """RUNNING from the start until the thread ends; FAILED if it can't go on."""
+        """Return RUNNING from the start until the thread ends; FAILED if it can't go on."""
         return self._state
 
     @property

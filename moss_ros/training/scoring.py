@@ -90,12 +90,12 @@ class Tally:
 
     @property
     def truth(self) -> list[tuple[int, str]]:
-        """What happened: (stamp in ns, sentence), in order."""
+        """Return what happened: (stamp in ns, sentence), in order."""
         return sorted(self._truth)
 
     @property
     def said(self) -> list[tuple[int, str]]:
-        """What was said unasked: (stamp in ns of the frame before it, sentence), in order."""
+        """Return what was said unasked: (stamp in ns of the frame before, sentence), in order."""
         return sorted(self._said)
 
     def add_truth(self, record: dict) -> None:

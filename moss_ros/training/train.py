@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.train',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--output', type=Path, default=DEMO_CHECKPOINT,
-                        help='checkpoint folder to write (default: the package\'s own)')
+                        help="checkpoint folder to write (default: the package's own)")
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--scale', type=float, default=1.0,
                         help='part of the full training, for a trial (default 1)')

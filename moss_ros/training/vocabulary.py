@@ -9,12 +9,11 @@ behind the text vocabulary, as in Llama 3. Called by the training program.
 from itertools import product
 from pathlib import Path
 
-from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
-
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.language import (
     NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS, WORDINGS,
 )
+from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
 
 SYSTEM_PROMPT = 'Watch the camera and say what happens.'
 OFFLINE_SYSTEM_PROMPT = 'Answer from what the camera saw.'

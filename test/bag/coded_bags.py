@@ -1,9 +1,8 @@
 """Makes bags of coded video for tests, in every kind of message that carries it."""
 
-import numpy as np
-
 from bag_making import COMPRESSED, header, IMAGE_TOPIC, stamp, START_NS
 from moss_ros.bag.ros_types import FFMPEG_TYPE, FOXGLOVE_TYPE, TYPESTORE
+import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from video_packets import FPS
 

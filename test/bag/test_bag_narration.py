@@ -261,6 +261,7 @@ def test_a_question_that_waits_for_the_first_frame_survives_a_new_beginning():
 
 def test_a_thumbnail_is_of_what_the_model_had_seen():
     class Late(Shy):
+
         def step(self):
             events = super().step()
             return [*events, self._event(

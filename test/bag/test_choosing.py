@@ -7,10 +7,10 @@ from bag_making import (
     IMAGE, image_message, IMAGE_TOPIC, PROMPT_TOPIC, START_NS, STRING, string_message, write_bag,
 )
 from moss_ros.bag import frame_chooser
+from moss_ros.bag.bag_source import BagSource
 from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
 )
-from moss_ros.bag.bag_source import BagSource
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import EncodedFrame

@@ -222,7 +222,7 @@ def shown(browser):
     """Return the ids of the narrations that are not hidden."""
     return browser.evaluate(
         "[...document.querySelectorAll('.narration')].filter((row) => "
-        "row.checkVisibility()).map((row) => row.id)")
+        'row.checkVisibility()).map((row) => row.id)')
 
 
 def hits(browser):
@@ -267,7 +267,7 @@ def test_a_prompt_filters_and_the_address_keeps_it(browser, report):
 @pytest.mark.parametrize(('width_px', 'scheme'), [(1200, 'light'), (1200, 'dark'), (390, 'dark')])
 def test_a_question_stands_above_its_answer(browser, report, width_px, scheme):
     browser.open(report, width_px=width_px, scheme=scheme)
-    place = ("(({{left, right, top, bottom}}) => [left, right, top, bottom])(document"
+    place = ('(({{left, right, top, bottom}}) => [left, right, top, bottom])(document'
              ".querySelector('{}').getBoundingClientRect())")
     for row in ('#n3', '#n4', '#n5', '#n7'):
         browser.evaluate(f"document.querySelector('{row}').scrollIntoView({{block: 'center'}})")
@@ -332,7 +332,7 @@ def test_the_page_fits_and_needs_no_network(browser, report):
     assert browser.evaluate('document.documentElement.scrollWidth') == 390
     assert browser.evaluate('document.title') == 'mission_04 - narration'
     assert browser.evaluate(
-        "[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        '[...document.images].every((image) => image.complete && image.naturalWidth > 0)')
     assert {address.partition(':')[0] for address in browser.requests} <= {'file', 'data'}
     assert sum(address.startswith('file:') for address in browser.requests) == 1
     assert browser.messages == []

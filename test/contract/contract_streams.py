@@ -116,7 +116,7 @@ class Stream:
 
     @property
     def ends(self):
-        """What was said, as (prompt_id, text, reason)."""
+        """Return what was said, as (prompt_id, text, reason)."""
         return [(event.prompt_id, event.text, event.reason) for event in self.of(NarrationEvent)]
 
     def wait_ends(self, num):

@@ -150,6 +150,7 @@ def test_a_stop_is_bounded_where_the_model_hangs(make_generator, scripts, live, 
 def test_a_stop_on_the_generating_thread_does_not_wait_for_itself(
         make_generator, scripts, clips):
     class StoppingQueue(queue.Queue):
+
         def put(self, item, *arguments, **options):
             super().put(item, *arguments, **options)
             results.append(generator.stop_real_time_generate())
@@ -163,6 +164,7 @@ def test_a_stop_on_the_generating_thread_does_not_wait_for_itself(
 
 def test_a_full_token_queue_does_not_hold_up_a_stop(make_generator, scripts, live, clips):
     class FullQueue(queue.Queue):
+
         def put(self, *arguments, **options):
             if self.full():
                 has_blocked.set()

@@ -9,7 +9,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A step of two seconds, of which no product takes longer than a few milliseconds: the main thread
 # ends while it runs. The last line is told by the thread, when the step is over.
-PROGRAM = '''
+PROGRAM = """
 import queue, sys, threading, time
 from PIL import Image
 import moss_ros
@@ -49,7 +49,7 @@ else:
 threading.Thread(target=call, args=arguments, daemon=True).start()
 assert is_inside.wait(60)
 sys.exit(int(status))
-'''
+"""
 
 
 @pytest.mark.parametrize('kind, step, status', [

@@ -4,10 +4,9 @@ import copy
 import json
 from pathlib import Path
 
+from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 import pytest
 import torch
-
-from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 
 GOLDEN_FOLDER = Path(__file__).parents[1] / 'data' / 'golden_a'
 TOY_VALUES = {

@@ -3,11 +3,10 @@
 import sys
 from types import SimpleNamespace
 
-import pytest
-import torch
-
 from moss_ros.model import load_model
 from moss_ros.model.attention import attend, flash_kernel
+import pytest
+import torch
 
 IMAGE = 40
 CPU, CUDA = torch.device('cpu'), torch.device('cuda')

@@ -3,11 +3,10 @@
 import json
 import pickle
 
+from moss_ros.model import CheckpointError, load_model, save_model
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-
-from moss_ros.model import CheckpointError, load_model, save_model
 
 HEAD = 'language_model.lm_head.weight'
 KEYS = 'language_model.model.layers.0.self_attn.k_proj.weight'

@@ -2,11 +2,10 @@
 
 import json
 
-import pytest
-import torch
-
 from moss_ros.model import CheckpointError, ModelConfig
 from moss_ros.model.attention import inverse_frequencies
+import pytest
+import torch
 
 
 def test_defaults_are_those_of_the_published_model():

@@ -1,10 +1,9 @@
 """The model agrees with what the reference implementation computed."""
 
+from moss_ros.model import load_model
 import pytest
 from safetensors.torch import load_file
 import torch
-
-from moss_ros.model import load_model
 
 TOLERANCE = 1e-4
 

@@ -5,9 +5,8 @@ import json
 import threading
 
 from huggingface_hub import constants
-import pytest
-
 from moss_ros.model import CheckpointError, load_model, resolve_checkpoint
+import pytest
 
 COMMIT = '0123456789abcdef0123456789abcdef01234567'
 NAME = 'somebody/video-model'

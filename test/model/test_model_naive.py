@@ -8,12 +8,11 @@ head, and reads a saved checkpoint by its published names: so it also checks wha
 import copy
 import math
 
+from moss_ros.model import load_model
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 import torch
-
-from moss_ros.model import load_model
 
 
 def softmax(scores):

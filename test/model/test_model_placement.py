@@ -6,13 +6,12 @@ import struct
 import subprocess
 import sys
 
+from moss_ros.model import CheckpointError, load_model, ModelConfig, placement
+from moss_ros.model.weights import checkpoint_entries
 import psutil
 import pytest
 from safetensors.torch import save_file
 import torch
-
-from moss_ros.model import CheckpointError, load_model, ModelConfig, placement
-from moss_ros.model.weights import checkpoint_entries
 
 ROOT = Path(__file__).parents[2]
 MEBIBYTE = 2 ** 20

@@ -4,12 +4,11 @@ import json
 import math
 import warnings
 
+from moss_ros.model import CheckpointError, preprocess_frame
+from moss_ros.model.preprocess import check_processor_config
 import numpy as np
 import pytest
 import torch
-
-from moss_ros.model import CheckpointError, preprocess_frame
-from moss_ros.model.preprocess import check_processor_config
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -43,7 +42,7 @@ def reference(image, side, height, width):
 
 
 def photo_like(height, width, seed=0):
-    """A smooth picture with some noise, uint8 [H, W, 3]."""
+    """Return a smooth picture with some noise, uint8 [H, W, 3]."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     waves = [127 + 90 * np.sin(rows / (5 + 3 * channel) + columns / 11 + channel)
@@ -95,7 +94,7 @@ def reference_processor():
 
 
 def moving_edges(height, width):
-    """Checks, bars and a disc with hard edges, which show every difference in filtering."""
+    """Return checks, bars and a disc with hard edges, which show every difference in filtering."""
     rows, columns = np.mgrid[:height, :width]
     checks = (rows // 3 + columns // 3) % 2 * 255
     bars = columns % 2 * 255

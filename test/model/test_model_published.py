@@ -3,10 +3,9 @@
 import copy
 import json
 
+from moss_ros.model import CheckpointError, load_model, ModelConfig, SamplingOptions
 import pytest
 import torch
-
-from moss_ros.model import CheckpointError, load_model, ModelConfig, SamplingOptions
 
 transformers = pytest.importorskip('transformers')
 

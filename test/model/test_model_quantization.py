@@ -2,10 +2,9 @@
 
 import sys
 
+from moss_ros.model import load_model, placement, quantization, save_model
 import pytest
 import torch
-
-from moss_ros.model import load_model, placement, quantization, save_model
 
 pytest.importorskip('torchao', reason='torchao is optional: requirements/quantization.txt')
 

@@ -4,10 +4,9 @@ from collections import Counter
 import json
 import math
 
+from moss_ros.model import CheckpointError, sample_token, SamplingOptions
 import pytest
 import torch
-
-from moss_ros.model import CheckpointError, sample_token, SamplingOptions
 
 LOGITS = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
 

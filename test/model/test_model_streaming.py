@@ -1,10 +1,9 @@
 """Streaming equals batch, and what extend refuses leaves the cache as it was."""
 
-import pytest
-import torch
-
 from moss_ros.model import initialise, ModelConfig, VideoModel
 from moss_ros.model.attention import attend
+import pytest
+import torch
 
 IMAGE = 40
 IDS = [1, 2, IMAGE, 3, IMAGE, IMAGE, 4, 5, 6, IMAGE, 7]

@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 
+import moss_ros
+from moss_ros.model.verify import main
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-
-import moss_ros
-from moss_ros.model.verify import main
 
 
 @pytest.fixture

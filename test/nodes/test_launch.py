@@ -1,19 +1,29 @@
-"""Launch files: what they start is there; launched for real where ROS 2's launch is installed."""
+"""Launch files: what they start and with what; launched for real where ROS 2 has its launch."""
 
-import ast
 from pathlib import Path
 import re
-import runpy
 import signal
 import subprocess
 
+import launch_stand_in
+from launch_stand_in import description_of, started
+from moss_ros.nodes.launching import ARGUMENTS, NARRATOR_PARAMETERS
+from moss_ros.nodes.node_process import profile_path
+from moss_ros.settings import CameraSettings, MultiCameraSettings, NarratorSettings, rows
 import pytest
-import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((REPOSITORY / 'launch').glob('*.launch.py'))
+NARRATOR, MULTI_CAMERA, DEMO = (
+    REPOSITORY / 'launch' / f'{name}.launch.py' for name in ('narrator', 'multi_camera', 'demo'))
 COMMANDS = set(re.findall(r"'(\w+) = moss_ros\.", (REPOSITORY / 'setup.py').read_text()))
-
+PARAMETERS_BY_COMMAND = {
+    'narrator': set(rows(NarratorSettings)),
+    'multi_camera': {*rows(MultiCameraSettings), *rows(NarratorSettings)},
+    'demo_camera': set(rows(CameraSettings)),
+}
+FAST_DDS = 'FASTDDS_DEFAULT_PROFILES_FILE'
+MALLOC = {'MALLOC_MMAP_THRESHOLD_': '1073741824', 'MALLOC_TRIM_THRESHOLD_': '1073741824'}
 
 REASON = 'launch, launch_ros and ros2 launch come with ROS 2 from apt only'
 NODES_BY_FILE = {
@@ -23,44 +33,129 @@ NODES_BY_FILE = {
 }
 
 
-def keyword_values(path, name):
-    """Return the constant values that calls in a file give to a keyword."""
-    return {keyword.value.value for call in ast.walk(ast.parse(path.read_text()))
-            if isinstance(call, ast.Call) for keyword in call.keywords
-            if keyword.arg == name and isinstance(keyword.value, ast.Constant)}
+each_file = pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
 
 
-@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
-def test_what_is_started_is_installed_and_has_parameters(path):
-    executables = keyword_values(path, 'executable')
-    assert executables and executables <= COMMANDS
-    config = REPOSITORY / 'config' / path.name.replace('.launch.py', '.yaml')
-    assert f"'{config.name}'" in path.read_text()
-    sections = yaml.safe_load(config.read_text())
-    assert {name.rpartition('/')[2] for name in sections} >= keyword_values(path, 'name')
+@pytest.fixture
+def launch(monkeypatch):
+    """Have launch at hand, the real one or a stand-in."""
+    launch_stand_in.install(monkeypatch)
 
 
-@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
-def test_large_images_are_prepared_for(path):
-    text = ast.unparse(ast.parse(path.read_text()))
-    assert "DeclareLaunchArgument('large_images', default_value='true'" in text
-    # What is set before a node is started holds for that node.
-    assert -1 < text.find('large_image_environment(os.environ)') < text.find('Node(')
+def given_to(path, command, **arguments):
+    """Return the parameters that a launch file gives to a node, apart from those of files."""
+    return {name: value for item in started(path, **arguments)[command]['parameters']
+            if isinstance(item, dict) for name, value in item.items()}
 
 
-@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
-def test_launch_accepts_the_file(path):
-    launch = pytest.importorskip('launch', reason=REASON)
-    pytest.importorskip('launch_ros', reason=REASON)
-    description = runpy.run_path(str(path))['generate_launch_description']()
-    assert isinstance(description, launch.LaunchDescription)
-    arguments = description.get_launch_arguments()
-    assert {'params_file', 'namespace', 'use_sim_time', 'large_images'} <= {
-        item.name for item in arguments}
+@each_file
+def test_what_is_started_is_installed(launch, path):
+    nodes = started(path)
+    assert nodes and set(nodes) <= COMMANDS
+    assert all(node['package'] == 'moss_ros' for node in nodes.values())
+    assert {node['name'] for node in nodes.values()} == {
+        name if name != 'multi_camera' else None for name in nodes}
+
+
+@each_file
+def test_every_argument_is_told(launch, path):
+    arguments = description_of(path).get_launch_arguments()
+    names = [item.name for item in arguments]
+    assert len(names) == len(set(names))
+    assert {'params_file', 'namespace', 'use_sim_time', 'log_level', 'large_images', 'checkpoint',
+            'prompt', 'frame_rate', 'image_transport', 'autostart'} <= set(names)
     assert all(item.description for item in arguments)
 
 
-@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+@each_file
+def test_what_is_not_given_sets_nothing(launch, path):
+    # So that a parent's SetParameter holds: what a launch file sets on a node would win over it.
+    for node in started(path).values():
+        assert node['parameters'] == [] and node['arguments'] == []
+
+
+@each_file
+@pytest.mark.parametrize(('text', 'value'), [
+    ('true', True), ('True', True), ('1', True), ('false', False), ('False', False)])
+def test_the_time_of_a_simulator_is_taken_in_every_spelling(launch, path, text, value):
+    for command in started(path):
+        assert given_to(path, command, use_sim_time=text) == {'use_sim_time': value}
+
+
+@each_file
+def test_every_parameter_of_the_narrator_is_passed_on(launch, path):
+    command = 'multi_camera' if path == MULTI_CAMERA else 'narrator'
+    values = {'autostart': False, 'checkpoint': '0123', 'device': 'cpu', 'frame_rate': 2.0,
+              'image_transport': 'compressed', 'image_reliability': 'reliable',
+              'prompt': 'count: how many?'}
+    assert set(values) == set(NARRATOR_PARAMETERS)
+    texts = {**values, 'frame_rate': '2', 'autostart': 'False'}
+    given = given_to(path, command, **texts)
+    assert given == values
+    # A text must not become a number on its way, nor a number a text.
+    assert [type(given[name]) for name in values] == [type(value) for value in values.values()]
+    assert set(given) <= PARAMETERS_BY_COMMAND[command]
+
+
+def test_parameters_of_the_other_nodes_are_passed_on(launch):
+    assert given_to(DEMO, 'demo_camera', seed='3') == {'seed': 3}
+    assert given_to(MULTI_CAMERA, 'multi_camera', cameras='left,right') == {
+        'cameras': 'left,right'}
+
+
+@pytest.mark.parametrize(('argument', 'text', 'reason'), [
+    ('use_sim_time', 'perhaps', 'neither true nor false'),
+    ('large_images', 'big', 'neither true nor false'),
+    ('autostart', 'maybe', 'neither true nor false'),
+    ('frame_rate', 'fast', "'fast'"),
+    ('image_transport', 'jpeg', 'raw, compressed'),
+    ('params_file', '/nowhere/robot.yaml', "'/nowhere/robot.yaml' is not there"),
+    ('prompt', '/ask', 'prompt_topic:=/ask'),
+])
+def test_a_value_that_is_not_allowed_is_named(launch, argument, text, reason):
+    with pytest.raises(ValueError) as caught:
+        started(NARRATOR, **{argument: text})
+    assert f'launch argument {argument}' in str(caught.value) and reason in str(caught.value)
+
+
+@each_file
+def test_names_and_files_are_passed_on(launch, path, tmp_path):
+    file = tmp_path / 'robot.yaml'
+    file.write_text('')
+    for command, node in started(path, namespace='robot', params_file=str(file),
+                                 log_level='debug', prompt_topic='/ask', autostart='no').items():
+        assert node['namespace'] == 'robot'
+        # The arguments come last, and so win over the file.
+        assert node['parameters'][0] == str(file)
+        assert node['arguments'] == ['--ros-args', '--log-level', 'debug']
+        if command != 'demo_camera':
+            assert ('prompt', '/ask') in node['remappings']
+
+
+@pytest.mark.parametrize('path', [NARRATOR, MULTI_CAMERA], ids=lambda path: path.name)
+def test_the_camera_is_chosen_by_an_argument(launch, path):
+    node, = started(path, image='camera/image_raw').values()
+    assert ('image', 'camera/image_raw') in node['remappings']
+
+
+@each_file
+def test_only_our_own_nodes_are_prepared_for_large_images(launch, path):
+    # That nothing else is, started() looks at.
+    for node in started(path, environment={'HOME': '/home/robot'}).values():
+        assert node['additional_env'] == {FAST_DDS: str(profile_path()), **MALLOC}
+    for node in started(path, environment={FAST_DDS: '/my.xml'}).values():
+        assert node['additional_env'] == MALLOC
+    for node in started(path, environment={}, large_images='False').values():
+        assert node['additional_env'] == {}
+
+
+def test_no_argument_is_without_a_launch_file(launch):
+    declared = {item.name for path in LAUNCH_FILES
+                for item in description_of(path).get_launch_arguments()}
+    assert declared == set(ARGUMENTS)
+
+
+@each_file
 def test_launched_nodes_come_up_and_end_cleanly(path, host, listener, tmp_path):
     pytest.importorskip('ros2launch', reason=REASON)
     packages = pytest.importorskip('ament_index_python.packages', reason=REASON)

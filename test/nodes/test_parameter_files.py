@@ -1,26 +1,54 @@
-"""The parameter files that ship with the package: names and values that the nodes take."""
+"""The parameter files that ship with the package: examples, commented out, that nodes take."""
 
 from pathlib import Path
+import re
 
 from moss_ros.nodes.parameters import declare_settings
 from moss_ros.settings import CameraSettings, NarratorSettings, rows
 import pytest
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 import yaml
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
-SETTINGS_BY_NODE = {'narrator': NarratorSettings, 'demo_camera': CameraSettings}
+SETTINGS_BY_KEY = {
+    '/**': NarratorSettings, '/**/narrator': NarratorSettings, '/front/narrator': NarratorSettings,
+    '/**/demo_camera': CameraSettings}
+
+each_file = pytest.mark.parametrize(
+    'path', sorted(CONFIG.glob('*.yaml')), ids=lambda path: path.name)
 
 
-@pytest.mark.parametrize('path', sorted(CONFIG.glob('*.yaml')), ids=lambda path: path.name)
-def test_every_parameter_in_the_file_is_taken(host, path):
-    for section, content in yaml.safe_load(path.read_text()).items():
-        settings_class = SETTINGS_BY_NODE[section.rpartition('/')[2]]
+def example_in(path):
+    """Return the text of a parameter file without the # before its example."""
+    return re.sub(r'^#(?=/|  )', '', path.read_text(), flags=re.MULTILINE)
+
+
+@each_file
+def test_as_it_ships_the_file_sets_nothing(path):
+    assert yaml.safe_load(path.read_text()) is None
+
+
+@each_file
+def test_every_parameter_of_the_example_is_taken_and_no_default(host, path, tmp_path):
+    file = tmp_path / path.name
+    file.write_text(example_in(path))
+    sections = yaml.safe_load(file.read_text())
+    for key, content in sections.items():
+        settings_class = SETTINGS_BY_KEY[key]
         given = content['ros__parameters']
         assert set(given) <= set(rows(settings_class))
+        assert not [name for name, value in given.items()
+                    if value == getattr(settings_class, name)]
         # A value that is not allowed, or of another type, raises.
-        node = host.add(Node('node_under_test', parameter_overrides=[
-            Parameter(name, value=value) for name, value in given.items()]))
+        namespace, _, name = key.rpartition('/')
+        node = host.add(Node(
+            name.replace('**', 'narrator'), namespace=namespace.replace('/**', '/front'),
+            cli_args=['--ros-args', '--params-file', str(file)]))
         declare_settings(node, settings_class)
         assert {name: node.get_parameter(name).value for name in given} == given
+
+
+@each_file
+def test_a_node_takes_the_file_as_it_ships(host, path):
+    declare_settings(host.add(Node(
+        'narrator', cli_args=['--ros-args', '--params-file', str(path)])), NarratorSettings)

@@ -34,6 +34,7 @@ def slow_feed(tools, chat, clock):
     """Return a function that makes a feed whose model takes frame_s for each frame."""
     def make(frame_s, max_frames=30, **options):
         class SlowModel(tools.scripted_model):
+
             def encode_frames_in_blocks(self, pixel_values):
                 for _ in range(NUM_BLOCKS):
                     clock.now_s += len(pixel_values) * frame_s / NUM_BLOCKS

@@ -7,9 +7,8 @@ arguments. Used by the demo camera at its own size and by training at twice the 
 
 import math
 
-import numpy as np
-
 from moss_ros.training.scenes.world import ObjectState, PICTURE_HEIGHT, Scene
+import numpy as np
 
 RGB_BY_COLOUR = {
     'red': (0.82, 0.12, 0.10),

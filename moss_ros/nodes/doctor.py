@@ -1,0 +1,90 @@
+"""
+The doctor: a command that checks a machine and its camera for the narrator, one line for each.
+
+Takes the narrator's parameters and remappings, prints findings, and ends with status 1 where one
+of them is a failure. It runs without ROS too, and says then that ROS is missing.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+import json
+import os
+import sys
+
+from moss_ros.engines.machine_checks import Finding, findings, Verdict
+from moss_ros.nodes.node_process import profile_path
+from moss_ros.settings import NarratorSettings
+
+# Discovery takes a moment, and a camera may be slow.
+WAIT_S = 5.0
+INTERRUPTED = 130
+
+
+def diagnose(arguments: list[str], wait_s: float) -> Iterator[Finding]:
+    """
+    Yield what is found, each finding as soon as it is known.
+
+    arguments: those of ROS, as a node gets them. wait_s: how long to wait for the camera.
+    """
+    try:
+        import rclpy
+        from moss_ros.nodes import node_main, ros_checks
+    except Exception as error:  # what is not built for this Python raises anything
+        yield Finding(Verdict.FAIL, 'ROS', f'rclpy and its messages cannot be imported ({error})',
+                      'source /opt/ros/$ROS_DISTRO/setup.sh and install/setup.sh')
+        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        return
+    try:
+        rclpy.init(args=arguments)
+        node = ros_checks.Doctor()
+    except Exception as error:
+        rclpy.try_shutdown()
+        yield Finding(Verdict.FAIL, 'parameters', node_main.reason_of(error),
+                      'start it with the arguments of the narrator, behind --ros-args')
+        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        return
+    try:
+        yield ros_checks.check_ros()
+        yield from findings(node.settings, os.environ, str(profile_path()))
+        converter = ros_checks.ImageConverter(
+            (node.settings.depth_min_m, node.settings.depth_max_m))
+        yield ros_checks.check_cv_bridge(converter)
+        yield from ros_checks.check_camera(node, node.settings, converter, wait_s)
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def main(args=None) -> int:
+    """Run the command line; return the exit status: 0, or 1 where there is a failure."""
+    parser = argparse.ArgumentParser(
+        prog='doctor', description='Check this machine and its camera for the narrator.',
+        epilog="Takes the narrator's ROS arguments as well: --ros-args -r image:=TOPIC "
+               '-p NAME:=VALUE --params-file FILE')
+    parser.add_argument('--image', metavar='TOPIC', help="the camera's topic (default: image)")
+    parser.add_argument('--checkpoint', metavar='FOLDER', help='default: the embedded model')
+    parser.add_argument('--wait', metavar='S', type=float, default=WAIT_S,
+                        help=f'seconds to wait for the camera (default {WAIT_S:g})')
+    given = list(sys.argv[1:] if args is None else args)
+    begin = given.index('--ros-args') if '--ros-args' in given else len(given)
+    options = parser.parse_args(given[:begin])
+    ros = [*given[begin:], '--ros-args']
+    if options.image:
+        ros += ['-r', f'image:={options.image}']
+    if options.checkpoint:
+        ros += ['-p', f'checkpoint:={json.dumps(options.checkpoint)}']
+    count = Counter()
+    try:
+        for finding in diagnose([parser.prog, *ros], options.wait):
+            print(finding.line(), flush=True)
+            count[finding.verdict] += 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    print(f'{count[Verdict.OK]} well, {count[Verdict.WARN]} to be looked at, '
+          f'{count[Verdict.FAIL]} to be mended')
+    return int(count[Verdict.FAIL] > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

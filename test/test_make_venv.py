@@ -1,0 +1,111 @@
+"""What `make venv` installs, and what it says before."""
+
+from collections import namedtuple
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+from tools.make_venv import (
+    choose_torch, CPU, CUDA, disk_obstacle, has_nvidia_gpu, main, TORCH_INDEX, torch_version,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+Usage = namedtuple('Usage', 'total used free')
+PINNED = f'torch=={torch_version()}'
+
+
+def nothing_else(arguments):
+    """Be asked nothing: who chooses knows it already."""
+    pytest.fail(f'pip is asked for {arguments}')
+
+
+def test_a_gpu_gets_the_usual_torch():
+    choice = choose_torch(True, '', 'x86_64', nothing_else)
+    assert (choice.build, choice.pip_arguments) == (CUDA, [])
+
+
+def test_without_a_gpu_the_build_for_the_cpu_is_taken_where_it_can_be_had():
+    asked = []
+    for num_refused, expected in enumerate((
+            [f'{PINNED}+cpu'], ['--extra-index-url', TORCH_INDEX, f'{PINNED}+cpu'])):
+        asked.clear()
+        choice = choose_torch(
+            False, '', 'x86_64',
+            lambda arguments, n=num_refused: asked.append(arguments) or len(asked) > n)
+        assert (choice.build, choice.pip_arguments) == (CPU, expected)
+    choice = choose_torch(False, '', 'x86_64', lambda arguments: False)
+    assert (choice.build, choice.pip_arguments) == (CUDA, [])
+
+
+def test_other_machines_have_one_build_only():
+    choice = choose_torch(False, '', 'aarch64', nothing_else)
+    assert (choice.build, choice.pip_arguments) == (CPU, [])
+
+
+@pytest.mark.parametrize(('has_gpu', 'build'), [(True, CUDA), (False, CPU)])
+def test_a_place_of_ones_own_is_used(has_gpu, build):
+    choice = choose_torch(has_gpu, 'https://wheels.example/torch', 'x86_64', nothing_else)
+    assert choice.build is build
+    assert choice.pip_arguments == ['--extra-index-url', 'https://wheels.example/torch', PINNED]
+
+
+@pytest.mark.parametrize('build', [CPU, CUDA])
+def test_a_disk_that_is_too_small_is_said_with_the_sizes(build, tmp_path):
+    free = build.needed_gb * 1e9
+    assert disk_obstacle(build, tmp_path, lambda folder: Usage(0, 0, free)) == ''
+    text = disk_obstacle(build, tmp_path, lambda folder: Usage(0, 0, free - 1e8))
+    for part in (str(tmp_path), f'{build.needed_gb - 0.1:.1f} GB free',
+                 f'needs {build.needed_gb:.1f} GB', f'{build.installed_gb:.1f} GB afterwards'):
+        assert part in text
+    assert ('TORCH_INDEX' in text) is (build is CUDA)
+
+
+def test_a_gpu_is_known_by_its_driver(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert not has_nvidia_gpu(tmp_path / 'nvidia')
+    assert has_nvidia_gpu(tmp_path)
+    (tmp_path / 'nvidia-smi').touch(mode=0o755)
+    assert has_nvidia_gpu(tmp_path / 'nvidia')
+
+
+def test_the_sizes_are_those_that_the_pages_name():
+    for page in ('README.md', 'CONTRIBUTING.md'):
+        text = (REPOSITORY / page).read_text()
+        assert f'{CPU.installed_gb:.1f} GB' in text and f'{CUDA.installed_gb:.1f} GB' in text
+
+
+def test_pip_is_told_what_was_chosen(tmp_path, monkeypatch, capfd):
+    told = []
+
+    def run(command, **options):
+        told.append([str(part) for part in command])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr('tools.make_venv.subprocess.run', run)
+    monkeypatch.setattr('tools.make_venv.has_nvidia_gpu', lambda: False)
+    monkeypatch.setattr('tools.make_venv.platform.machine', lambda: 'x86_64')
+    monkeypatch.setattr('tools.make_venv.shutil.disk_usage', lambda folder: Usage(0, 0, 1e11))
+    monkeypatch.delenv('TORCH_INDEX', raising=False)
+    assert main([str(tmp_path / 'env')]) == 0
+    assert told[0][1:] == ['-m', 'venv', str(tmp_path / 'env')]
+    assert '--dry-run' in told[1] and f'{PINNED}+cpu' in told[1]
+    assert f'{PINNED}+cpu' in told[2] and '--dry-run' not in told[2]
+    assert [Path(name).name for name in told[2] if name.endswith('.txt')] == [
+        'constraints.txt', 'runtime.txt', 'ros.txt', 'test.txt']
+    assert '2.0 GB, with torch for the CPU' in capfd.readouterr().out
+
+
+def test_make_refuses_a_python_that_was_not_tried(tmp_path):
+    python = tmp_path / 'python3.14'
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; '
+                      'sys.version_info = (3, 14); sys.argv = [\'-c\']; exec(open(0).read())" '
+                      '<<EOF\n$2\nEOF\n')
+    python.chmod(0o755)
+    refused = subprocess.run(
+        ['make', '--no-print-directory', 'venv', f'PYTHON={python}', f'VENV={tmp_path / "env"}'],
+        cwd=REPOSITORY, capture_output=True, text=True, env=dict(os.environ))
+    assert refused.returncode != 0
+    assert 'Python 3.11 to 3.13 is needed' in refused.stderr
+    assert not (tmp_path / 'env').exists()
