@@ -11,7 +11,9 @@ PACKAGE_NAME = 'moss_ros'
 
 def requirements(name, only=None):
     """Return the requirements of a file in requirements/; only: names to choose from them."""
-    lines = Path('requirements', f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    # With --symlink-install colcon runs a link to this file, from a folder with little else.
+    path = Path(__file__).resolve().parent / 'requirements' / f'{name}.txt'
+    lines = path.read_text(encoding='utf-8').splitlines()
     return [line for line in lines if line and line[0] not in '#-'
             and (only is None or re.split('[=<>;[]', line)[0] in only)]
 

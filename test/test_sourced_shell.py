@@ -83,3 +83,12 @@ def test_what_the_tests_import_comes_with_their_requirements():
             missing.append(module)
     assert not missing
     assert 'requirements/test.txt' in (REPOSITORY / 'CONTRIBUTING.md').read_text()
+
+
+def test_the_installation_runs_from_another_folder(tmp_path):
+    # As colcon build --symlink-install does it: a link to setup.py, in a folder with little else.
+    (tmp_path / 'setup.py').symlink_to(REPOSITORY / 'setup.py')
+    told = subprocess.run([sys.executable, 'setup.py', '--name'], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split()[-1] == 'moss_ros'
