@@ -126,9 +126,9 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu',
     return model
 
 
-def save_model(model: VideoModel, folder: str | Path) -> None:
+def save_model(model: VideoModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
     """
-    Write folder/model.safetensors under the published names, in the model's own dtype.
+    Write folder/model.safetensors under the published names, in dtype or the model's own.
 
     The file appears whole or not at all. config.json is the caller's to write. Raises ValueError
     for a quantised model, whose weights are no longer those of a checkpoint.
@@ -142,7 +142,7 @@ def save_model(model: VideoModel, folder: str | Path) -> None:
     tensors = {}
     for entry in checkpoint_entries(model.config):
         rows = entry.rows_of(parameters[entry.parameter].detach())
-        tensors[entry.name] = rows.cpu().contiguous()
+        tensors[entry.name] = rows.to('cpu', dtype or rows.dtype).contiguous()
     partial = folder / f'{WEIGHTS_FILE}.partial'
     save_file(tensors, partial, metadata={'format': 'pt'})
     os.replace(partial, folder / WEIGHTS_FILE)

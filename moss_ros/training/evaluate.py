@@ -1,188 +1,102 @@
 """
-How well a checkpoint narrates fresh scenes: `python -m moss_ros.training.evaluate`.
+How well a checkpoint narrates fresh streams: `python -m moss_ros.training.evaluate`.
 
-Streams scenes that training never saw through StreamSession, free running: what the model says
-stays in its context. Prints one JSON line. Sentences are compared by their exact wording with
-what truly happened, answers with what was true when the question was asked.
+Streams that training never saw go through StreamSession, free running: what the model says stays
+in its context. Prints one JSON line, each figure with its 95 % interval. Sentences are compared by
+their exact wording with what truly happened, answers with what was true when the question was
+asked.
 """
 
 import argparse
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import random
 import sys
 import time
 
+import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import CheckpointError, load_model
-from moss_ros.stream import (
-    ChatFormat, Frame, NarrationEvent, Prompt, StreamOptions, StreamSession, TokenEvent,
-)
-from moss_ros.training.scenes import answer_question, Question, random_question, SceneRenderer
-from moss_ros.training.scoring import (
-    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
-)
-from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream, Stream
+from moss_ros.stream import ChatFormat, StreamOptions, StreamSession
+from moss_ros.training.evaluation_run import Evaluation, StreamRun
+from moss_ros.training.scenes import SceneRenderer
+from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
+from moss_ros.training.unknown import film_of, make_unknown_stream
+import numpy as np
 import torch
 
 # The demo camera's picture size.
 PICTURE_SIZE_PX = (320, 240)
-P_QUESTION = 0.04
 SCENES_PER_SEED = 10_000
-
-
-@dataclass
-class Evaluation:
-    """Counts over all scenes so far."""
-
-    score: NarrationScore = field(default_factory=NarrationScore)
-    num_quiet_steps: int = 0
-    num_kept_silent: int = 0
-    num_questions: int = 0
-    num_answered_right: int = 0
-    num_frames: int = 0
-    missed: Counter = field(default_factory=Counter)
-    happened: Counter = field(default_factory=Counter)
-    wrong_answers: Counter = field(default_factory=Counter)
-
-    def figures(self) -> dict:
-        """Return the figures of the JSON line; fractions, 1 where nothing was asked for."""
-        return {
-            'event_recall': round(self.score.event_recall, 4),
-            'sentence_precision': round(self.score.sentence_precision, 4),
-            'silence_kept': round(self.num_kept_silent / max(1, self.num_quiet_steps), 4),
-            'question_accuracy': round(
-                self.num_answered_right / max(1, self.num_questions), 4),
-            'num_events': self.score.num_events,
-            'num_questions': self.num_questions,
-            'num_frames': self.num_frames,
-            'recall_by_kind': {
-                kind: round(1 - self.missed[kind] / count, 3)
-                for kind, count in sorted(self.happened.items())},
-            'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
-        }
-
-
-class SceneRun:
-    """One scene streamed through a session: what was said and answered, at which frame."""
-
-    def __init__(self, session: StreamSession, stream: Stream, generator: random.Random):
-        self.stream = stream
-        self.said: list[tuple[int, str]] = []
-        self.spoke_at: set[int] = set()
-        self.asked: dict[str, tuple[int, Question]] = {}
-        self.answers: dict[str, str] = {}
-        self._session = session
-        self._random = generator
-
-    def run(self) -> None:
-        """Feed every frame; each is followed by as many tokens as the model wants to say."""
-        renderer = SceneRenderer(self.stream.scene, *PICTURE_SIZE_PX)
-        for index, time_s in enumerate(self.stream.times_s):
-            self._maybe_ask(index)
-            image = renderer.render(time_s)
-            self._session.add_frame(Frame(image, round(time_s * 1e9), 0))
-            while self._session.has_work:
-                self._take(index, self._session.step())
-        self._take(len(self.stream.times_s) - 1, self._session.stop())
-
-    def _maybe_ask(self, index: int) -> None:
-        # A frame or two must have been seen: nothing can be said of movement before.
-        if index < 2 or self._random.random() >= P_QUESTION:
-            return
-        question = random_question(self._random, self.stream.objects[index])
-        prompt_id = f'question {index}'
-        self.asked[prompt_id] = index, question
-        self._session.add_prompt(Prompt(question.text, prompt_id, 0))
-
-    def _take(self, index: int, events: list) -> None:
-        for event in events:
-            if isinstance(event, TokenEvent):
-                self.spoke_at.add(index)
-            elif isinstance(event, NarrationEvent) and event.prompt_id is not None:
-                self.answers[event.prompt_id] = event.text.strip()
-            elif isinstance(event, NarrationEvent):
-                self.said += [(index, sentence) for sentence in split_sentences(event.text)]
-
-    def count_into(self, evaluation: Evaluation) -> None:
-        """Add the counts of this run."""
-        # What happens at the very end has no frames left in which it could be told.
-        num_frames = len(self.stream.times_s)
-        truth = [(index, event) for index, event in self.stream.truth
-                 if 0 < index < num_frames - TOLERANCE_FRAMES]
-        said = [(index, sentence) for index, sentence in self.said
-                if not self._is_of_cut_event(index, sentence, num_frames)]
-        evaluation.score += match_narration(
-            [(index, event.sentence) for index, event in truth], said, TOLERANCE_FRAMES)
-        for index, event in truth:
-            kind = event.kind.value
-            evaluation.happened[kind] += 1
-            told = match_narration([(index, event.sentence)], said, TOLERANCE_FRAMES)
-            evaluation.missed[kind] += min(1, told.num_missed)
-        busy = {index + delay for index, _ in self.stream.truth
-                for delay in range(-1, TOLERANCE_FRAMES + 1)}
-        busy |= {index for index, _ in self.asked.values()}
-        quiet = set(range(num_frames)) - busy
-        evaluation.num_quiet_steps += len(quiet)
-        evaluation.num_kept_silent += len(quiet - self.spoke_at)
-        evaluation.num_frames += num_frames
-        self._count_answers(evaluation)
-
-    def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
-        """Return whether the sentence tells one of the events that are not counted."""
-        return any(event.sentence == sentence and abs(index - event_index) <= TOLERANCE_FRAMES
-                   for event_index, event in self.stream.truth
-                   if not 0 < event_index < num_frames - TOLERANCE_FRAMES)
-
-    def _count_answers(self, evaluation: Evaluation) -> None:
-        for prompt_id, (index, question) in self.asked.items():
-            # True when asked, or one frame before: what is seen is that old.
-            accepted = {answer_question(question, self.stream.objects[at])
-                        for at in (index - 1, index)}
-            evaluation.num_questions += 1
-            if self.answers.get(prompt_id) in accepted:
-                evaluation.num_answered_right += 1
-            else:
-                evaluation.wrong_answers[question.kind] += 1
+MAX_SEED = 2 ** 31
+# Scenes of seeds above that leave no room below the seeds of training begin here.
+FIRST_HIGH_SEED = 2 ** 40
+WORLDS = ('painted', 'unknown')
+MAX_PHOTOGRAPHS = 4
 
 
 def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
-             quantization: str | None = None, trace=None) -> dict:
+             quantization: str | None = None, trace=None, world: str = 'painted',
+             photographs: Sequence[np.ndarray] = ()) -> dict:
     """
     Stream num_scenes fresh scenes of num_frames frames each; return the figures.
 
-    seed: 0 to 99999, none of which training uses. quantization: as of load_model(). trace: called
-    with each SceneRun. Raises ValueError for a seed outside, CheckpointError for a folder that is
-    no checkpoint.
+    seed: 0 to 2**31, none of which training uses. quantization: as of load_model(). trace: called
+    with each StreamRun. world: one of WORLDS. photographs: u8 [H, W, 3] RGB of which the unknown
+    world's streams are made; none: of made-up pictures. Raises ValueError for a value outside,
+    CheckpointError for a folder that is no checkpoint.
     """
-    if not 0 <= seed < FIRST_TRAINING_SEED // SCENES_PER_SEED:
-        raise ValueError(f'seed is {seed}; take one from 0 to '
-                         f'{FIRST_TRAINING_SEED // SCENES_PER_SEED - 1}')
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f'seed is {seed}; take one from 0 to {MAX_SEED}')
     if not 1 <= num_scenes <= SCENES_PER_SEED:
         raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
     if num_frames < 8:
         raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
+    if photographs and world != 'unknown':
+        raise ValueError(f'world is {world!r}; photographs are for the unknown world')
     model = load_model(checkpoint, quantization=quantization)
     chat = ChatFormat(checkpoint / 'tokenizer.json')
     session = StreamSession(model, chat, StreamOptions.from_checkpoint(checkpoint))
     evaluation = Evaluation()
     start_s = time.monotonic()
-    for scene_seed in range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + num_scenes):
+    first = seed * SCENES_PER_SEED
+    first += 0 if first < FIRST_TRAINING_SEED else FIRST_HIGH_SEED
+    for scene_seed in range(first, first + num_scenes):
         session.reset()
-        stream = make_stream(scene_seed, num_frames)
-        run = SceneRun(session, stream, random.Random(f'questions {scene_seed}'))
+        stream, picture_at = _made(world, scene_seed, num_frames, session.frame_rate_fps,
+                                   photographs)
+        run = StreamRun(session, stream, picture_at, random.Random(f'questions {scene_seed}'))
         run.run()
         run.count_into(evaluation)
         if trace is not None:
             trace(run)
     elapsed_s = time.monotonic() - start_s
-    return {**evaluation.figures(), 'num_scenes': num_scenes, 'seed': seed,
+    return {'world': world, **evaluation.figures(), 'num_scenes': num_scenes, 'seed': seed,
             'frames_per_s': round(evaluation.num_frames / elapsed_s, 1)}
 
 
-def print_trace(run: SceneRun) -> None:
+def _made(world, seed, num_frames, frame_rate_fps, photographs):
+    """Return a stream and what gives the picture of a time."""
+    if world == 'painted':
+        stream = make_stream(seed, num_frames)
+        return stream, SceneRenderer(stream.scene, *PICTURE_SIZE_PX).render
+    stream = make_unknown_stream(seed, num_frames, frame_rate_fps)
+    generator = random.Random(f'photographs {seed}')
+    chosen = generator.sample(photographs, min(MAX_PHOTOGRAPHS, len(photographs)))
+    return stream, film_of(stream, chosen).picture
+
+
+def read_photographs(folder: Path) -> list[np.ndarray]:
+    """Return the pictures of a folder, u8 [H, W, 3] RGB; ValueError where it holds none."""
+    pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in sorted(folder.glob('*'))]
+    found = [picture[..., ::-1].copy() for picture in pictures if picture is not None]
+    if not found:
+        raise ValueError(f'{folder} holds no pictures')
+    return found
+
+
+def print_trace(run: StreamRun) -> None:
     """Print what happened and what was said in one scene, frame by frame, to stderr."""
     print(f'scene {run.stream.scene.seed}', file=sys.stderr)
     lines = [(index, 0, f'      {event.sentence}') for index, event in run.stream.truth]
@@ -198,6 +112,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.evaluate',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
+    parser.add_argument('--world', choices=WORLDS, default='painted')
+    parser.add_argument('--photos', type=Path, metavar='DIR',
+                        help='make the streams of the unknown world from these photographs')
     parser.add_argument('--num-scenes', type=int, default=200)
     parser.add_argument('--num-frames', type=int, default=60, help='frames a scene (default 60)')
     parser.add_argument('--seed', type=int, default=1)
@@ -209,9 +126,11 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.num_threads)
     try:
+        photographs = read_photographs(arguments.photos) if arguments.photos else []
         figures = evaluate(arguments.checkpoint, arguments.num_scenes, arguments.num_frames,
                            arguments.seed, arguments.quantization,
-                           print_trace if arguments.trace else None)
+                           print_trace if arguments.trace else None, arguments.world,
+                           photographs)
     except (ValueError, CheckpointError) as error:
         parser.error(str(error))
     print(json.dumps(figures))

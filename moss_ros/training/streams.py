@@ -11,7 +11,9 @@ import multiprocessing
 import random
 
 from moss_ros.model import fit_frame
-from moss_ros.training.scenes import EventKind, ObjectState, Scene, SceneEvent, SceneRenderer
+from moss_ros.training.scenes import (
+    answer_question, EventKind, ObjectState, Question, Scene, SceneEvent, SceneRenderer,
+)
 import numpy as np
 import torch
 
@@ -42,6 +44,15 @@ class Stream:
     truth: tuple[tuple[int, SceneEvent], ...]
     observable: tuple[tuple[SceneEvent, ...], ...]
     objects: tuple[tuple[ObjectState, ...], ...]
+
+    def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
+        """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
+        return answer_question(question, self.objects[index])
+
+    @staticmethod
+    def is_visible(event: SceneEvent, num_before: int) -> bool:
+        """Return whether the event shows, given how many frames of the window came before it."""
+        return num_before >= (2 if event.kind is EventKind.STOPS else 1)
 
 
 def make_stream(seed: int, num_frames: int) -> Stream:

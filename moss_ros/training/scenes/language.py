@@ -6,7 +6,8 @@ is trained on these wordings and evaluated with the same function.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 import random
 
 from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
@@ -14,18 +15,27 @@ from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHA
 # By kind: the first wording is the one of evaluation and of the docs.
 WORDINGS = {
     'see': ('What do you see?', 'What can you see?', 'What is there?', 'Describe the scene.',
-            'What do you see now?'),
+            'What do you see now?', 'What is in the picture?', 'Tell me what you see.',
+            'What is visible?', 'Describe what you see.', 'What are you seeing?'),
     'count': ('How many objects are there?', 'How many objects do you see?',
-              'How many things are there?'),
+              'How many things are there?', 'How many things do you see?',
+              'How many objects can you see?', 'Count the objects.'),
     'where': ('Where is the {colour} {shape}?', 'Where do you see the {colour} {shape}?',
-              'Where is the {colour} {shape} now?'),
+              'Where is the {colour} {shape} now?', 'Tell me where the {colour} {shape} is.',
+              'Where can I find the {colour} {shape}?'),
     'colour': ('What colour is the {shape}?', 'What color is the {shape}?',
-               'Which colour is the {shape}?'),
+               'Which colour is the {shape}?', 'What is the colour of the {shape}?',
+               'Which colour does the {shape} have?'),
     'is_there': ('Is there a {colour} {shape}?', 'Do you see a {colour} {shape}?',
-                 'Can you see a {colour} {shape}?'),
+                 'Can you see a {colour} {shape}?', 'Is a {colour} {shape} there?',
+                 'Is there any {colour} {shape}?'),
     'moving': ('Is anything moving?', 'Is something moving?', 'What is moving?',
-               'What is moving now?'),
+               'What is moving now?', 'Does anything move?', 'Does something move?',
+               'What moves?', 'Do you see anything moving?'),
 }
+# The kind of all other questions; questions.py makes some.
+OTHER = 'other'
+DO_NOT_KNOW = 'I do not know.'
 # Asked of a whole clip, after it has been seen.
 WHAT_HAPPENS_WORDINGS = (
     'What happens?', 'What happens in the video?', 'What happened?', 'Describe the video.')
@@ -74,14 +84,24 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
 
 def question_by_text(text: str) -> Question | None:
     """Return the question whose wording text is (case and end mark aside), None for others."""
-    plain = text.strip().rstrip('?.!').lower()
+    known = _known_questions().get(_plain(text))
+    return None if known is None else replace(known, text=text)
+
+
+@cache
+def _known_questions() -> dict[str, Question]:
+    known: dict[str, Question] = {}
     for kind, wordings in WORDINGS.items():
         for wording in wordings:
             for colour in COLOURS if '{colour}' in wording else ('',):
                 for shape in SHAPES if '{shape}' in wording else ('',):
-                    if plain == wording.format(colour=colour, shape=shape).rstrip('?.').lower():
-                        return Question(kind, text, colour, shape)
-    return None
+                    text = wording.format(colour=colour, shape=shape)
+                    known[_plain(text)] = Question(kind, text, colour, shape)
+    return known
+
+
+def _plain(text):
+    return text.strip().rstrip('?.!').lower()
 
 
 def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
@@ -90,6 +110,8 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
                      key=lambda state: COLOURS.index(state.colour))
     named = [state for state in visible
              if state.colour == question.colour and state.shape == question.shape]
+    if question.kind == OTHER:
+        return DO_NOT_KNOW
     if question.kind == 'see':
         if not visible:
             return 'I see nothing.'
