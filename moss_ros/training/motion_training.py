@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 WINDOW_FRAMES = 4
-SIZE, NUM_HEADS, HEAD_DIM, MLP_SIZE = 128, 16, 16, 384
+SIZE, NUM_HEADS, HEAD_DIM, MLP_SIZE = 128, 8, 16, 320
 P_REST = 0.25
 # By what the motions are multiplied: x, y, zoom, roll of the camera; x, y of what moves.
 MOTION_SCALES = (10.0, 10.0, 10.0, 5.0, 4.0, 4.0)
@@ -52,36 +52,49 @@ class _Comparison(nn.Module):
         return x + self.down(F.silu(gate) * up)
 
 
+class _Reading(nn.Module):
+    """A few fixed queries look at the states of a frame [B, W, N, D], as cross-attention does."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(NUM_HEADS, HEAD_DIM))
+        self.keys_and_values = nn.Linear(SIZE, 2 * NUM_HEADS * HEAD_DIM, bias=False)
+        self.key_norm = nn.RMSNorm(HEAD_DIM)
+        self.out = nn.Linear(NUM_HEADS * HEAD_DIM, SIZE, bias=False)
+        self.before = nn.Linear(SIZE, SIZE, bias=False)
+        self.comparisons = nn.ModuleList(_Comparison() for _ in range(2))
+        # At first, what is compared is what has changed: it is learned much sooner.
+        nn.init.eye_(self.before.weight)
+        with torch.no_grad():
+            self.before.weight.neg_()
+
+    def forward(self, x: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Return x [B, W, D] and what was read of each frame, compared with the frame before."""
+        heads = self.keys_and_values(states).unflatten(-1, (2, NUM_HEADS, HEAD_DIM))
+        keys, values = heads.unbind(-3)  # [B, W, N, H, K]
+        scores = (self.key_norm(keys) * self.queries).sum(-1) * (2 / math.sqrt(HEAD_DIM))
+        read = torch.einsum('bwnh,bwnhk->bwhk', scores.softmax(2), values).flatten(2)
+        x = self.comparisons[0](x + self.out(read))
+        x = x + self.before(torch.cat((x[:, :1], x[:, :-1]), 1))
+        return self.comparisons[1](x)
+
+
 class MotionHead(nn.Module):
     """Reads features f32 [B, W, N, Dv] to what goes on [B, W, G] and motions [B, W, 6]."""
 
     def __init__(self, feature_dim: int):
         super().__init__()
         self.projector = nn.Linear(feature_dim, SIZE)
-        self.queries = nn.Parameter(torch.randn(NUM_HEADS, HEAD_DIM))
-        self.keys_and_values = nn.Linear(SIZE, 2 * NUM_HEADS * HEAD_DIM, bias=False)
-        self.key_norm = nn.RMSNorm(HEAD_DIM)
-        self.out = nn.Linear(NUM_HEADS * HEAD_DIM, SIZE, bias=False)
-        self.before = nn.Linear(SIZE, SIZE, bias=False)
-        self.comparisons = nn.ModuleList(_Comparison() for _ in range(3))
+        self.readings = nn.ModuleList(_Reading() for _ in range(2))
         self.norm = nn.RMSNorm(SIZE)
         self.going_on = nn.Linear(SIZE, len(GOING_ON))
         self.motions = nn.Linear(SIZE, len(MOTION_SCALES))
-        # At first, what is compared is what has changed.
-        nn.init.eye_(self.before.weight)
-        with torch.no_grad():
-            self.before.weight.neg_()
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         states = self.projector(features)
-        heads = self.keys_and_values(states).unflatten(-1, (2, NUM_HEADS, HEAD_DIM))
-        keys, values = heads.unbind(-3)  # [B, W, N, H, K]
-        scores = (self.key_norm(keys) * self.queries).sum(-1) * (2 / math.sqrt(HEAD_DIM))
-        read = torch.einsum('bwnh,bwnhk->bwhk', scores.softmax(2), values).flatten(2)
-        x = self.comparisons[0](self.out(read))
-        x = x + self.before(torch.cat((x[:, :1], x[:, :-1]), 1))
-        for comparison in self.comparisons[1:]:
-            x = comparison(x)
+        x = torch.zeros_like(states[:, :, 0])
+        for reading in self.readings:
+            x = reading(x, states)
         x = self.norm(x)
         return self.going_on(x), self.motions(x)
 

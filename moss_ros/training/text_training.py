@@ -91,7 +91,8 @@ def _batches(streams, features, maker, pad_id, generator, batch_size, num_frames
 
 
 def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
-               features: Sequence[np.ndarray], course: Course, seed: int, report, snapshot=None) -> None:
+               features: Sequence[np.ndarray], course: Course, seed: int, report,
+               snapshot=None) -> None:
     """
     Train the text side of model in place; its weights end as their moving average.
 

@@ -1,6 +1,5 @@
 """The training program: it learns, it is reproducible, and what it writes can be loaded."""
 
-from dataclasses import replace
 import json
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
@@ -11,7 +10,7 @@ from moss_ros.training.carry_over import carry_over
 from moss_ros.training.motion_training import motion_targets, MotionTask
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.text_training import Course, train_text
-from moss_ros.training.train import encode_pictures, RECIPE, train
+from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
@@ -22,7 +21,9 @@ import torch
 
 SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
-TINY = replace(RECIPE.scaled(0.001), vision_batches=(4, 2))
+TINY = Recipe(
+    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2),
+    vision_learning_rate=1e-3, course=Course(((2, 4, 10), (2, 4, 28)), learning_rate=1e-3))
 
 
 @pytest.fixture(scope='module')

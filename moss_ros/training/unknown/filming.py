@@ -109,7 +109,7 @@ class Film:
         size = self._height_px, self._width_px
         cover = random_picture(generator, *size).astype(np.float32)
         cover = cv2.GaussianBlur(cover, (0, 0), generator.uniform(6, 14))
-        contrast = generator.uniform(0.05, 0.6)
+        contrast = generator.uniform(0.03, 0.25)
         cover = (cover - cover.mean()) * contrast + colour
         return np.clip(cover, 30, 235).astype(np.float32)
 
@@ -194,7 +194,7 @@ class Film:
         if kind is Happening.COVERED:
             picture = self._covered(picture, part, strength, time_s)
         elif kind is Happening.BLURRED:
-            softness = max(softness, part * (3.0 + 7.0 * strength))
+            softness = max(softness, part * (4.5 + 6.5 * strength))
         picture *= self._gain
         if softness > 0.3:
             picture = cv2.GaussianBlur(picture, (0, 0), softness)
