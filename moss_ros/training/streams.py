@@ -5,6 +5,7 @@ A seed goes in; frame times, observable events, object states and pictures (u8 R
 model's size) come out. Training renders many streams with all cores; evaluation makes fresh ones.
 """
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
@@ -112,6 +113,26 @@ def render_stream(stream: Stream) -> np.ndarray:
         fit_frame(renderer.render(time_s), IMAGE_SIZE_PX).numpy() for time_s in stream.times_s])
 
 
+def render_in_processes(render: Callable, streams: Sequence, arguments: tuple,
+                        num_processes: int, take: Callable) -> None:
+    """
+    Call take(index, render(stream, *arguments)) for each of streams, in their order.
+
+    One process is this one; more are fresh ones, so render must be a function of a module.
+    """
+    if num_processes == 1:
+        for index, stream in enumerate(streams):
+            take(index, render(stream, *arguments))
+        return
+    # Fresh interpreters: a fork of a process that runs torch threads may hang.
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
+        results = pool.map(render, streams, *([value] * len(streams) for value in arguments),
+                           chunksize=8)
+        for index, result in enumerate(results):
+            take(index, result)
+
+
 def _render_seed(seed: int, num_frames: int) -> np.ndarray:
     torch.set_num_threads(1)
     return render_stream(make_stream(seed, num_frames))
@@ -120,10 +141,5 @@ def _render_seed(seed: int, num_frames: int) -> np.ndarray:
 def render_streams(seeds: range, num_frames: int, num_processes: int) -> np.ndarray:
     """Return u8 [N, L, 3, S, S]: the pictures of the streams of all seeds, in their order."""
     pictures = np.empty((len(seeds), num_frames, 3, IMAGE_SIZE_PX, IMAGE_SIZE_PX), np.uint8)
-    # Fresh interpreters: a fork of a process that runs torch threads may hang.
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
-        results = pool.map(_render_seed, seeds, [num_frames] * len(seeds), chunksize=8)
-        for index, stream_pictures in enumerate(results):
-            pictures[index] = stream_pictures
+    render_in_processes(_render_seed, seeds, (num_frames,), num_processes, pictures.__setitem__)
     return pictures

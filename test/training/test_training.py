@@ -133,12 +133,12 @@ def test_detection_targets_point_at_the_objects(material):
 
 def test_training_program_writes_a_checkpoint(tmp_path, capsys):
     """A tiny run ends with a folder that loads; its stages are kept and taken up again."""
-    train(tmp_path / 'first', 1, TINY, work_dir=tmp_path / 'work')
+    train(tmp_path / 'first', 1, TINY, 1, work_dir=tmp_path / 'work')
     log = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     stages = [entry['stage'] for entry in log]
     assert stages[0] == 'model' and stages[-1] == 'saved' and 'vision trained' in stages
     assert all('stage_s' in entry for entry in log)
-    train(tmp_path / 'second', 1, TINY, work_dir=tmp_path / 'work')
+    train(tmp_path / 'second', 1, TINY, 1, work_dir=tmp_path / 'work')
     assert 'vision trained' not in capsys.readouterr().out
     first, second = load_model(tmp_path / 'first'), load_model(tmp_path / 'second')
     assert_same_weights(first, second)

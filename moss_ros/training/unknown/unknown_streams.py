@@ -9,15 +9,14 @@ Letters: L frames, S image side in pixels.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 import math
-import multiprocessing
 import random
 
 import cv2
 from moss_ros.model import fit_frame
 from moss_ros.training.scenes import Question
+from moss_ros.training.streams import render_in_processes
 from moss_ros.training.unknown.filming import Film
 from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
 from moss_ros.training.unknown.statements import (
@@ -170,10 +169,9 @@ def render_unknown_streams(streams: Sequence[UnknownStream], image_size_px: int,
     shape = len(streams), len(streams[0].times_s)
     pictures = np.empty((*shape, 3, image_size_px, image_size_px), np.uint8)
     motions = np.empty((*shape, 6), np.float32)
-    # Fresh interpreters: a fork of a process that runs torch threads may hang.
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
-        results = pool.map(_render, streams, [image_size_px] * len(streams), chunksize=16)
-        for index, result in enumerate(results):
-            pictures[index], motions[index] = result
+
+    def take(index, rendered):
+        pictures[index], motions[index] = rendered
+
+    render_in_processes(_render, streams, (image_size_px,), num_processes, take)
     return pictures, motions
