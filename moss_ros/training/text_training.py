@@ -74,11 +74,18 @@ def _mean(values: torch.Tensor) -> float | None:
 
 
 def _batches(streams, features, maker, pad_id, generator, batch_size, num_frames):
-    """Yield batches without end; samples of like length go together, so little is padding."""
+    """
+    Yield batches without end, half of their samples of each world.
+
+    Samples of like length go together, so little is padding.
+    """
+    worlds = [[row for row, stream in enumerate(streams) if isinstance(stream, kind)]
+              for kind in (Stream, UnknownStream)]
+    worlds = [rows for rows in worlds if rows]
     while True:
         drawn = []
         for _ in range(batch_size * NUM_BATCHES_SORTED):
-            row = generator.randrange(len(streams))
+            row = generator.choice(generator.choice(worlds))
             first = generator.randrange(len(streams[row].times_s) - num_frames + 1)
             drawn.append((maker.make(streams[row], first, num_frames), row))
         drawn.sort(key=lambda entry: len(entry[0].token_ids))

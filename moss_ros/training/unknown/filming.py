@@ -52,7 +52,10 @@ class Film:
     def _make_world(self, photographs):
         height_px, width_px = WORLD_PX
         if not photographs:
-            return random_picture(self._generator, height_px, width_px)
+            # Things are seen from near and far.
+            near = int(self._generator.choice((1, 1, 2, 3)))
+            picture = random_picture(self._generator, height_px // near, width_px // near)
+            return cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
         # At zoom 0 the picture shows between a third and two thirds of the photograph.
         photograph = photographs[0]
         scale = WIDTH_PX / (self._generator.uniform(0.35, 0.65) * photograph.shape[1])

@@ -17,6 +17,8 @@ def random_picture(generator: np.random.Generator, height_px: int, width_px: int
     picture = _KINDS[kind](generator, height_px, width_px)
     if generator.random() < 0.35:
         picture = _with_leaves(generator, picture, int(generator.integers(2, 24)), 0.5)
+    if generator.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), generator.uniform(1, 4))
     return _toned(generator, picture)
 
 
@@ -191,6 +193,26 @@ def _halves(generator, height_px, width_px):
     return np.where(is_below[..., None], first, second)
 
 
+def _in_front(generator, height_px, width_px):
+    """Put a few large things before a background that is out of focus, as close-ups have it."""
+    kinds = (_fractal, _gradient, _leaves, _halves)
+    picture = kinds[generator.integers(len(kinds))](generator, height_px, width_px)
+    picture = cv2.GaussianBlur(picture, (0, 0), generator.uniform(3, 20))
+    surface = _fractal(generator, height_px, width_px)
+    for _ in range(int(generator.integers(1, 9))):
+        outline = np.zeros((height_px, width_px), np.uint8)
+        centre = generator.uniform(0, width_px), generator.uniform(0, height_px)
+        _draw_outline(generator, outline, centre, width_px * generator.uniform(0.04, 0.3), 255)
+        outline = cv2.GaussianBlur(outline, (0, 0), generator.uniform(0.6, 6))
+        tint = np.array(_colour(generator), np.float32)
+        # Light from one side, so that things look round.
+        light = np.linspace(*generator.uniform(0.6, 1.4, 2), width_px, dtype=np.float32)
+        thing = (surface * generator.uniform(0.1, 0.7) + tint * 0.7) * light[None, :, None]
+        alpha = outline[..., None] / np.float32(255)
+        picture = picture + (np.clip(thing, 0, 255) - picture) * alpha
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
 def _writing(generator, height_px, width_px):
     """Write pages, signs and labels: marks that look like text."""
     picture = _gradient(generator, height_px, width_px)
@@ -216,12 +238,19 @@ def _toned(generator, picture):
     gains = generator.normal(1.0, 0.12, 3)
     table = np.clip((np.arange(256)[:, None] - mean) * contrast * gains + level, 0, 255)
     picture = cv2.LUT(picture, table[None].astype(np.uint8))
-    if generator.random() < 0.25:
+    draw = generator.random()
+    if draw < 0.25:  # glowing colours, as of flowers and signs
+        middle = picture.mean(-1, keepdims=True)
+        picture = middle + (picture - middle) * generator.uniform(1.3, 3.0)
+        picture = np.clip(picture, 0, 255).astype(np.uint8)
+    elif draw < 0.5:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         part = generator.uniform(0.3, 1.0)
         picture = cv2.addWeighted(picture, 1 - part, np.repeat(grey[..., None], 3, 2), part, 0)
-    return picture
+    # No part is so dark, or so bright, that nothing could be seen in it.
+    low, high = generator.uniform(18, 45), generator.uniform(215, 250)
+    return cv2.convertScaleAbs(picture, alpha=(high - low) / 255, beta=low)
 
 
-_KINDS = (_leaves, _fractal, _lines, _front, _halves, _writing, _gradient)
-_WEIGHTS = (0.36, 0.14, 0.08, 0.14, 0.19, 0.06, 0.03)
+_KINDS = (_leaves, _fractal, _lines, _front, _halves, _writing, _gradient, _in_front)
+_WEIGHTS = (0.26, 0.14, 0.07, 0.11, 0.15, 0.05, 0.02, 0.20)
