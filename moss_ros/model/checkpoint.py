@@ -163,9 +163,9 @@ def _prepared(folder, device, dtype, attention, quantization):
     return model, flash, entries, stored
 
 
-def save_model(model: VideoModel, folder: str | Path) -> None:
+def save_model(model: VideoModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
     """
-    Write folder/model.safetensors under the published names, in the model's own dtype.
+    Write folder/model.safetensors under the published names, in dtype or the model's own.
 
     The file is written to a temporary name first, so it is never seen incomplete. The caller
     writes config.json. Raises ValueError for a quantised model, whose original weights are gone.
@@ -179,7 +179,7 @@ def save_model(model: VideoModel, folder: str | Path) -> None:
     tensors = {}
     for entry in checkpoint_entries(model.config):
         rows = entry.rows_of(parameters[entry.parameter].detach())
-        tensors[entry.name] = rows.cpu().contiguous()
+        tensors[entry.name] = rows.to('cpu', dtype or rows.dtype).contiguous()
     partial = folder / f'{WEIGHTS_FILE}.partial'
     save_file(tensors, partial, metadata={'format': 'pt'})
     os.replace(partial, folder / WEIGHTS_FILE)

@@ -13,193 +13,108 @@
 # limitations under the License.
 
 """
-How well a checkpoint narrates fresh scenes: `python -m moss_ros.training.evaluate`.
+How well a checkpoint narrates fresh streams: `python -m moss_ros.training.evaluate`.
 
-A checkpoint and a seed go in; one JSON line of figures comes out. Scenes that training never saw
-run through StreamSession, and what the model says stays in its context. A sentence must have the
-exact wording of an event at about that time; an answer must be true of the frame at which the
-question was asked, or of the one before it.
+A checkpoint and a seed go in; one JSON line of figures comes out, with 95 % intervals of those
+that are fractions. Streams that training never saw run through StreamSession, and what the model
+says stays in its context. A sentence must have the exact wording of an event at about that time;
+an answer must be true of the frame at which the question was asked, or of the one before it.
 """
 
 import argparse
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import random
 import sys
 import time
 
+import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import CheckpointError
-from moss_ros.stream import (
-    Frame, NarrationEvent, Prompt, StreamCheckpoint, StreamSession, TokenEvent,
-)
-from moss_ros.training.scenes import answer_question, Question, random_question, SceneRenderer
-from moss_ros.training.scoring import (
-    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
-)
-from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream, Stream
+from moss_ros.stream import StreamCheckpoint
+from moss_ros.training.evaluation_run import Evaluation, StreamRun
+from moss_ros.training.scenes import SceneRenderer
+from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
+from moss_ros.training.unknown import film_of, make_unknown_stream
+import numpy as np
 import torch
 
 # The demo camera's picture size.
 PICTURE_SIZE_PX = (320, 240)
-P_QUESTION = 0.04
 SCENES_PER_SEED = 10_000
-
-
-@dataclass
-class Evaluation:
-    """Counts over all scenes so far."""
-
-    score: NarrationScore = field(default_factory=NarrationScore)
-    num_quiet_steps: int = 0
-    num_kept_silent: int = 0
-    num_questions: int = 0
-    num_answered_right: int = 0
-    num_frames: int = 0
-    missed: Counter = field(default_factory=Counter)
-    happened: Counter = field(default_factory=Counter)
-    wrong_answers: Counter = field(default_factory=Counter)
-
-    def figures(self) -> dict:
-        """Return the figures of the JSON line; fractions, 1 where nothing was asked for."""
-        return {
-            'event_recall': round(self.score.event_recall, 4),
-            'sentence_precision': round(self.score.sentence_precision, 4),
-            'silence_kept': _part(self.num_kept_silent, self.num_quiet_steps),
-            'question_accuracy': _part(self.num_answered_right, self.num_questions),
-            'num_events': self.score.num_events,
-            'num_questions': self.num_questions,
-            'num_frames': self.num_frames,
-            'recall_by_kind': {
-                kind: round(1 - self.missed[kind] / count, 3)
-                for kind, count in sorted(self.happened.items())},
-            'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
-        }
-
-
-def _part(num: int, num_all: int) -> float:
-    return round(num / num_all, 4) if num_all else 1.0
-
-
-class SceneRun:
-    """One scene streamed through a session: what was said and answered, at which frame."""
-
-    def __init__(self, session: StreamSession, stream: Stream, generator: random.Random):
-        self.stream = stream
-        self.said: list[tuple[int, str]] = []
-        self.spoke_at: set[int] = set()
-        self.asked: dict[str, tuple[int, Question]] = {}
-        self.answers: dict[str, str] = {}
-        self._session = session
-        self._random = generator
-
-    def run(self) -> None:
-        """Feed every frame; each is followed by as many tokens as the model wants to say."""
-        renderer = SceneRenderer(self.stream.scene, *PICTURE_SIZE_PX)
-        for index, time_s in enumerate(self.stream.times_s):
-            self._maybe_ask(index)
-            image = renderer.render(time_s)
-            self._session.add_frame(Frame(image, round(time_s * 1e9), 0))
-            while self._session.has_work:
-                self._take(index, self._session.step())
-        self._take(len(self.stream.times_s) - 1, self._session.stop())
-
-    def _maybe_ask(self, index: int) -> None:
-        # A frame or two must have been seen: nothing can be said of movement before.
-        if index < 2 or self._random.random() >= P_QUESTION:
-            return
-        question = random_question(self._random, self.stream.objects[index])
-        prompt_id = f'question {index}'
-        self.asked[prompt_id] = index, question
-        self._session.add_prompt(Prompt(question.text, prompt_id, 0))
-
-    def _take(self, index: int, events: list) -> None:
-        for event in events:
-            if isinstance(event, TokenEvent):
-                self.spoke_at.add(index)
-            elif isinstance(event, NarrationEvent) and event.prompt_id is not None:
-                self.answers[event.prompt_id] = event.text.strip()
-            elif isinstance(event, NarrationEvent):
-                self.said += [(index, sentence) for sentence in split_sentences(event.text)]
-
-    def count_into(self, evaluation: Evaluation) -> None:
-        """Add the counts of this run."""
-        # What happens at the very end has no frames left in which it could be told.
-        num_frames = len(self.stream.times_s)
-        truth = [(index, event) for index, event in self.stream.truth
-                 if 0 < index < num_frames - TOLERANCE_FRAMES]
-        said = [(index, sentence) for index, sentence in self.said
-                if not self._is_of_cut_event(index, sentence, num_frames)]
-        evaluation.score += match_narration(
-            [(index, event.sentence) for index, event in truth], said, TOLERANCE_FRAMES)
-        for index, event in truth:
-            kind = event.kind.value
-            evaluation.happened[kind] += 1
-            told = match_narration([(index, event.sentence)], said, TOLERANCE_FRAMES)
-            evaluation.missed[kind] += min(1, told.num_missed)
-        busy = {index + delay for index, _ in self.stream.truth
-                for delay in range(-1, TOLERANCE_FRAMES + 1)}
-        busy |= {index for index, _ in self.asked.values()}
-        quiet = set(range(num_frames)) - busy
-        evaluation.num_quiet_steps += len(quiet)
-        evaluation.num_kept_silent += len(quiet - self.spoke_at)
-        evaluation.num_frames += num_frames
-        self._count_answers(evaluation)
-
-    def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
-        """Return whether the sentence tells one of the events that are not counted."""
-        return any(event.sentence == sentence and abs(index - event_index) <= TOLERANCE_FRAMES
-                   for event_index, event in self.stream.truth
-                   if not 0 < event_index < num_frames - TOLERANCE_FRAMES)
-
-    def _count_answers(self, evaluation: Evaluation) -> None:
-        for prompt_id, (index, question) in self.asked.items():
-            # True when asked, or one frame before: what is seen is that old.
-            accepted = {answer_question(question, self.stream.objects[at])
-                        for at in (index - 1, index)}
-            evaluation.num_questions += 1
-            if self.answers.get(prompt_id) in accepted:
-                evaluation.num_answered_right += 1
-            else:
-                evaluation.wrong_answers[question.kind] += 1
+MAX_SEED = 2 ** 31
+# Scenes of seeds above that leave no room below the seeds of training begin here.
+FIRST_HIGH_SEED = 2 ** 40
+WORLDS = ('painted', 'unknown')
+QUESTIONS = ('known', 'wide')
+MAX_PHOTOGRAPHS = 4
 
 
 def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
-             quantization: str | None = None, trace=None) -> dict:
+             quantization: str | None = None, trace=None, world: str = 'painted',
+             photographs: Sequence[np.ndarray] = (), questions: str = 'known') -> dict:
     """
     Stream num_scenes fresh scenes of num_frames frames each; return the figures.
 
-    seed: 0 to 99999, none of which training uses. quantization: as of load_model(). trace: called
-    with each SceneRun. Raises ValueError for a seed outside, CheckpointError for a folder that is
-    no checkpoint.
+    seed: 0 to 2**31; no training with a seed below a million has the same streams. quantization:
+    as of load_model(). trace: called with each StreamRun. world: one of WORLDS. photographs: u8
+    [H, W, 3] RGB of which the unknown world's streams are made; none: of made-up pictures.
+    questions: 'known' asks in the wordings that the committed checkpoint was trained on, 'wide'
+    also in paraphrases and what nobody can answer. Raises ValueError for a value outside,
+    CheckpointError for a folder that is no checkpoint.
     """
-    if not 0 <= seed < FIRST_TRAINING_SEED // SCENES_PER_SEED:
-        raise ValueError(f'seed is {seed}; take one from 0 to '
-                         f'{FIRST_TRAINING_SEED // SCENES_PER_SEED - 1}')
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f'seed is {seed}; take one from 0 to {MAX_SEED}')
     if not 1 <= num_scenes <= SCENES_PER_SEED:
         raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
     if num_frames < 8:
         raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
+    if photographs and world != 'unknown':
+        raise ValueError(f'world is {world!r}; photographs are for the unknown world')
     opened = StreamCheckpoint.open(checkpoint)
     session = opened.session(opened.load_model('cpu', 'float32', 'auto', quantization))
     evaluation = Evaluation()
     start_s = time.monotonic()
-    for scene_seed in range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + num_scenes):
+    first = seed * SCENES_PER_SEED
+    first += 0 if first < FIRST_TRAINING_SEED else FIRST_HIGH_SEED
+    for scene_seed in range(first, first + num_scenes):
         session.reset()
-        stream = make_stream(scene_seed, num_frames)
-        run = SceneRun(session, stream, random.Random(f'questions {scene_seed}'))
+        stream, picture_at = _made(world, scene_seed, num_frames, session.frame_rate_fps,
+                                   photographs)
+        run = StreamRun(session, stream, picture_at, random.Random(f'questions {scene_seed}'),
+                        questions == 'wide')
         run.run()
         run.count_into(evaluation)
         if trace is not None:
             trace(run)
     elapsed_s = time.monotonic() - start_s
-    return {**evaluation.figures(), 'num_scenes': num_scenes, 'seed': seed,
+    return {'world': world, 'questions': questions, **evaluation.figures(),
+            'num_scenes': num_scenes, 'seed': seed,
             'frames_per_s': round(evaluation.num_frames / elapsed_s, 1)}
 
 
-def print_trace(run: SceneRun) -> None:
+def _made(world, seed, num_frames, frame_rate_fps, photographs):
+    """Return a stream and what gives the picture of a time."""
+    if world == 'painted':
+        stream = make_stream(seed, num_frames)
+        return stream, SceneRenderer(stream.scene, *PICTURE_SIZE_PX).render
+    stream = make_unknown_stream(seed, num_frames, frame_rate_fps)
+    generator = random.Random(f'photographs {seed}')
+    chosen = generator.sample(photographs, min(MAX_PHOTOGRAPHS, len(photographs)))
+    return stream, film_of(stream, chosen).picture
+
+
+def read_photographs(folder: Path) -> list[np.ndarray]:
+    """Return the pictures of a folder, u8 [H, W, 3] RGB, by name; ValueError if it has none."""
+    pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in sorted(folder.glob('*'))]
+    found = [picture[..., ::-1].copy() for picture in pictures if picture is not None]
+    if not found:
+        raise ValueError(f'{folder} holds no pictures')
+    return found
+
+
+def print_trace(run: StreamRun) -> None:
     """Print what happened and what was said in one scene, frame by frame, to stderr."""
     print(f'scene {run.stream.scene.seed}', file=sys.stderr)
     lines = [(index, 0, f'      {event.sentence}') for index, event in run.stream.truth]
@@ -215,9 +130,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.evaluate',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
+    parser.add_argument('--world', choices=WORLDS, default='painted',
+                        help='painted (default), or unknown: of which the committed checkpoint '
+                             'has learned nothing')
+    parser.add_argument('--photos', type=Path, metavar='DIR',
+                        help='make the streams of the unknown world from these photographs')
+    parser.add_argument('--questions', choices=QUESTIONS, default='known',
+                        help='known: in the wordings that the committed checkpoint was trained '
+                             'on (default); wide: also in paraphrases, and also questions that '
+                             'nobody can answer, counted apart')
     parser.add_argument('--num-scenes', type=int, default=200)
     parser.add_argument('--num-frames', type=int, default=60, help='frames a scene (default 60)')
-    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--seed', type=int, default=1, help=f'0 to {MAX_SEED} (default 1)')
     parser.add_argument('--quantization', choices=('int8', 'int4'),
                         help="bits of the decoder's weights (default: as they are)")
     parser.add_argument('--num-threads', type=int, default=1)
@@ -226,9 +150,11 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.num_threads)
     try:
+        photographs = read_photographs(arguments.photos) if arguments.photos else []
         figures = evaluate(arguments.checkpoint, arguments.num_scenes, arguments.num_frames,
                            arguments.seed, arguments.quantization,
-                           print_trace if arguments.trace else None)
+                           print_trace if arguments.trace else None, arguments.world,
+                           photographs, arguments.questions)
     except (ValueError, CheckpointError) as error:
         parser.error(str(error))
     print(json.dumps(figures))

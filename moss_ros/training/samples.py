@@ -15,24 +15,27 @@
 """
 Fine-tuning samples: a window of a stream as the token sequence a session would see.
 
-A Stream and a seeded generator go in; token ids, targets and what is true at each frame come out.
-The layout is that of DialogueLayout, as in a live stream: frames interleaved with silence and
-sentences, frames in mid-sentence, prompts at any time with answers that are true when they are
-given. Some samples are offline: a whole clip, or a single picture, and then a question.
-text_training.py makes tensors of them.
+A stream of one of the two worlds and a seeded generator go in; token ids, targets and what is true
+at each frame come out. The layout is that of DialogueLayout, as in a live stream: frames
+interleaved with silence and sentences, frames in mid-sentence, prompts at any time with answers
+that are true when they are given. Some samples are offline: a whole clip, or a single picture, and
+then a question. frame_truth.py makes tensors of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 import random
 
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
+from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import (
-    answer_question, COLOURS, EventKind, MOTIONS, ObjectState, Question, random_question,
-    SceneEvent, SHAPES, tell_events, WHAT_HAPPENS_WORDINGS,
+    COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES, tell_events,
+    WHAT_HAPPENS_WORDINGS,
 )
+from moss_ros.training.scenes.language import WIDE_WORDINGS
 from moss_ros.training.streams import Stream
+from moss_ros.training.unknown import GOING_ON, Happening, UnknownEvent, UnknownStream
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 IGNORED = -100
@@ -49,21 +52,26 @@ P_OFFLINE_PICTURE = 0.3
 P_OFFLINE_HALF_RATE = 0.4
 P_OFFLINE_WHAT_HAPPENS = 0.4
 EVENT_KINDS = tuple(EventKind)
+HAPPENINGS = tuple(Happening)
 
 
 @dataclass
 class FrameTruth:
     """
-    What the auxiliary losses ask of a frame token: one entry for each colour, as in COLOURS.
+    What the auxiliary losses ask of a frame token; the lists have one entry for each of COLOURS.
 
-    position: index of the frame token in the sample.
+    position: index of the frame token in the sample. Of a frame of the unknown world no colour is
+    present; of a painted one going_on and happening are IGNORED.
     """
 
     position: int
+    is_painted: bool
     shapes: list[int]          # index in SHAPES, IGNORED where the colour is absent
     motions: list[int]         # index in MOTIONS, IGNORED where absent and at the first frame
     places: list[tuple[float, float]]  # (x, y) in picture widths, (0, 0) where absent
     events: list[int]          # 0 none, 1 + index in EVENT_KINDS; by the colour after the event
+    going_on: int = IGNORED    # index in GOING_ON, IGNORED at the first frame
+    happening: int = IGNORED   # 0 none, 1 + index in HAPPENINGS
 
 
 @dataclass
@@ -88,12 +96,13 @@ class SampleMix:
     How often which questions are asked.
 
     p_prompt_at_frame: probability of a prompt at a frame. p_offline: part of the samples that are
-    offline. question_weights: how often a kind of question is asked in relation to the others, 1
-    for a kind that is not named.
+    offline. p_other: part of the questions that nobody can answer. question_weights: how often a
+    kind of the other questions is asked in relation to the rest, 1 for a kind that is not named.
     """
 
     p_prompt_at_frame: float = 0.05
     p_offline: float = 0.12
+    p_other: float = 0.15
     question_weights: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -111,13 +120,14 @@ class SampleMaker:
         self.mix = mix
         self._ids_by_text: dict[str, list[int]] = {}
 
-    def make(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
+    def make(self, stream: Stream | UnknownStream, first_frame: int, num_frames: int) -> Sample:
         """Return the sample of (at most) num_frames frames of stream from first_frame on."""
         if self.generator.random() < self.mix.p_offline:
             return self._offline(stream, first_frame, num_frames)
         return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
 
-    def _offline(self, stream: Stream, first_frame: int, num_frames: int) -> Sample:
+    def _offline(self, stream: Stream | UnknownStream, first_frame: int,
+                 num_frames: int) -> Sample:
         """Return a sample that shows a clip (or one picture) and then asks about it."""
         generator, writer = self.generator, _SampleWriter(
             self, stream, first_frame, first_frame + num_frames)
@@ -131,18 +141,22 @@ class SampleMaker:
             text = generator.choice(WHAT_HAPPENS_WORDINGS)
             events = [event for before, index in zip(indices, indices[1:])
                       for at in range(before + 1, index + 1) for event in stream.observable[at]
-                      if _visible_in_window(event, at - first_frame)]
+                      if stream.is_visible(event, at - first_frame)]
             answer = tell_events(events)
         else:
-            objects = stream.objects[indices[-1]]
-            question = self.question(objects, of_one_frame=len(indices) == 1)
-            text, answer = question.text, answer_question(question, objects)
+            is_one = len(indices) == 1
+            question = self.question(stream, indices[-1], of_one_frame=is_one)
+            text, answer = question.text, stream.answer(question, indices[-1], is_one)
         return writer.write_offline(indices, text, answer)
 
-    def question(self, objects: Sequence[ObjectState], of_one_frame: bool = False) -> Question:
-        """Return a question about objects, drawn as the mix says."""
+    def question(self, stream: Stream | UnknownStream, index: int,
+                 of_one_frame: bool = False) -> Question:
+        """Return a question asked at frame index of stream, drawn as the mix says."""
+        if self.generator.random() < self.mix.p_other:
+            return other_question(self.generator)
+        objects = stream.objects[index] if isinstance(stream, Stream) else ()
         return random_question(self.generator, objects, of_one_frame=of_one_frame,
-                               weights=self.mix.question_weights)
+                               weights=self.mix.question_weights, wordings=WIDE_WORDINGS)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of text, remembered: the scenes say few different sentences."""
@@ -154,7 +168,8 @@ class SampleMaker:
 class _SampleWriter:
     """The state of one sample being written: the next frame and the events not yet told."""
 
-    def __init__(self, maker: SampleMaker, stream: Stream, first_frame: int, end_frame: int):
+    def __init__(self, maker: SampleMaker, stream: Stream | UnknownStream, first_frame: int,
+                 end_frame: int):
         self._maker = maker
         self._chat = maker.chat
         self._layout = DialogueLayout(maker.chat)
@@ -163,23 +178,22 @@ class _SampleWriter:
         self._stream = stream
         self._frame = first_frame
         self._end = end_frame
-        self._pending: list[SceneEvent] = []
+        self._pending: list[SceneEvent | UnknownEvent] = []
         self._first = first_frame
         self._sample = Sample()
         # Frames a spoken token, drawn anew for each narration.
         self._frames_per_token = 0.0
 
     def write(self) -> Sample:
-        objects = self._stream.objects[self._frame]
         kind = self._random.random()
         if kind < P_QUESTION_OPENS:
-            question = self._maker.question(objects, of_one_frame=True)
+            question = self._ask_of_frame(of_one_frame=True)
             self._open(question.text)
             self._take_frame()
-            self._answer(question)
+            self._answer(question, of_one_frame=True)
         elif kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
             # It was answered, or not, in a part of the stream that has left the context.
-            self._open(self._maker.question(objects).text)
+            self._open(self._ask_of_frame().text)
             self._take_frame()
             self._pending.clear()
             self._put([self._chat.silence_id], Last.SILENCE)
@@ -208,7 +222,7 @@ class _SampleWriter:
     def _frame_step(self) -> None:
         """Take in a frame, perhaps after a question, and say what there is to say about it."""
         if self._random.random() < self._maker.mix.p_prompt_at_frame:
-            question = self._maker.question(self._stream.objects[self._frame])
+            question = self._ask_of_frame()
             self._ask(question)
             self._take_frame()
             self._answer(question)
@@ -222,8 +236,12 @@ class _SampleWriter:
     def _ask(self, question: Question) -> None:
         self._put(*self._layout.question(question.text, self._last))
 
-    def _answer(self, question: Question) -> None:
-        self._say(answer_question(question, self._stream.objects[self._frame - 1]))
+    def _ask_of_frame(self, of_one_frame: bool = False) -> Question:
+        """Return a question about the frame that comes next."""
+        return self._maker.question(self._stream, self._frame, of_one_frame)
+
+    def _answer(self, question: Question, of_one_frame: bool = False) -> None:
+        self._say(self._stream.answer(question, self._frame - 1, of_one_frame))
 
     def _say(self, text: str) -> None:
         """Speak text and the silence after it; frames and prompts may come in between."""
@@ -237,7 +255,7 @@ class _SampleWriter:
         for index, token_id in enumerate(token_ids):
             self._speak_token(token_id, Last.TEXT)
             if index == prompt_after:
-                question = self._maker.question(self._stream.objects[self._frame - 1])
+                question = self._maker.question(self._stream, self._frame - 1)
                 self._ask(question)
                 self._answer(question)
                 return
@@ -270,12 +288,14 @@ class _SampleWriter:
         """Note what is true at the frame whose token comes next."""
         index, first = self._frame, self._first
         for event in self._stream.observable[index]:
-            if _visible_in_window(event, index - first):
+            if self._stream.is_visible(event, index - first):
                 self._pending.append(event)
-        self._sample.frames.append(self._truth(index, index - first))
+        self._sample.frames.append(
+            (self._painted_truth if isinstance(self._stream, Stream) else self._unknown_truth)(
+                index, index - first))
         self._sample.frame_indices.append(index)
 
-    def _truth(self, index: int, num_before: int) -> FrameTruth:
+    def _painted_truth(self, index: int, num_before: int) -> FrameTruth:
         shapes, motions = [IGNORED] * len(COLOURS), [IGNORED] * len(COLOURS)
         places, events = [(0.0, 0.0)] * len(COLOURS), [0] * len(COLOURS)
         for state in self._stream.objects[index]:
@@ -285,14 +305,21 @@ class _SampleWriter:
                 motions[slot] = MOTIONS.index(state.motion) if num_before else IGNORED
                 places[slot] = (state.x, state.y)
         for event in self._stream.observable[index]:
-            if _visible_in_window(event, num_before):
+            if self._stream.is_visible(event, num_before):
                 colour = event.colour
                 if event.kind is EventKind.TURNS:
                     colour = event.sentence.rstrip('.').split()[-1]
                 events[COLOURS.index(colour)] = 1 + EVENT_KINDS.index(event.kind)
-        return FrameTruth(len(self._sample.token_ids), shapes, motions, places, events)
+        return FrameTruth(len(self._sample.token_ids), True, shapes, motions, places, events)
 
-
-def _visible_in_window(event: SceneEvent, num_before: int) -> bool:
-    """Return whether the event shows, given how many frames of the window came before it."""
-    return num_before >= (2 if event.kind is EventKind.STOPS else 1)
+    def _unknown_truth(self, index: int, num_before: int) -> FrameTruth:
+        num = len(COLOURS)
+        happening = 0
+        for event in self._stream.observable[index]:
+            if self._stream.is_visible(event, num_before):
+                happening = 1 + HAPPENINGS.index(event.kind)
+        # One frame shows no movement.
+        going_on = GOING_ON.index(self._stream.going_on[index]) if num_before else IGNORED
+        return FrameTruth(
+            len(self._sample.token_ids), False, [IGNORED] * num, [IGNORED] * num,
+            [(0.0, 0.0)] * num, [0] * num, going_on, happening)

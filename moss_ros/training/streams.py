@@ -20,13 +20,16 @@ model's size) come out. Training renders many streams in several processes; eval
 ones. Shapes: N streams, L frames in a stream, S = IMAGE_SIZE_PX.
 """
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
 import random
 
 from moss_ros.model import fit_frame
-from moss_ros.training.scenes import EventKind, ObjectState, Scene, SceneEvent, SceneRenderer
+from moss_ros.training.scenes import (
+    answer_question, EventKind, ObjectState, Question, Scene, SceneEvent, SceneRenderer,
+)
 import numpy as np
 import torch
 
@@ -57,6 +60,15 @@ class Stream:
     truth: tuple[tuple[int, SceneEvent], ...]
     observable: tuple[tuple[SceneEvent, ...], ...]
     objects: tuple[tuple[ObjectState, ...], ...]
+
+    def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
+        """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
+        return answer_question(question, self.objects[index])
+
+    @staticmethod
+    def is_visible(event: SceneEvent, num_before: int) -> bool:
+        """Return whether the event shows, given how many frames of the window came before it."""
+        return num_before >= (2 if event.kind is EventKind.STOPS else 1)
 
 
 def make_stream(seed: int, num_frames: int) -> Stream:
@@ -116,6 +128,26 @@ def render_stream(stream: Stream) -> np.ndarray:
         fit_frame(renderer.render(time_s), IMAGE_SIZE_PX).numpy() for time_s in stream.times_s])
 
 
+def render_in_processes(render: Callable, streams: Sequence, arguments: tuple,
+                        num_processes: int, take: Callable) -> None:
+    """
+    Call take(index, render(stream, *arguments)) for each of streams, in their order.
+
+    One process is this one; more are fresh ones, so render must be a function of a module.
+    """
+    if num_processes == 1:
+        for index, stream in enumerate(streams):
+            take(index, render(stream, *arguments))
+        return
+    # Fresh interpreters: a fork of a process that runs torch threads may hang.
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
+        results = pool.map(render, streams, *([value] * len(streams) for value in arguments),
+                           chunksize=8)
+        for index, result in enumerate(results):
+            take(index, result)
+
+
 def _render_seed(seed: int, num_frames: int) -> np.ndarray:
     torch.set_num_threads(1)
     return render_stream(make_stream(seed, num_frames))
@@ -124,10 +156,5 @@ def _render_seed(seed: int, num_frames: int) -> np.ndarray:
 def render_streams(seeds: range, num_frames: int, num_processes: int) -> np.ndarray:
     """Return u8 [N, L, 3, S, S]: the pictures of the streams of all seeds, in their order."""
     pictures = np.empty((len(seeds), num_frames, 3, IMAGE_SIZE_PX, IMAGE_SIZE_PX), np.uint8)
-    # Fresh interpreters: a fork of a process that runs torch threads may hang.
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
-        results = pool.map(_render_seed, seeds, [num_frames] * len(seeds), chunksize=8)
-        for index, stream_pictures in enumerate(results):
-            pictures[index] = stream_pictures
+    render_in_processes(_render_seed, seeds, (num_frames,), num_processes, pictures.__setitem__)
     return pictures

@@ -16,73 +16,115 @@
 Train the embedded model from a seed: `python -m moss_ros.training.train` (`make train`).
 
 Writes a checkpoint folder (config.json, tokenizer.json, model.safetensors). The stages: render
-streams, train the vision encoder on detection, cache its features, train the text side on them.
+streams of both worlds, train the vision encoder, cache its features, train the text side on them.
 Runs on two CPU cores without anything downloaded; the same seed, program and thread count give
-the same weights.
+the same weights. Prints one JSON line a report, with the seconds since the start and of the stage.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 import json
 from pathlib import Path
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import (
-    initialise, load_model, ModelConfig, normalise_frames, save_model, VideoModel,
-)
+from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
+from moss_ros.training.carry_over import carry_over
+from moss_ros.training.motion_training import motion_targets, MotionTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
-    content_rows, FIRST_TRAINING_SEED, make_stream, render_streams,
+    content_rows, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
+    render_streams,
 )
 from moss_ros.training.text_training import Course, train_text
-from moss_ros.training.vision_training import detection_targets, train_vision
+from moss_ros.training.unknown import make_unknown_stream, render_unknown_streams
+from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 from safetensors.torch import load_file, save_file
 import torch
 
-NUM_STREAMS, STREAM_FRAMES = 2000, 96
 # Questions about the colour of a shape are the hardest, and offline samples the shortest.
-COURSE = Course(
-    ((700, 64, 10), (700, 48, 18), (2200, 32, 28)), learning_rate=2.5e-3,
-    mix=SampleMix(p_prompt_at_frame=0.1, p_offline=0.2, question_weights={'colour': 2.0}))
-VISION_STEPS, VISION_BATCH_SIZE = 4500, 64
-VISION_LEARNING_RATE = 1.5e-3
+MIX = SampleMix(p_prompt_at_frame=0.1, p_offline=0.2, question_weights={'colour': 2.0})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    How much of what is learned.
+
+    painted, unknown: (streams, frames of each). vision_batches: frames of painted streams and
+    windows of unknown ones a step.
+    """
+
+    painted: tuple[int, int]
+    unknown: tuple[int, int]
+    vision_steps: int
+    vision_batches: tuple[int, int]
+    vision_learning_rate: float
+    course: Course
+
+    def scaled(self, scale: float) -> 'Recipe':
+        """Return the same recipe with scale times the streams and steps."""
+        phases = tuple((max(1, round(steps * scale)), batch, frames)
+                       for steps, batch, frames in self.course.phases)
+        painted, unknown = ((max(8, round(num * scale)), length)
+                            for num, length in (self.painted, self.unknown))
+        return replace(self, painted=painted, unknown=unknown,
+                       vision_steps=max(2, round(self.vision_steps * scale)),
+                       course=replace(self.course, phases=phases))
+
+
+RECIPE = Recipe(
+    painted=(1600, 96), unknown=(3600, 40), vision_steps=4500, vision_batches=(48, 12),
+    vision_learning_rate=1.5e-3,
+    course=Course(((700, 64, 10), (700, 48, 18), (2400, 32, 28)), learning_rate=2.5e-3, mix=MIX))
+# For a night; it has never been run.
+LONG_RECIPE = Recipe(
+    painted=(2400, 96), unknown=(12000, 40), vision_steps=30000, vision_batches=(48, 16),
+    vision_learning_rate=1.5e-3,
+    course=Course(((1500, 64, 10), (1500, 48, 18), (9000, 32, 28)), learning_rate=2.5e-3,
+                  mix=MIX))
 
 
 class Log:
-    """Prints one JSON line a report, with the seconds since the start."""
+    """Prints one JSON line a report, with the seconds since the start and of the stage."""
 
     def __init__(self):
-        self._start_s = time.monotonic()
+        self._start_s = self._stage_start_s = time.monotonic()
+        self._stage = ''
 
     def __call__(self, stage: str, **figures) -> None:
+        now_s = time.monotonic()
         rounded = {name: round(value, 4) if isinstance(value, float) else value
                    for name, value in figures.items()}
-        print(json.dumps({'t_s': round(time.monotonic() - self._start_s), 'stage': stage,
-                          **rounded}), flush=True)
+        print(json.dumps({
+            't_s': round(now_s - self._start_s), 'stage': stage,
+            'stage_s': round(now_s - self._stage_start_s), **rounded}), flush=True)
+        if 'step' not in figures:
+            self._stage_start_s = now_s
 
     def stage(self, name: str):
         """Return a report(step, figures) function for one stage."""
         return lambda step, figures: self(name, step=step, **figures)
 
 
-def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
-          work_dir: Path | None = None, start_from: Path | None = None) -> None:
+def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2,
+          work_dir: Path | None = None, start_from: Path | None = None,
+          keep_vision: bool = False) -> None:
     """
     Train and write the checkpoint folder output.
 
-    scale: multiplies the number of streams and steps; below 1 for a trial run. work_dir: keeps
-    the result of the vision stage, and a later run with the same seed and scale loads it from
-    there, to try changes of the text stage alone. start_from: a checkpoint of the same sizes to
-    start from; only the text stage is then trained.
+    work_dir: keeps the result of the vision stage, and a later run with the same seed and numbers
+    of streams loads it from there, to try changes of the text stage alone. start_from: a
+    checkpoint of the same widths to start from; with keep_vision only the text stage is trained.
     """
     log = Log()
     torch.set_num_threads(num_threads)
     torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = write_tokenizer(output)
     config = demo_config(tokenizer)
@@ -90,51 +132,63 @@ def train(output: Path, seed: int, scale: float = 1.0, num_threads: int = 2,
     model = VideoModel(ModelConfig.from_dict(config))
     initialise(model, torch.Generator().manual_seed(seed))
     if start_from is not None:
-        model.load_state_dict(load_model(start_from, device='cpu').state_dict())
+        carry_over(start_from, model, tokenizer)
     log('model', parameters=sum(parameter.numel() for parameter in model.parameters()))
 
-    num_streams = max(8, round(NUM_STREAMS * scale))
     first_seed = FIRST_TRAINING_SEED + seed * 1_000_000
-    seeds = range(first_seed, first_seed + num_streams)
-    streams = [make_stream(stream_seed, STREAM_FRAMES) for stream_seed in seeds]
-    kept = work_dir and work_dir / f'vision_seed_{seed}_streams_{num_streams}'
+    (num_painted, painted_frames), (num_unknown, unknown_frames) = recipe.painted, recipe.unknown
+    painted_seeds = range(first_seed, first_seed + num_painted)
+    unknown_seeds = range(first_seed, first_seed + num_unknown)
+    painted = [make_stream(stream_seed, painted_frames) for stream_seed in painted_seeds]
+    unknown = [make_unknown_stream(stream_seed, unknown_frames, FRAME_RATE_FPS)
+               for stream_seed in unknown_seeds]
+    kept = work_dir and work_dir / f'vision_seed_{seed}_streams_{num_painted}_{num_unknown}'
     if kept and kept.is_dir():
         model.vision.load_state_dict(load_file(kept / 'vision.safetensors'))
-        features = np.load(kept / 'features.npy', allow_pickle=False)
+        features = [np.load(kept / f'{world}.npy', allow_pickle=False)
+                    for world in ('painted', 'unknown')]
     else:
-        pictures = render_streams(seeds, STREAM_FRAMES, num_threads)
-        log('rendered', streams=len(streams), frames=len(streams) * STREAM_FRAMES)
-        if start_from is None:
-            _vision_stage(model, pictures, streams, scale, seed, log)
-        features = encode_pictures(model, pictures)
-        log('encoded', feature_std=float(features[:8].astype(np.float32).std()))
-        del pictures
+        pictures = render_streams(painted_seeds, painted_frames, num_threads)
+        log('painted world rendered', streams=num_painted, frames=num_painted * painted_frames)
+        unknown_pictures, motions = render_unknown_streams(
+            unknown, IMAGE_SIZE_PX, num_threads)
+        log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
+        if not keep_vision:
+            tasks = (
+                _detection_task(model, pictures, painted, recipe.vision_batches[0], seed),
+                MotionTask(unknown_pictures, np.stack([motion_targets(stream)
+                                                       for stream in unknown]), motions,
+                           recipe.vision_batches[1], model.config.vision.output_dim, seed))
+            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
+                         log.stage('vision'))
+            log('vision trained')
+        features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
+        log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
+        del pictures, unknown_pictures
         if kept:
             kept.mkdir(parents=True)
             save_file(model.vision.state_dict(), kept / 'vision.safetensors')
-            np.save(kept / 'features.npy', features)
+            for world, array in zip(('painted', 'unknown'), features):
+                np.save(kept / f'{world}.npy', array)
 
     chat = ChatFormat(output / 'tokenizer.json')
 
     def snapshot(_):
-        save_model(model, output)
+        save_model(model, output, torch.float16)
 
-    phases = tuple((max(1, round(steps * scale)), batch, frames)
-                   for steps, batch, frames in COURSE.phases)
-    train_text(model, chat, streams, features, replace(COURSE, phases=phases), seed,
-               log.stage('text'), snapshot)
-    save_model(model.eval(), output)
+    train_text(model, chat, [*painted, *unknown], [*features[0], *features[1]], recipe.course,
+               seed, log.stage('text'), snapshot)
+    save_model(model.eval(), output, torch.float16)
     log('saved', folder=str(output))
 
 
-def _vision_stage(model, pictures, streams, scale, seed, log) -> None:
-    """Train model.vision on the rendered streams."""
+def _detection_task(model, pictures, streams, batch_size, seed) -> DetectionTask:
+    """Return the task of finding the objects of the painted streams."""
     grid = model.config.vision.grid_size // model.config.pool_stride
-    targets = [np.concatenate(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), grid) for stream in streams))]
-    train_vision(model, pictures.reshape(-1, *pictures.shape[2:]), targets,
-                 max(2, round(VISION_STEPS * scale)), VISION_BATCH_SIZE, VISION_LEARNING_RATE,
-                 seed, log.stage('vision'))
+    targets = tuple(np.concatenate(arrays) for arrays in zip(*(
+        detection_targets(stream, content_rows(stream), grid) for stream in streams)))
+    return DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, batch_size,
+                         model.config.vision.output_dim, seed)
 
 
 @torch.inference_mode()
@@ -158,16 +212,23 @@ def main() -> None:
     parser.add_argument('--output', type=Path, default=DEMO_CHECKPOINT,
                         help="checkpoint folder to write (default: the package's own)")
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--long', action='store_true', help='several times the steps and streams')
     parser.add_argument('--scale', type=float, default=1.0,
                         help='part of the full training, for a trial (default 1)')
     parser.add_argument('--num-threads', type=int, default=2)
     parser.add_argument('--work-dir', type=Path,
                         help='keep the vision stage here, and start from it the next time')
     parser.add_argument('--start-from', type=Path,
-                        help='train the text side of this checkpoint on; its vision stays')
+                        help='train this checkpoint of the same widths on')
+    parser.add_argument('--keep-vision', action='store_true',
+                        help='leave the vision encoder of --start-from as it is')
     arguments = parser.parse_args()
-    train(arguments.output, arguments.seed, arguments.scale, arguments.num_threads,
-          arguments.work_dir, arguments.start_from)
+    if arguments.keep_vision and arguments.start_from is None:
+        parser.error('--keep-vision needs --start-from')
+    recipe = LONG_RECIPE if arguments.long else RECIPE
+    train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
+          arguments.num_threads, arguments.work_dir, arguments.start_from,
+          arguments.keep_vision)
 
 
 if __name__ == '__main__':

@@ -13,16 +13,19 @@
 # limitations under the License.
 
 """
-First stage of training: the vision encoder learns to detect the objects in a picture.
+First stage of training: the vision encoder learns what can be read from its pooled tokens.
 
-Rendered streams go in; the vision encoder of a VideoModel is trained in place, through linear
-heads that are not shipped. They read from each pooled token which colours and which shapes are
-centred there and, for each colour, its shape and its position in the whole picture. From the class
-token they read, for each colour, the same of the whole picture, and the number of objects of each
-shape. Shapes: L frames in a stream, C colours, S shapes.
+Rendered streams go in; the vision encoder of a VideoModel is trained in place, through heads that
+are not shipped. What is read from painted frames stands here, what from two frames of an unknown
+world in motion_training.py. A linear head reads from each pooled token which colours and which
+shapes are centred there and, for each colour, its shape and its position in the whole picture.
+From the class token it reads, for each colour, the same of the whole picture, and the number of
+objects of each shape. Shapes: L frames in a stream, C colours, S shapes.
 """
 
+from collections.abc import Sequence
 import math
+from typing import Protocol
 
 from moss_ros.model import normalise_frames, VideoModel
 from moss_ros.training.scenes import COLOURS, SHAPES
@@ -138,39 +141,66 @@ def _part_right(logits: torch.Tensor, truth: torch.Tensor) -> float:
     return (logits.argmax(-1) == truth).float().mean().item()
 
 
-def train_vision(model: VideoModel, pictures: np.ndarray, targets: tuple[np.ndarray, ...],
-                 num_steps: int, batch_size: int, learning_rate: float, seed: int,
-                 report) -> DetectionHead:
+class VisionTask(Protocol):
+    """Something that the vision encoder is to learn, with the head that reads it."""
+
+    head: nn.Module
+
+    def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of the next batch, and readable figures."""
+
+
+class DetectionTask:
     """
-    Train model.vision in place and return the head.
+    Painted frames in random order.
 
     pictures: u8 [M, 3, H, H], M pictures of H px; targets: as detection_targets, M in place of L.
+    """
+
+    def __init__(self, pictures: np.ndarray, targets: tuple[np.ndarray, ...], batch_size: int,
+                 feature_dim: int, seed: int):
+        self.head = DetectionHead(feature_dim)
+        self._pictures, self._targets, self._batch_size = pictures, targets, batch_size
+        self._generator = np.random.default_rng(seed)
+        self._order = np.empty(0, np.int64)
+
+    def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of the next batch, and readable figures."""
+        size = self._batch_size
+        if len(self._order) < size:
+            self._order = self._generator.permutation(len(self._pictures))
+        rows, self._order = np.sort(self._order[:size]), self._order[size:]
+        pixels = normalise_frames(torch.from_numpy(self._pictures[rows]))
+        features = model.pool_frames(model.vision(pixels))
+        return detection_loss(
+            self.head(features), *(torch.from_numpy(array[rows]) for array in self._targets))
+
+
+def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
+                 learning_rate: float, report) -> None:
+    """
+    Train model.vision in place on a batch of each of the tasks a step.
+
     report(step, figures) is called now and then.
     """
-    torch.manual_seed(seed)
-    head = DetectionHead(model.config.vision.output_dim)
-    parameters = [*model.vision.parameters(), *head.parameters()]
+    parameters = [*model.vision.parameters(),
+                  *(parameter for task in tasks for parameter in task.head.parameters())]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98),
                                   weight_decay=0.02)
-    generator = np.random.default_rng(seed)
-    order = np.empty(0, np.int64)
     for step in range(num_steps):
         for group in optimiser.param_groups:
             group['lr'] = learning_rate * cosine_schedule(step, num_steps, num_warmup=150)
-        if len(order) < batch_size:
-            order = generator.permutation(len(pictures))
-        rows, order = np.sort(order[:batch_size]), order[batch_size:]
-        pixels = normalise_frames(torch.from_numpy(pictures[rows]))
-        features = model.pool_frames(model.vision(pixels))
-        batch_targets = [torch.from_numpy(array[rows]) for array in targets]
-        loss, figures = detection_loss(head(features), *batch_targets)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        figures, total = {}, 0.0
+        for task in tasks:
+            loss, task_figures = task.loss(model)
+            loss.backward()
+            figures.update(task_figures)
+            total += loss.item()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         if step % 100 == 0 or step == num_steps - 1:
-            report(step, {'loss': loss.item(), **figures})
-    return head
+            report(step, {'loss': total, **figures})
 
 
 def cosine_schedule(step: int, num_steps: int, num_warmup: int, floor: float = 0.02) -> float:

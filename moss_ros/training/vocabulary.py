@@ -13,20 +13,23 @@
 # limitations under the License.
 
 """
-The embedded model's tokenizer: byte-level BPE whose merges cover what the scenes can say.
+The embedded model's tokenizer: byte-level BPE whose merges cover what both worlds can say.
 
-Any user text can be encoded (the 256 bytes are the base), and every word of the scenes'
-language is one token. Control tokens carry the names of the published checkpoint and stand
-behind the text vocabulary, as in Llama 3. Called by the training program.
+Any user text can be encoded (the 256 bytes are the base), and every word of the worlds' language
+and of the common questions is one token. Control tokens carry the names of the published
+checkpoint and stand behind the text vocabulary, as in Llama 3. Called by the training program.
 """
 
 from itertools import product
 from pathlib import Path
 
+from moss_ros.training.questions import QUESTION_FRAMES
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.language import (
-    NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS, WORDINGS,
+    DO_NOT_KNOW, NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS, WIDE_WORDINGS,
 )
+from moss_ros.training.unknown import SENTENCES
+from moss_ros.training.unknown.statements import UNKNOWN_SCENE
 from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
 
 SYSTEM_PROMPT = 'Watch the camera and say what happens.'
@@ -44,10 +47,10 @@ _WORDS = (
 
 
 def corpus() -> list[str]:
-    """Return texts with every word of the scenes' language, in its usual context."""
+    """Return texts with every word of both worlds' language, in its usual context."""
     texts = [SYSTEM_PROMPT, OFFLINE_SYSTEM_PROMPT, NOTHING_HAPPENS,
              'system\n\n', 'user\n\n', 'assistant\n\n']
-    for wordings in (*WORDINGS.values(), WHAT_HAPPENS_WORDINGS):
+    for wordings in (*WIDE_WORDINGS.values(), WHAT_HAPPENS_WORDINGS):
         for wording, colour, shape in product(wordings, COLOURS, SHAPES):
             text = wording.format(colour=colour, shape=shape)
             texts += [text, text[0].lower() + text[1:]]
@@ -55,6 +58,9 @@ def corpus() -> list[str]:
         texts.append(f'The {colour} {shape} is moving {motion}.')
         texts.append(f'A {colour} {shape} appears on the left. in the middle. on the right.')
     texts += [f'There are {number} objects.' for number in NUMBER_WORDS]
+    texts += [*SENTENCES.values(), DO_NOT_KNOW, UNKNOWN_SCENE]
+    for frame in QUESTION_FRAMES:
+        texts += [frame, frame[0].lower() + frame[1:]]
     texts += [f' {word}' for word in _WORDS] + list(_WORDS)
     return texts
 

@@ -18,7 +18,13 @@ import json
 import subprocess
 import sys
 
+import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.training import evaluation_run
+from moss_ros.training.evaluate import evaluate
+from moss_ros.training.evaluation_run import wilson_interval
+from moss_ros.training.scenes.language import OTHER
+import numpy as np
 import pytest
 
 
@@ -75,7 +81,9 @@ def test_trace_shows_what_happened_and_what_was_said():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (('--seed', '100000'), 'seed is 100000; take one from 0 to 99999'),
+    (('--seed', '2147483649'), 'seed is 2147483649; take one from 0 to 2147483648'),
+    (('--photos', '/nowhere'), '/nowhere holds no pictures'),
+    (('--photos', 'docs'), 'photographs are for the unknown world'),
     (('--num-scenes', '0'), 'num_scenes is 0'),
     (('--num-frames', '3'), 'num_frames is 3; a scene needs at least 8'),
     (('--checkpoint', '/nowhere'), "'/nowhere' is neither a folder nor an id"),
@@ -85,3 +93,54 @@ def test_bad_arguments_are_refused(arguments, message):
     result = run_evaluate(*arguments)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_any_seed_and_the_unknown_world_of_photographs(tmp_path):
+    """Streams made of photographs are counted as those that are made up, with intervals."""
+    noise = np.random.default_rng(1).integers(0, 255, (2, 12, 16, 3), np.uint8)
+    for index, picture in enumerate(noise):
+        picture = cv2.resize(picture, (320, 240), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / f'{index}.png'), picture)
+    for arguments in ((), ('--photos', str(tmp_path))):
+        result = run_evaluate('--world', 'unknown', '--num-scenes', '2', '--num-frames', '24',
+                              '--seed', '2147483648', *arguments)
+        assert result.returncode == 0, result.stderr
+        figures = json.loads(result.stdout)
+        assert figures['world'] == 'unknown' and figures['num_frames'] == 48
+        for name, (low, high) in figures['intervals'].items():
+            assert 0 <= low <= figures[name] + 1e-4 and figures[name] <= high + 1e-4 and high <= 1
+        assert figures['num_painted_words'] >= 0
+
+
+def asked_by(questions):
+    """Return what is asked in the first scenes of seed 1, with the figures."""
+    runs = []
+    figures = evaluate(DEMO_CHECKPOINT, 3, 40, 1, trace=runs.append, questions=questions)
+    return figures, [question for run in runs for _, question in run.asked.values()]
+
+
+def test_what_is_asked_without_an_option_stays():
+    """The published figures are of these questions; a change of them makes others."""
+    figures, asked = asked_by('known')
+    assert [question.text for question in asked] == [
+        'What is there?', 'what do you see', 'Is something moving?', 'What color is the box?']
+    assert figures['num_questions'] == 4 and figures['num_other_questions'] == 0
+    assert 'other_question_accuracy' not in figures
+
+
+def test_wide_questions_are_asked_too_and_counted_apart(monkeypatch):
+    """Paraphrases count as the questions that they mean, others by themselves."""
+    monkeypatch.setattr(evaluation_run, 'P_OTHER_QUESTION', 0.2)
+    figures, asked = asked_by('wide')
+    num_others = sum(question.kind == OTHER for question in asked)
+    assert num_others == figures['num_other_questions'] > 3
+    assert figures['num_questions'] == len(asked) - num_others
+    assert 0 <= figures['other_question_accuracy'] <= 1
+
+
+def test_wilson_interval():
+    """The values of the published formula; nothing is known of nothing."""
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    low, high = wilson_interval(95, 100)
+    assert low == pytest.approx(0.8882, abs=1e-4) and high == pytest.approx(0.9785, abs=1e-4)
+    assert wilson_interval(10, 10)[1] == pytest.approx(1.0)

@@ -17,12 +17,11 @@
 import random
 
 from dialogue_rule import assert_decides, assert_layout
-from moss_ros.stream.chat import ChatFormat
-from moss_ros.training.samples import IGNORED, SampleMaker
+from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix
 from moss_ros.training.scenes import answer_question, EventKind, question_by_text
 from moss_ros.training.streams import make_stream, observable_frame
 from moss_ros.training.vocabulary import (
-    build_tokenizer, CONTROL_TOKENS, OFFLINE_SYSTEM_PROMPT, write_tokenizer,
+    build_tokenizer, CONTROL_TOKENS, OFFLINE_SYSTEM_PROMPT,
 )
 import numpy as np
 import pytest
@@ -31,15 +30,8 @@ NUM_FRAMES = 28
 
 
 @pytest.fixture(scope='module')
-def chat(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('tokenizer')
-    write_tokenizer(folder)
-    return ChatFormat(folder / 'tokenizer.json')
-
-
-@pytest.fixture(scope='module')
 def samples(chat):
-    maker = SampleMaker(chat, random.Random(3))
+    maker = SampleMaker(chat, random.Random(3), SampleMix(p_other=0.0))
     streams = [make_stream(seed, 60) for seed in range(40)]
     return [(stream, maker.make(stream, first, NUM_FRAMES))
             for stream in streams for first in (0, 20)]

@@ -16,20 +16,28 @@
 
 import json
 
+from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import initialise, load_model, ModelConfig, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
+from moss_ros.training.carry_over import carry_over
+from moss_ros.training.motion_training import motion_targets, MotionTask
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.text_training import Course, train_text
-from moss_ros.training.train import encode_pictures, train
-from moss_ros.training.vision_training import detection_targets, train_vision
+from moss_ros.training.train import encode_pictures, Recipe, train
+from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
+from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 import torch
 
 SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
+TINY = Recipe(
+    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2),
+    vision_learning_rate=1e-3, course=Course(((2, 4, 10), (2, 4, 28)), learning_rate=1e-3))
 
 
 @pytest.fixture(scope='module')
@@ -54,9 +62,11 @@ def vision_run(material, num_steps):
     model = fresh_model(config)
     targets = [np.concatenate(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), 4) for stream in streams))]
+    torch.manual_seed(3)
+    task = DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, 16,
+                         config.vision.output_dim, 3)
     losses = []
-    train_vision(model, pictures.reshape(-1, *pictures.shape[2:]), targets, num_steps, 16, 1e-3,
-                 3, lambda _, figures: losses.append(figures['loss']))
+    train_vision(model, [task], num_steps, 1e-3, lambda _, figures: losses.append(figures['loss']))
     return model, losses
 
 
@@ -83,6 +93,26 @@ def test_vision_training_learns_and_is_reproducible(material):
     assert losses[-1] < 0.6 * losses[0]
     again, _ = vision_run(material, 30)
     assert_same_weights(model, again)
+
+
+def test_vision_training_learns_of_both_worlds_at_once(material):
+    """A step takes a batch of each task, and reports what each has learned."""
+    _, config, streams, pictures = material
+    unknown = [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS]
+    films, motions = map(np.stack, zip(*(render_unknown_stream(stream, 64)
+                                         for stream in unknown)))
+    model = fresh_model(config)
+    targets = tuple(np.concatenate(arrays) for arrays in zip(*(
+        detection_targets(stream, content_rows(stream), 4) for stream in streams)))
+    tasks = [
+        DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, 8,
+                      config.vision.output_dim, 3),
+        MotionTask(films, np.stack([motion_targets(stream) for stream in unknown]), motions, 4,
+                   config.vision.output_dim, 3)]
+    reports = []
+    train_vision(model, tasks, 12, 1e-3, lambda _, figures: reports.append(figures))
+    assert reports[-1]['loss'] < reports[0]['loss']
+    assert {'found', 'going_on_right', 'rest_right'} < set(reports[0])
 
 
 def test_text_training_learns_and_is_reproducible(material):
@@ -117,13 +147,35 @@ def test_detection_targets_point_at_the_objects(material):
 
 def test_training_program_writes_a_checkpoint(tmp_path, capsys):
     """A tiny run ends with a folder that loads; its stages are kept and taken up again."""
-    train(tmp_path / 'first', seed=1, scale=0.001, work_dir=tmp_path / 'work')
+    train(tmp_path / 'first', 1, TINY, 1, work_dir=tmp_path / 'work')
     log = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     stages = [entry['stage'] for entry in log]
-    assert stages[0] == 'model' and stages[-1] == 'saved' and 'rendered' in stages
-    train(tmp_path / 'second', seed=1, scale=0.001, work_dir=tmp_path / 'work')
-    assert 'rendered' not in capsys.readouterr().out
+    assert stages[0] == 'model' and stages[-1] == 'saved' and 'vision trained' in stages
+    assert all('stage_s' in entry for entry in log)
+    train(tmp_path / 'second', 1, TINY, 1, work_dir=tmp_path / 'work')
+    assert 'vision trained' not in capsys.readouterr().out
     first, second = load_model(tmp_path / 'first'), load_model(tmp_path / 'second')
     assert_same_weights(first, second)
     assert {path.name for path in (tmp_path / 'first').iterdir()} == {
         'config.json', 'tokenizer.json', 'model.safetensors'}
+
+
+def test_a_checkpoint_is_trained_on_from_what_it_knows(tmp_path):
+    """Words that both vocabularies have keep their rows; layers that are new add nothing yet."""
+    old_folder = DEMO_CHECKPOINT
+    tokenizer = write_tokenizer(tmp_path)
+    config = demo_config(tokenizer)
+    config['text_config']['num_hidden_layers'] += 1
+    model = fresh_model(ModelConfig.from_dict(config))
+    carry_over(old_folder, model, tokenizer, (0, 1, 2, 3, 4, 5, 6))
+    old = load_model(old_folder)
+    old_id = Tokenizer.from_file(str(old_folder / 'tokenizer.json')).token_to_id('Ġcone')
+    assert torch.equal(model.lm_head.weight[tokenizer.token_to_id('Ġcone')],
+                       old.lm_head.weight[old_id])
+    assert_same_weights(model.vision, old.vision)
+    x = torch.randn(1, 3, 128)
+    rotation = torch.ones(3, 1, 16), torch.zeros(3, 1, 16)
+    assert torch.equal(model.decoder.layers[7](x, rotation), x)
+    config['text_config']['hidden_size'] = 64
+    with pytest.raises(ValueError, match='only the vocabulary and the number of layers'):
+        carry_over(old_folder, fresh_model(ModelConfig.from_dict(config)), tokenizer)

@@ -15,17 +15,19 @@
 """
 Questions about a scene and the answers that are true at a moment.
 
-A question and the objects of that moment go in, the true answer comes out. The embedded model
-is trained on these wordings and evaluated with the same function.
+A question and the objects of that moment go in, the true answer comes out. Training and
+evaluation use the same functions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 import random
 
 from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
 
-# By kind: the first wording is the one of evaluation and of the docs.
+# By kind, those that the committed checkpoint was trained on; evaluation without an option asks
+# these, and the first is the one of the docs.
 WORDINGS = {
     'see': ('What do you see?', 'What can you see?', 'What is there?', 'Describe the scene.',
             'What do you see now?'),
@@ -40,6 +42,22 @@ WORDINGS = {
     'moving': ('Is anything moving?', 'Is something moving?', 'What is moving?',
                'What is moving now?'),
 }
+_PARAPHRASES = {
+    'see': ('What is in the picture?', 'Tell me what you see.', 'What is visible?',
+            'Describe what you see.', 'What are you seeing?'),
+    'count': ('How many things do you see?', 'How many objects can you see?',
+              'Count the objects.'),
+    'where': ('Tell me where the {colour} {shape} is.', 'Where can I find the {colour} {shape}?'),
+    'colour': ('What is the colour of the {shape}?', 'Which colour does the {shape} have?'),
+    'is_there': ('Is a {colour} {shape} there?', 'Is there any {colour} {shape}?'),
+    'moving': ('Does anything move?', 'Does something move?', 'What moves?',
+               'Do you see anything moving?'),
+}
+# What the training program teaches.
+WIDE_WORDINGS = {kind: (*known, *_PARAPHRASES[kind]) for kind, known in WORDINGS.items()}
+# The kind of all other questions; questions.py makes some.
+OTHER = 'other'
+DO_NOT_KNOW = 'I do not know.'
 # Asked of a whole clip, after it has been seen.
 WHAT_HAPPENS_WORDINGS = (
     'What happens?', 'What happens in the video?', 'What happened?', 'Describe the video.')
@@ -59,23 +77,23 @@ class Question:
 
 def random_question(generator: random.Random, objects: Sequence[ObjectState],
                     any_wording: bool = True, of_one_frame: bool = False,
-                    weights: Mapping[str, float] | None = None) -> Question:
+                    weights: Mapping[str, float] | None = None,
+                    wordings: Mapping[str, Sequence[str]] = WORDINGS) -> Question:
     """
     Return a random question; one that names an object names a visible one half the time or more.
 
-    any_wording: False keeps to the first wording of each kind, as written in WORDINGS.
+    wordings: by kind. any_wording: False keeps to the first one of each kind, as it is written.
     of_one_frame: True leaves out what one frame alone cannot tell, that is movement. weights:
     how often each kind is asked in relation to the others, 1 where it is not named.
     """
-    kinds = [kind for kind in WORDINGS if not (of_one_frame and kind == 'moving')]
+    kinds = [kind for kind in wordings if not (of_one_frame and kind == 'moving')]
     kind = generator.choices(kinds, [(weights or {}).get(kind, 1.0) for kind in kinds])[0]
     colour, shape = generator.choice(COLOURS), generator.choice(SHAPES)
     visible = [state for state in objects if state.in_picture]
     if visible and generator.random() < (0.75 if kind == 'where' else 0.5):
         target = generator.choice(visible)
         colour, shape = target.colour, target.shape
-    wordings = WORDINGS[kind]
-    wording = generator.choice(wordings) if any_wording else wordings[0]
+    wording = generator.choice(wordings[kind]) if any_wording else wordings[kind][0]
     text = wording.format(colour=colour, shape=shape)
     if any_wording:
         if generator.random() < 0.3:
@@ -87,15 +105,25 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
 
 
 def question_by_text(text: str) -> Question | None:
-    """Return the question with this wording (case and end mark aside); None if there is none."""
-    plain = text.strip().rstrip('?.!').lower()
-    for kind, wordings in WORDINGS.items():
+    """Return the question with this one of WIDE_WORDINGS, case and end mark aside, or None."""
+    known = _known_questions().get(_plain(text))
+    return None if known is None else replace(known, text=text)
+
+
+@cache
+def _known_questions() -> dict[str, Question]:
+    known: dict[str, Question] = {}
+    for kind, wordings in WIDE_WORDINGS.items():
         for wording in wordings:
             for colour in COLOURS if '{colour}' in wording else ('',):
                 for shape in SHAPES if '{shape}' in wording else ('',):
-                    if plain == wording.format(colour=colour, shape=shape).rstrip('?.').lower():
-                        return Question(kind, text, colour, shape)
-    return None
+                    text = wording.format(colour=colour, shape=shape)
+                    known[_plain(text)] = Question(kind, text, colour, shape)
+    return known
+
+
+def _plain(text):
+    return text.strip().rstrip('?.!').lower()
 
 
 def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
@@ -104,6 +132,8 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
                      key=lambda state: COLOURS.index(state.colour))
     named = [state for state in visible
              if state.colour == question.colour and state.shape == question.shape]
+    if question.kind == OTHER:
+        return DO_NOT_KNOW
     if question.kind == 'see':
         if not visible:
             return 'I see nothing.'

@@ -53,7 +53,9 @@ class SceneRenderer:
                 f'a picture of {width_px}x{height_px} px is too small: 16x16 is the least')
         self.scene = scene
         self._width_px, self._height_px = width_px, height_px
-        generator = np.random.default_rng([scene.seed & 0xffffffff, 7])
+        high = scene.seed >> 32
+        generator = np.random.default_rng(
+            [scene.seed & 0xffffffff, 7, *([high] if high > 0 else [])])
         self._x = ((np.arange(width_px, dtype=np.float32) + 0.5) / width_px)[None, :]
         self._y = ((np.arange(height_px, dtype=np.float32) + 0.5)
                    * (PICTURE_HEIGHT / height_px))[:, None]

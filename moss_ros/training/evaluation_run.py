@@ -1,0 +1,231 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+One stream narrated in evaluation, and the counts of many: what was said against what was true.
+
+A stream of either world, its pictures and a session go in; counts, figures and their intervals
+come out. Called by the evaluation program.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+import math
+import random
+import statistics
+
+from moss_ros.stream import Frame, NarrationEvent, Prompt, StreamSession, TokenEvent
+from moss_ros.training.questions import other_question
+from moss_ros.training.scenes import COLOURS, Question, random_question, SHAPES
+from moss_ros.training.scenes.language import OTHER, WIDE_WORDINGS, WORDINGS
+from moss_ros.training.scoring import (
+    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
+)
+from moss_ros.training.streams import Stream
+from moss_ros.training.unknown import UnknownStream
+import numpy as np
+
+P_QUESTION = 0.04
+P_OTHER_QUESTION = 0.01
+# Of the normal distribution, for an interval that holds the truth in 95 of 100 cases.
+_Z = 1.96
+_PAINTED_WORDS = frozenset((*COLOURS, *SHAPES, 'balls', 'boxes', 'cones'))
+
+
+def wilson_interval(num_right: int, num: int) -> tuple[float, float]:
+    """Return the bounds of Wilson's 95 % interval of a proportion; 0 and 1 where num is 0."""
+    if not num:
+        return 0.0, 1.0
+    part = num_right / num
+    middle = part + _Z ** 2 / (2 * num)
+    reach = _Z * math.sqrt(part * (1 - part) / num + _Z ** 2 / (4 * num ** 2))
+    scale = 1 + _Z ** 2 / num
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
+def num_painted_words(text: str) -> int:
+    """Return how many words of text are of the painted vocabulary."""
+    return sum(word.strip('.,?!').lower() in _PAINTED_WORDS for word in text.split())
+
+
+@dataclass
+class Evaluation:
+    """Counts over all streams so far."""
+
+    score: NarrationScore = field(default_factory=NarrationScore)
+    num_quiet_steps: int = 0
+    num_kept_silent: int = 0
+    num_questions: int = 0
+    num_answered_right: int = 0
+    num_other_questions: int = 0
+    num_others_answered_right: int = 0
+    num_painted_words: int = 0
+    num_frames: int = 0
+    delays: list[int] = field(default_factory=list)
+    missed: Counter = field(default_factory=Counter)
+    happened: Counter = field(default_factory=Counter)
+    said_instead: Counter = field(default_factory=Counter)
+    false_sentences: Counter = field(default_factory=Counter)
+    wrong_answers: Counter = field(default_factory=Counter)
+
+    def figures(self) -> dict:
+        """Return the figures of the JSON line; fractions, 1 where nothing was asked for."""
+        score = self.score
+        counts = {
+            'event_recall': (score.num_matched, score.num_events),
+            'sentence_precision': (score.num_matched, score.num_said),
+            'silence_kept': (self.num_kept_silent, self.num_quiet_steps),
+            'question_accuracy': (self.num_answered_right, self.num_questions)}
+        if self.num_other_questions:
+            counts['other_question_accuracy'] = (
+                self.num_others_answered_right, self.num_other_questions)
+        figures = {name: round(right / num, 4) if num else 1.0
+                   for name, (right, num) in counts.items()}
+        return {
+            **figures,
+            'intervals': {name: [round(bound, 4) for bound in wilson_interval(*count)]
+                          for name, count in counts.items()},
+            'median_delay_frames': statistics.median(self.delays) if self.delays else None,
+            'num_events': score.num_events,
+            'num_said': score.num_said,
+            'num_questions': self.num_questions,
+            'num_other_questions': self.num_other_questions,
+            'num_painted_words': self.num_painted_words,
+            'num_frames': self.num_frames,
+            'recall_by_kind': {
+                kind: round(1 - self.missed[kind] / count, 3)
+                for kind, count in sorted(self.happened.items())},
+            'num_by_kind': dict(sorted(self.happened.items())),
+            'said_instead': dict(self.said_instead.most_common(30)),
+            'false_sentences': dict(self.false_sentences.most_common(20)),
+            'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
+        }
+
+
+class StreamRun:
+    """
+    One stream through a session: what was said and answered, at which frame.
+
+    picture_at: gives the picture u8 [H, W, 3] of a time of the stream. generator: draws the
+    questions. is_wide: ask in WIDE_WORDINGS, and also what nobody can answer.
+    """
+
+    def __init__(self, session: StreamSession, stream: Stream | UnknownStream,
+                 picture_at: Callable[[float], np.ndarray], generator: random.Random,
+                 is_wide: bool = False):
+        self.stream = stream
+        self.said: list[tuple[int, str]] = []
+        self.spoke_at: set[int] = set()
+        self.asked: dict[str, tuple[int, Question]] = {}
+        self.answers: dict[str, str] = {}
+        self._session = session
+        self._picture_at = picture_at
+        self._random = generator
+        self._wordings = WIDE_WORDINGS if is_wide else WORDINGS
+        self._other_random = random.Random(generator.random()) if is_wide else None
+
+    def run(self) -> None:
+        """Feed every frame; each is followed by as many tokens as the model wants to say."""
+        for index, time_s in enumerate(self.stream.times_s):
+            self._maybe_ask(index)
+            image = self._picture_at(time_s)
+            self._session.add_frame(Frame(image, round(time_s * 1e9), 0))
+            while self._session.has_work:
+                self._take(index, self._session.step())
+        self._take(len(self.stream.times_s) - 1, self._session.stop())
+
+    def _maybe_ask(self, index: int) -> None:
+        # A frame or two must have been seen: nothing can be said of movement before.
+        if index < 2:
+            return
+        question = None
+        if self._random.random() < P_QUESTION:
+            objects = self.stream.objects[index] if isinstance(self.stream, Stream) else ()
+            question = random_question(self._random, objects, wordings=self._wordings)
+        elif self._other_random and self._other_random.random() < P_OTHER_QUESTION:
+            question = other_question(self._other_random)
+        if question is not None:
+            prompt_id = f'question {index}'
+            self.asked[prompt_id] = index, question
+            self._session.add_prompt(Prompt(question.text, prompt_id, 0))
+
+    def _take(self, index: int, events: list) -> None:
+        for event in events:
+            if isinstance(event, TokenEvent):
+                self.spoke_at.add(index)
+            elif isinstance(event, NarrationEvent) and event.prompt_id is not None:
+                self.answers[event.prompt_id] = event.text.strip()
+            elif isinstance(event, NarrationEvent):
+                self.said += [(index, sentence) for sentence in split_sentences(event.text)]
+
+    def count_into(self, evaluation: Evaluation) -> None:
+        """Add the counts of this run."""
+        # What happens at the very end has no frames left in which it could be told.
+        num_frames = len(self.stream.times_s)
+        truth = [(index, event) for index, event in self.stream.truth
+                 if 0 < index < num_frames - TOLERANCE_FRAMES]
+        said = [(index, sentence) for index, sentence in self.said
+                if not self._is_of_cut_event(index, sentence, num_frames)]
+        evaluation.score += match_narration(
+            [(index, event.sentence) for index, event in truth], said, TOLERANCE_FRAMES)
+        for index, event in truth:
+            self._count_event(evaluation, index, event, said)
+        sentences = {(at, event.sentence) for index, event in truth
+                     for at in range(index - TOLERANCE_FRAMES, index + TOLERANCE_FRAMES + 1)}
+        evaluation.false_sentences.update(
+            sentence for index, sentence in said if (index, sentence) not in sentences)
+        busy = {index + delay for index, _ in self.stream.truth
+                for delay in range(-1, TOLERANCE_FRAMES + 1)}
+        busy |= {index for index, _ in self.asked.values()}
+        quiet = set(range(num_frames)) - busy
+        evaluation.num_quiet_steps += len(quiet)
+        evaluation.num_kept_silent += len(quiet - self.spoke_at)
+        evaluation.num_frames += num_frames
+        evaluation.num_painted_words += sum(num_painted_words(text) for text in (
+            *(sentence for _, sentence in self.said), *self.answers.values()))
+        self._count_answers(evaluation)
+
+    @staticmethod
+    def _count_event(evaluation: Evaluation, index: int, event, said) -> None:
+        kind = event.kind.value
+        evaluation.happened[kind] += 1
+        near = [(at - index, sentence) for at, sentence in said
+                if abs(at - index) <= TOLERANCE_FRAMES]
+        delays = [delay for delay, sentence in near if sentence == event.sentence]
+        if delays:
+            evaluation.delays.append(delays[0])
+            return
+        evaluation.missed[kind] += 1
+        evaluation.said_instead[f'{kind}: {near[0][1] if near else "nothing"}'] += 1
+
+    def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
+        """Return whether the sentence tells one of the events that are not counted."""
+        return any(event.sentence == sentence and abs(index - event_index) <= TOLERANCE_FRAMES
+                   for event_index, event in self.stream.truth
+                   if not 0 < event_index < num_frames - TOLERANCE_FRAMES)
+
+    def _count_answers(self, evaluation: Evaluation) -> None:
+        for prompt_id, (index, question) in self.asked.items():
+            # True when asked, or one frame before: what is seen is that old.
+            accepted = {self.stream.answer(question, at) for at in (index - 1, index)}
+            is_right = self.answers.get(prompt_id) in accepted
+            if question.kind == OTHER:
+                evaluation.num_other_questions += 1
+                evaluation.num_others_answered_right += is_right
+            else:
+                evaluation.num_questions += 1
+                evaluation.num_answered_right += is_right
+            if not is_right:
+                evaluation.wrong_answers[question.kind] += 1

@@ -1,0 +1,191 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Unknown scenes as the model sees them: frames at its rate, and what is true at each of them.
+
+A seed goes in; frame times, observable events, what goes on and pictures (u8 RGB, fitted to the
+model's size) come out, in the way of the painted scenes' streams. Training renders many in
+several processes; evaluation makes fresh ones, also of photographs.
+
+Shapes: L frames in a stream, S image side in pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+import random
+
+import cv2
+from moss_ros.model import fit_frame
+from moss_ros.training.scenes import Question
+from moss_ros.training.streams import render_in_processes
+from moss_ros.training.unknown.filming import Film
+from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
+from moss_ros.training.unknown.statements import (
+    answer_in_unknown_world, CAMERA_KINDS, DISTURBANCES, END_OF, GOING_ON, Happening,
+    SOMETHING_BY_ZONE, told_as, UnknownEvent,
+)
+import numpy as np
+import torch
+
+# Two frames that differ by less show rest.
+VISIBLE_REST = 0.012
+# Height of the picture in widths: mostly that of cameras, some upright.
+ASPECTS = (0.75, 0.75, 0.75, 0.5625, 0.5625, 0.625, 1.0, 1.3333)
+P_STILL, P_HALF_RATE, P_DROPPING, P_DROP = 0.06, 0.08, 0.08, 0.15
+ENDS = (Happening.STOPS, Happening.NOTHING)
+
+
+@dataclass(frozen=True)
+class UnknownStream:
+    """
+    One unknown scene seen at the model's frame rate, as Stream is one painted scene.
+
+    going_on: by frame index, one of GOING_ON, that which has been observable and has not ended.
+    """
+
+    scene: UnknownScene
+    times_s: tuple[float, ...]
+    truth: tuple[tuple[int, UnknownEvent], ...]
+    observable: tuple[tuple[UnknownEvent, ...], ...]
+    going_on: tuple[Happening | None, ...]
+
+    def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
+        """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
+        return answer_in_unknown_world(question.kind, self.going_on[index], of_one_frame)
+
+    @staticmethod
+    def is_visible(event: UnknownEvent, num_before: int) -> bool:
+        """
+        Return whether the event shows, given how many frames of the window came before it.
+
+        One move may have begun before the first frame; an end needs something that ended.
+        """
+        is_of_picture = event.kind in DISTURBANCES or event.kind is Happening.CLEAR
+        return num_before >= (1 if is_of_picture else 2)
+
+
+def make_unknown_stream(seed: int, num_frames: int, frame_rate_fps: float) -> UnknownStream:
+    """Return a stream of num_frames frames, with seeded phase, jitter, drops and faults."""
+    generator = random.Random(f'unknown stream {seed}')
+    rate = frame_rate_fps * (0.5 if generator.random() < P_HALF_RATE else 1.0)
+    p_drop = P_DROP if generator.random() < P_DROPPING else 0.0
+    times_s, time_s = [], generator.uniform(0.0, 1 / rate)
+    while len(times_s) < num_frames:
+        if not times_s or generator.random() >= p_drop:
+            times_s.append(time_s + generator.uniform(-0.02, 0.02) * bool(times_s))
+        time_s += 1 / rate
+    scene = UnknownScene(seed, times_s[-1], generator.choice(ASPECTS),
+                         is_still=generator.random() < P_STILL)
+    return stream_of(scene, times_s)
+
+
+def stream_of(scene: UnknownScene, times_s: Sequence[float]) -> UnknownStream:
+    """Return what is true of scene at the frames of times_s, ascending, seconds of the scene."""
+    grid = np.asarray(times_s)
+    truth, observable, going_on = [], [[] for _ in times_s], [None] * len(times_s)
+    now = None
+    changes: dict[int, list] = {}
+    for event in scene.events():
+        phase = _phase_of(scene, event)
+        if event.time_s > times_s[-1]:
+            continue
+        truth.append((int(np.searchsorted(grid, event.time_s)), event))
+        index = observable_index(event, phase, grid)
+        if index < len(times_s):
+            observable[index].append(event)
+            changes.setdefault(index, []).append(event.kind)
+    for index in range(len(times_s)):
+        for kind in changes.get(index, ()):
+            now = kind if kind in GOING_ON else None
+        going_on[index] = now
+    return UnknownStream(scene, tuple(times_s), tuple(truth), tuple(map(tuple, observable)),
+                         tuple(going_on))
+
+
+def _phase_of(scene, event) -> Phase:
+    """Return the phase that an event begins or ends."""
+    return next(phase for phase in scene.phases
+                if phase.start_s == event.time_s and told_as(phase.kind) is event.kind
+                or phase.end_s == event.time_s and END_OF[phase.kind] is event.kind)
+
+
+def observable_index(event: UnknownEvent, phase: Phase, times_s: np.ndarray) -> int:
+    """Return the index of the first frame from which the event can be told, or len(times_s)."""
+    if event.kind in DISTURBANCES:
+        return int(np.searchsorted(times_s, event.time_s + 0.8 * phase.ramp_s))
+    if event.kind is Happening.CLEAR:
+        return int(np.searchsorted(times_s, event.time_s - 0.1 * phase.ramp_s))
+    if event.kind in ENDS:
+        late_s = math.sqrt(2 * phase.ramp_s * VISIBLE_REST / phase.visible_per_s)
+        late_s = min(late_s, VISIBLE_REST / phase.visible_per_s + phase.ramp_s / 2)
+        return int(np.searchsorted(times_s, event.time_s - late_s)) + 1
+    if event.kind in CAMERA_KINDS and phase.shake:
+        return int(np.searchsorted(times_s, event.time_s + phase.ramp_s))
+    if event.kind in CAMERA_KINDS or event.kind in SOMETHING_BY_ZONE:
+        way_s = VISIBLE_MOVE / phase.visible_per_s
+        return int(np.searchsorted(times_s, event.time_s + way_s + phase.ramp_s / 2))
+    raise ValueError(f'unknown kind of event {event.kind!r}')
+
+
+def film_of(stream: UnknownStream, photographs: Sequence[np.ndarray] = ()) -> Film:
+    """Return what shows the stream's pictures; photographs: as of Film."""
+    cv2.setNumThreads(1)
+    return Film(stream.scene, photographs)
+
+
+def render_unknown_stream(stream: UnknownStream, image_size_px: int,
+                          photographs: Sequence[np.ndarray] = ()
+                          ) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return the stream's pictures u8 [L, 3, S, S] and what moved before each, f32 [L, 6].
+
+    Of the camera: x, y in picture widths, zoom, roll; of what moves by itself: x, y in the
+    picture, 0 and 0 where nothing does.
+    """
+    film = film_of(stream, photographs)
+    pictures = np.stack([
+        fit_frame(film.picture(time_s), image_size_px).numpy() for time_s in stream.times_s])
+    motions = np.zeros((len(stream.times_s), 6), np.float32)
+    poses = [film.pose_at(time_s) for time_s in stream.times_s]
+    for index in range(1, len(poses)):
+        before, now, time_s = poses[index - 1], poses[index], stream.times_s[index]
+        size = math.exp(now.zoom)
+        aside = 0.65 * (now.lateral - before.lateral)
+        motions[index, :4] = (size * (now.x - before.x + aside), size * (now.y - before.y),
+                              now.zoom - before.zoom, now.roll - before.roll)
+        phase = stream.scene.phase_at(time_s)
+        if phase is not None and phase.mover >= 0:
+            motions[index, 4:] = stream.scene.movers[phase.mover].place_at(time_s) or (0, 0)
+    return pictures, motions
+
+
+def _render(stream: UnknownStream, image_size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    torch.set_num_threads(1)
+    return render_unknown_stream(stream, image_size_px)
+
+
+def render_unknown_streams(streams: Sequence[UnknownStream], image_size_px: int,
+                           num_processes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return u8 [N, L, 3, S, S] and f32 [N, L, 6] of streams of one length, in their order."""
+    shape = len(streams), len(streams[0].times_s)
+    pictures = np.empty((*shape, 3, image_size_px, image_size_px), np.uint8)
+    motions = np.empty((*shape, 6), np.float32)
+
+    def take(index, rendered):
+        pictures[index], motions[index] = rendered
+
+    render_in_processes(_render, streams, (image_size_px,), num_processes, take)
+    return pictures, motions

@@ -1,0 +1,27 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the tests of training share."""
+
+from moss_ros.stream.chat import ChatFormat
+from moss_ros.training.vocabulary import write_tokenizer
+import pytest
+
+
+@pytest.fixture(scope='session')
+def chat(tmp_path_factory):
+    """Return the chat format of the embedded model's own tokenizer."""
+    folder = tmp_path_factory.mktemp('tokenizer')
+    write_tokenizer(folder)
+    return ChatFormat(folder / 'tokenizer.json')

@@ -1,0 +1,251 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Unknown scenes: the same each time, what is said is true of what is shown, fast enough."""
+
+from collections import Counter
+import math
+import random
+
+from moss_ros.training.evaluate import read_photographs
+from moss_ros.training.evaluation_run import num_painted_words
+from moss_ros.training.questions import other_question
+from moss_ros.training.samples import SampleMaker
+from moss_ros.training.scenes import Question, question_by_text
+from moss_ros.training.scenes.language import DO_NOT_KNOW
+from moss_ros.training.unknown import (
+    film_of, Happening, make_unknown_stream, render_unknown_stream, SENTENCES,
+)
+from moss_ros.training.unknown import statements
+from moss_ros.training.unknown.filming import Film
+from moss_ros.training.unknown.happenings import UnknownScene, ZONES
+from moss_ros.training.unknown.statements import (
+    answer_in_unknown_world, CAMERA_KINDS, DISTURBANCES, END_OF, SOMETHING_BY_ZONE, told_as,
+)
+import numpy as np
+import pytest
+
+SEEDS = range(12)
+LENGTH_S = 60.0
+
+
+def scenes():
+    return [UnknownScene(seed, LENGTH_S) for seed in SEEDS]
+
+
+def grey(picture):
+    return picture.astype(np.float32).mean(-1)
+
+
+def shift_of(before, after):
+    """Return by how many pixels, x and y, the content moved: the peak of the phase correlation."""
+    window = np.outer(np.hanning(before.shape[0]), np.hanning(before.shape[1]))
+    spectra = [np.fft.rfft2((grey(picture) - grey(picture).mean()) * window)
+               for picture in (before, after)]
+    cross = spectra[1] * spectra[0].conj()
+    peak = np.fft.irfft2(cross / (np.abs(cross) + 1e-3), before.shape[:2])
+    row, column = np.unravel_index(peak.argmax(), peak.shape)
+    height_px, width_px = peak.shape
+    return ((column + width_px // 2) % width_px - width_px // 2,
+            (row + height_px // 2) % height_px - height_px // 2)
+
+
+def test_the_same_seed_shows_the_same():
+    """Course and pictures; another seed has others."""
+    for seed in (3, 2 ** 40 + 7):
+        first, same = (Film(UnknownScene(seed, 10.0)) for _ in range(2))
+        assert first.scene.phases == same.scene.phases
+        assert np.array_equal(first.picture(4.5), same.picture(4.5))
+        other = Film(UnknownScene(seed + 1, 10.0))
+        assert not np.array_equal(first.picture(4.5), other.picture(4.5))
+
+
+def test_everything_happens_and_ends():
+    """No kind is missing, and what begins ends before something else begins."""
+    kinds = Counter(event.kind for seed in range(60)
+                    for event in UnknownScene(seed, LENGTH_S).events())
+    assert set(kinds) >= {told_as(kind) for kind in END_OF} | set(END_OF.values())
+    for scene in scenes():
+        going_on = None
+        for event in scene.events():
+            if event.kind in END_OF.values():
+                assert END_OF[going_on] is event.kind
+                going_on = None
+            else:
+                assert going_on is None or {going_on, event.kind} <= set(CAMERA_KINDS)
+                going_on = event.kind
+
+
+def test_a_still_scene_shows_nothing_but_noise():
+    """Nothing happens in it, and two of its pictures differ by what a sensor does."""
+    scene = UnknownScene(5, LENGTH_S, is_still=True)
+    assert scene.events() == []
+    film = Film(scene)
+    assert np.abs(grey(film.picture(2.0)) - grey(film.picture(2.5))).mean() < 12
+
+
+def test_the_camera_looks_where_it_turns():
+    """Where it turns right, the picture moves left; where it tilts up, the picture moves down."""
+    signs = {Happening.RIGHT: (-1, 0), Happening.LEFT: (1, 0), Happening.UP: (0, 1),
+             Happening.DOWN: (0, -1)}
+    right, wrong = 0, 0
+    for seed in range(40):
+        scene = UnknownScene(seed, LENGTH_S)
+        for phase in scene.phases:
+            if phase.kind in signs:
+                film = Film(scene)
+                time_s = (phase.start_s + phase.end_s) / 2
+                x, y = shift_of(film.picture(time_s), film.picture(time_s + 0.2))
+                sign_x, sign_y = signs[phase.kind]
+                way = x * sign_x + y * sign_y
+                right, wrong = right + (way > 0), wrong + (way < 0)
+    # The peak is lost now and then, where there is little to see.
+    assert right > 40 and right > 4 * wrong, (right, wrong)
+
+
+def test_what_moves_is_in_the_zone_that_is_said():
+    """From the first moment on it can be seen, until it stops or begins to leave."""
+    num = 0
+    for scene in scenes():
+        for phase in scene.phases:
+            if phase.kind in SOMETHING_BY_ZONE:
+                low, high = ZONES[SOMETHING_BY_ZONE.index(phase.kind)]
+                x, _ = scene.movers[phase.mover].place_at((phase.start_s + phase.end_s) / 2)
+                num += 1
+                assert low - 0.25 < x < high + 0.25
+    assert num > 10
+
+
+def test_spoilt_pictures_are_spoilt():
+    """Dark ones are dark, bright ones bright, blurred and covered ones without detail."""
+    seen = Counter()
+    for seed in range(60):
+        scene = UnknownScene(seed, LENGTH_S)
+        for phase in scene.phases:
+            if phase.kind not in DISTURBANCES or phase.start_s < 1:
+                continue
+            film = Film(scene)
+            time_s = (phase.start_s + phase.end_s) / 2
+            before, now = grey(film.picture(phase.start_s - 0.05)), grey(film.picture(time_s))
+            seen[phase.kind] += 1
+            if phase.kind is Happening.DARK:
+                assert now.mean() < 25
+            elif phase.kind is Happening.BRIGHT:
+                assert now.mean() > 200
+            else:
+                assert now.mean() > 10
+            assert np.abs(before - now).mean() > 1
+    assert set(seen) == set(DISTURBANCES)
+
+
+def test_streams_say_what_goes_on():
+    """Each event is observable once, at most two frames late, and what goes on follows them."""
+    num = 0
+    for seed in SEEDS:
+        stream = make_unknown_stream(seed, 60, 2.0)
+        told = [(index, event) for index, events in enumerate(stream.observable)
+                for event in events]
+        assert len({event for _, event in told}) == len(told) <= len(stream.truth)
+        at = dict((event, index) for index, event in stream.truth)
+        for index, event in told:
+            num += 1
+            assert 0 <= index - at[event] <= 2
+            expected = None if event.kind in END_OF.values() else event.kind
+            if len(stream.observable[index]) == 1:
+                assert stream.going_on[index] is expected
+    assert num > 30
+
+
+def test_answers_are_what_can_be_known():
+    """Camera, motion and picture; nothing of things, and nothing of motion from one picture."""
+    def answer(kind, going_on, of_one_frame=False):
+        return answer_in_unknown_world(kind, going_on, of_one_frame)
+    assert answer('see', None) == 'I do not know this scene. Nothing is moving.'
+    assert answer('see', Happening.LEFT) == 'I do not know this scene. The camera turns left.'
+    assert answer('see', Happening.LEFT, True) == 'I do not know this scene.'
+    assert answer('moving', Happening.SOMETHING_LEFT) == 'Something moves on the left.'
+    assert answer('moving', Happening.DARK, True) == 'It is too dark to see.'
+    assert answer('moving', None, True) == DO_NOT_KNOW
+    for kind in ('where', 'count', 'colour', 'is_there', 'other'):
+        assert answer(kind, Happening.LEFT) == DO_NOT_KNOW
+
+
+def test_no_painted_word_is_ever_said(chat):
+    """Neither in the sentences nor in what the samples of the unknown world let the model say."""
+    assert not any(num_painted_words(sentence) for sentence in SENTENCES.values())
+    assert num_painted_words('A red ball appears.') == 2
+    maker = SampleMaker(chat, random.Random(2))
+    num_said = 0
+    for seed in SEEDS:
+        sample = maker.make(make_unknown_stream(seed, 40, 2.0), 2, 28)
+        text = chat.decode([target for target in sample.targets if target >= 0])
+        num_said += bool(text)
+        assert num_painted_words(text.replace('.', '. ')) == 0
+        assert not any(frame.is_painted for frame in sample.frames)
+    assert num_said > 6
+
+
+def test_other_questions_are_many_and_none_of_the_known():
+    """Hundreds of texts, and not one that has an answer."""
+    generator = random.Random(4)
+    texts = {other_question(generator).text for _ in range(600)}
+    assert len(texts) > 500
+    assert not any(question_by_text(text) for text in texts)
+
+
+@pytest.mark.parametrize('text, kind', [
+    ('Count the objects.', 'count'), ('does anything move', 'moving'),
+    ('Tell me where the red ball is.', 'where'), ('What is the colour of the box?', 'colour')])
+def test_paraphrases_are_known(text, kind):
+    """Questions of the known kinds are known in other wordings."""
+    assert question_by_text(text).kind == kind
+
+
+def test_directions_are_told_where_they_are_learned(monkeypatch):
+    """One constant says so; without it all motions of the camera are of one kind."""
+    monkeypatch.setattr(statements, 'DIRECTIONS_ARE_TOLD', True)
+    assert told_as(Happening.LEFT) is Happening.LEFT
+    monkeypatch.setattr(statements, 'DIRECTIONS_ARE_TOLD', False)
+    assert told_as(Happening.LEFT) is Happening.MOVES
+    assert told_as(Happening.DARK) is Happening.DARK
+
+
+def test_pictures_and_motions_of_a_stream():
+    """One row a frame; the motion is that between the frames, 0 for the first one."""
+    stream = make_unknown_stream(11, 12, 2.0)
+    pictures, motions = render_unknown_stream(stream, 64)
+    assert pictures.shape == (12, 3, 64, 64) and pictures.dtype == np.uint8
+    assert motions.shape == (12, 6) and not motions[0].any()
+    assert np.isfinite(motions).all() and math.isfinite(float(pictures.std()))
+
+
+def test_photographs_are_the_world_where_they_are_given(tmp_path):
+    """A folder of pictures is read, and shown by the film; an empty one is refused."""
+    import cv2
+    with pytest.raises(ValueError, match='holds no pictures'):
+        read_photographs(tmp_path)
+    for name, value in (('a.png', 40), ('b.png', 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((90, 120, 3), value, np.uint8))
+    photographs = read_photographs(tmp_path)
+    assert [int(picture.mean()) for picture in photographs] == [40, 200]
+    stream = make_unknown_stream(1, 8, 2.0)
+    picture = film_of(stream, photographs[:1]).picture(0.3)
+    assert picture.std() < 30
+
+
+def test_questions_of_the_unknown_world_have_answers():
+    """Any question may be asked of any frame."""
+    stream = make_unknown_stream(1, 30, 2.0)
+    for index in range(30):
+        assert stream.answer(Question('see', 'What do you see?'), index).startswith('I do not')
