@@ -92,7 +92,7 @@ class BagNarration:
 
     @property
     def refused(self) -> UnusableTally:
-        """The prompts that the session would not have."""
+        """Return the prompts that the session would not have."""
         return self._refused
 
     @property
