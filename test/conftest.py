@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What all tests share: one CPU thread, a ROS domain of its own, a checkpoint that babbles."""
+"""What all tests share: one CPU thread, a ROS domain, a babbling checkpoint and a browser."""
 
 import os
 
 import pytest
+from tools.browser import Browser, find_program
 
 # Before anything imports torch or rclpy. Domains 1 to 100 keep clear of the ephemeral ports.
 os.environ['OMP_NUM_THREADS'] = '1'
@@ -31,3 +32,14 @@ def babbling_checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp('babbling')
     write_random_checkpoint(folder, seed=5, silence_logit_bias=-100.0)
     return folder
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
+    """Return a Browser for all tests of a file; they are skipped where there is no Chromium."""
+    program = find_program()
+    if program is None:
+        pytest.skip('no chromium here')
+    browser = Browser(program, tmp_path_factory.mktemp('profile'))
+    yield browser
+    browser.close()

@@ -28,7 +28,6 @@ from pages import (
 )
 from PIL import Image
 import pytest
-from tools.browser import Browser, find_program
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3, for text
 
@@ -210,17 +209,6 @@ def test_the_more_pictures_a_page_has_the_smaller_they_are(tmp_path, num, width_
     picture = Elements(long_page(tmp_path, num)).of('img')[0]['src'].partition(',')[2]
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         assert image.size == (width_px, width_px * 3 // 4)
-
-
-@pytest.fixture(scope='module')
-def browser(tmp_path_factory):
-    """Return a Browser for all tests of this file."""
-    program = find_program()
-    if program is None:
-        pytest.skip('no chromium here')
-    browser = Browser(program, tmp_path_factory.mktemp('profile'))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ import sys
 
 from moss_ros.nodes.node_process import Child
 import pytest
-from tools.browser import Browser, find_program
 
 QUESTION = 'What do you see?'
 
@@ -39,16 +38,6 @@ def link_of(child, host):
     lines = host.until(lambda: [line for line in child.last_lines if 'desk: http' in line],
                        what='the link')
     return lines[0].partition('desk: ')[2]
-
-
-@pytest.fixture(scope='module')
-def browser(tmp_path_factory):
-    program = find_program()
-    if program is None:
-        pytest.skip('no chromium here')
-    browser = Browser(program, tmp_path_factory.mktemp('profile'))
-    yield browser
-    browser.close()
 
 
 class Robot:
