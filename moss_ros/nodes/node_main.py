@@ -89,6 +89,13 @@ def run_node(node_class, args=None) -> NoReturn:
         is_asked_to_end.set()
         raise KeyboardInterrupt
 
+    def tell_unraisable(unraisable, tell=sys.unraisablehook):
+        # While an object is deleted Python cannot raise the interrupt, and would only print it;
+        # the shutdown of the context then ends the spinning.
+        if unraisable.exc_type is not KeyboardInterrupt:
+            tell(unraisable)
+
+    sys.unraisablehook = tell_unraisable
     # rclpy passes a signal on to the handler that was there before: so SIGTERM too breaks off
     # what runs in the main thread, be it the loading of weights.
     signal.signal(signal.SIGINT, interrupt)
