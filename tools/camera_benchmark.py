@@ -24,13 +24,13 @@ import argparse
 from collections.abc import Sequence
 import json
 import sys
-import time
 
 from moss_ros.nodes.demo import Observer
-from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.nodes.node_process import Child, end_all, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.training.scoring import Tally
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from tools.spinning import spin_beside
 
 
 def run_cameras(seeds: Sequence[int], seconds: float) -> list[Tally]:
@@ -52,34 +52,16 @@ def run_cameras(seeds: Sequence[int], seconds: float) -> list[Tally]:
     children.append(Child('multi_camera', 'moss_ros.nodes.multi_camera', [
         '-p', f'cameras:={",".join(names)}', '-r', 'image:=image_raw'], is_quiet=True))
     try:
-        _spin(executor, children, START_TIMEOUT_S, until=lambda: all(
-            observer.tally.num_frames for observer in observers))
-        _spin(executor, children, seconds)
+        spin_beside(children, executor.spin_once, START_TIMEOUT_S, lambda: all(
+            observer.tally.num_frames for observer in observers), 'not every camera was narrated')
+        spin_beside(children, executor.spin_once, seconds)
     finally:
-        for child in children:
-            child.interrupt()
-        for child in children:
-            child.end()
+        end_all(children)
         for observer in observers:
             executor.remove_node(observer)
             observer.destroy_node()
         executor.shutdown()
     return [observer.tally for observer in observers]
-
-
-def _spin(executor, children, seconds, until=None):
-    """Spin for seconds, or until until() is true; TimeoutError if it is not by then."""
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        executor.spin_once(timeout_sec=0.1)
-        if until is not None and until():
-            return
-        for child in children:
-            if child.exit_status is not None:
-                child.report()
-                raise RuntimeError(f'{child.name} has ended')
-    if until is not None:
-        raise TimeoutError(f'not every camera was narrated within {seconds:g} s')
 
 
 def figures(seed: int, tally: Tally, tallies: Sequence[Tally]) -> dict:

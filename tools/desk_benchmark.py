@@ -22,20 +22,21 @@ with the desk in turn. Prints a line of JSON for each run, and the ratio of the 
 
 import argparse
 import asyncio
+from functools import partial
 import json
 from statistics import median, quantiles
 import subprocess
 import sys
-import time
 
 import aiohttp
-from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.nodes.node_process import Child, end_all, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.records import read_event
 import psutil
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
+from tools.spinning import spin_beside
 
 PORT = 8160
 NARRATOR = '/narrator'
@@ -101,6 +102,7 @@ async def follow(num_clients: int, num_deaf: int, seconds: float) -> None:
 def measure(arguments: argparse.Namespace, has_desk: bool) -> tuple[list[float], dict]:
     """Return the latencies and the figures of a run; needs rclpy.init()."""
     listener = LatencyListener()
+    spin_once = partial(rclpy.spin_once, listener)
     children = [Child('demo_camera', 'moss_ros.nodes.demo_camera', [
                     '-p', f'width:={arguments.width}', '-p', f'height:={arguments.height}'], True),
                 Child('narrator', 'moss_ros.nodes.narrator', [
@@ -111,7 +113,8 @@ def measure(arguments: argparse.Namespace, has_desk: bool) -> tuple[list[float],
         if has_desk:
             children.append(
                 Child('desk', 'moss_ros.nodes.desk', ['-p', f'port:={PORT}'], True))
-        _spin(listener, children, START_TIMEOUT_S, lambda: len(listener.latencies_ms) > 1)
+        spin_beside(children, spin_once, START_TIMEOUT_S,
+                    lambda: len(listener.latencies_ms) > 1, 'nothing was narrated')
         if has_desk:
             followers = subprocess.Popen(
                 [sys.executable, '-m', 'tools.desk_benchmark', '--follow', '--clients',
@@ -120,10 +123,10 @@ def measure(arguments: argparse.Namespace, has_desk: bool) -> tuple[list[float],
             # Browsers have machines of their own.
             psutil.Process(followers.pid).nice(19)
             desk = psutil.Process(children[-1].process_id)
-        _spin(listener, children, WARM_UP_S)
+        spin_beside(children, spin_once, WARM_UP_S)
         listener.latencies_ms.clear()
         times_before = desk.cpu_times() if has_desk else None
-        _spin(listener, children, arguments.seconds)
+        spin_beside(children, spin_once, arguments.seconds)
         latencies_ms = sorted(listener.latencies_ms)
         figures = {'desk': has_desk, 'frames': len(latencies_ms),
                    'latency_p50_ms': round(median(latencies_ms), 1),
@@ -142,29 +145,12 @@ def measure(arguments: argparse.Namespace, has_desk: bool) -> tuple[list[float],
     finally:
         if followers is not None and followers.poll() is None:
             followers.kill()
-        for child in children:
-            child.interrupt()
-        for child in children:
-            child.end()
+        end_all(children)
         listener.destroy_node()
 
 
 def _p95(values):
     return quantiles(values, n=20)[-1]
-
-
-def _spin(listener, children, seconds, until=None):
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        rclpy.spin_once(listener, timeout_sec=0.1)
-        if until is not None and until():
-            return
-        for child in children:
-            if child.exit_status is not None:
-                child.report()
-                raise RuntimeError(f'{child.name} has ended')
-    if until is not None:
-        raise TimeoutError(f'nothing was narrated within {seconds:g} s')
 
 
 def main(args=None) -> int:

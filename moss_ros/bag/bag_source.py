@@ -141,6 +141,8 @@ class BagSource(Source):
                             bool(image.is_bigendian), image.data)
 
     def _has_packets(self):
+        if all(channel.type == IMAGE_TYPE for channel in self._images):
+            return False  # known without reading any
         first = islice(self._recording.messages(self._images), _NUM_FIRST_IMAGES)
         return any(is_coded(Message(time_ns, False, content, channel.type, channel.encoding),
                             _image_fields)

@@ -85,7 +85,7 @@ def choose_clock(wanted: str, times: BagTimes) -> Clock:
     stamps = np.array([stamp_ns for _, stamp_ns in times.first if stamp_ns], np.int64)
     has_stamps = len(stamps) == 1 or (len(stamps) > 1 and not _are_equal(stamps))
     if wanted == 'header':
-        clock = _header_clock(times, ())
+        clock = _header_clock(times.read_stamps(), ())
         if clock is None:
             raise NoClockError('its header stamps never change, so they are no clock')
         return clock
@@ -130,17 +130,18 @@ def _problem_of(images_ns) -> str:
 
 def _better_header_clock(times, problem) -> Clock | None:
     """Return the clock of the header stamps where they are better than the bag's times."""
-    bag_ns, stamps_ns, _ = times.read_stamps()
+    bag_ns, stamps_ns, _ = found = times.read_stamps()
     if not _are_equal(times.images_ns):
         jumps, stamp_jumps = _steps(bag_ns) >= GAP_NS, _steps(stamps_ns) >= GAP_NS
         if (jumps & ~stamp_jumps).sum() <= (stamp_jumps & ~jumps).sum():
             return None
-    return _header_clock(times, (f'its times {problem}, so it is narrated by the header stamps of '
+    return _header_clock(found, (f'its times {problem}, so it is narrated by the header stamps of '
                                  'its images',))
 
 
-def _header_clock(times, notes) -> Clock | None:
-    _, stamps_ns, prompts_ns = times.read_stamps()
+def _header_clock(found, notes) -> Clock | None:
+    """Return the clock of the header stamps, of what read_stamps() has found; None: it is none."""
+    _, stamps_ns, prompts_ns = found
     if not len(stamps_ns) or len(np.unique(stamps_ns)) < min(2, len(stamps_ns)):
         return None
     start_ns, end_ns = _span(np.concatenate([stamps_ns, prompts_ns]))

@@ -28,7 +28,7 @@ from dataclasses import replace
 from moss_ros.bag.bag_error import BagError
 from moss_ros.bag.ros_types import COMPRESSED_TYPE, FFMPEG_TYPE, VIDEO_TYPES
 from moss_ros.bag.source import Message
-from moss_ros.images import BadImageError, codec_of, PacketDecoder
+from moss_ros.images import BadImageError, codec_of, PacketStream, unknown_codec
 
 # A recorded message, and its fields, or BadImageError where it has none.
 Unpack = Callable[[Message], object]
@@ -97,12 +97,12 @@ def _last_beginning(recorded, unpack, stamp_ns, num_passed):
 
 
 class _CodedStream:
-    """The packets of one topic, whose codec may change."""
+    """The messages of one topic, each with what becomes of its packet."""
 
     def __init__(self, unpack, stamp_ns):
         self._unpack = unpack
         self._stamp_ns = stamp_ns
-        self._decoder: PacketDecoder[Message] | None = None
+        self._packets: PacketStream[Message] = PacketStream()
 
     def take(self, message) -> list[Message]:
         """Return the messages that are known now."""
@@ -114,8 +114,7 @@ class _CodedStream:
             return [replace(message, decoded=error)]
         if not codec:
             return [message]  # a picture among the packets
-        known = self._change_codec(codec)
-        return [*known, *map(_with_picture, self._decoder.decode(packet, message, clock))]
+        return list(map(_with_picture, self._packets.decode(codec, packet, message, clock)))
 
     def pass_over(self, message) -> bool:
         """Take a message in without decoding it; return whether decoding could begin at it."""
@@ -125,21 +124,11 @@ class _CodedStream:
             codec, packet, clock = self._packet(message)
         except BadImageError:
             return False
-        if not codec:
-            return False
-        self._change_codec(codec)
-        return self._decoder.pass_over(packet, clock)
+        return bool(codec) and self._packets.pass_over(codec, packet, clock)
 
     def finish(self) -> list[Message]:
         """Return what is left at the end."""
-        return list(map(_with_picture, self._decoder.finish())) if self._decoder else []
-
-    def _change_codec(self, codec):
-        if self._decoder is not None and self._decoder.codec == codec:
-            return []
-        known = self.finish()
-        self._decoder = PacketDecoder(codec)
-        return known
+        return list(map(_with_picture, self._packets.finish()))
 
     def _packet(self, message):
         """Return (codec, packet, clock) of a message; the codec is '' where it is none."""
@@ -148,8 +137,7 @@ class _CodedStream:
         name = fields.encoding if is_ffmpeg else fields.format
         codec = codec_of(name, fields.data)
         if not codec and message.type in VIDEO_TYPES:
-            raise BadImageError(
-                'unknown_format', f'video of {name!r} is not decoded; h264, hevc and av1 are')
+            raise unknown_codec(name)
         return codec, bytes(fields.data), fields.pts if is_ffmpeg else self._stamp_ns(message)
 
 

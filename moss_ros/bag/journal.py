@@ -33,9 +33,9 @@ import os
 from pathlib import Path
 import shutil
 
-import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
 from moss_ros.bag.unusable import UnusableTally
+from moss_ros.images.jpeg import rgb_to_jpeg
 from moss_ros.stream import StreamSnapshot
 import numpy as np
 from safetensors import safe_open
@@ -195,10 +195,9 @@ class Journal:
         """Write the picture u8 [h, w, 3] RGB of a narration as JPEG; None: there is none."""
         if thumbnail is None:
             return
-        _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(thumbnail, cv2.COLOR_RGB2BGR),
-                               [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        jpeg = rgb_to_jpeg(thumbnail, thumbnail.shape[1], _JPEG_QUALITY)
         with writing(self.folder):
-            thumbnail_file(self.folder, narration_id).write_bytes(jpeg.tobytes())
+            thumbnail_file(self.folder, narration_id).write_bytes(jpeg)
 
     def save(self, snapshot: StreamSnapshot) -> None:
         """Save the point from which a resumed run goes on; atomic."""

@@ -27,7 +27,6 @@ from enum import Enum
 from importlib import import_module
 import os
 from pathlib import Path
-import re
 import sys
 from xml.etree import ElementTree
 
@@ -41,7 +40,8 @@ _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 # What the profile for large images asks of shared memory, for each process.
 SEGMENT_BYTES = 64 * 2 ** 20
 _FAST_DDS = 'rmw_fastrtps_cpp'
-_PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+# Either variable names the file with Fast DDS's profiles; the second is the older name.
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # Cyclone DDS sends a picture of 1080p as UDP packets; the system's default holds 200 kB.
 _RECEIVE_BUFFER_BYTES = 10 * 2 ** 20
 
@@ -154,11 +154,11 @@ def check_checkpoint(settings: NarratorSettings) -> Finding:
                 raise ValueError(f'{settings.checkpoint!r} is no folder with a config.json')
             return Finding(Verdict.OK, 'checkpoint', f'{name}, of whose code the memory is not '
                            'known beforehand')
-        if _is_on_the_hub_only(settings.checkpoint):
+        from moss_ros.engines.loading import open_checkpoint
+        from moss_ros.model import is_to_be_downloaded, memory_of
+        if is_to_be_downloaded(settings.checkpoint):  # which a check must not do
             return Finding(Verdict.FAIL, 'checkpoint', f'{name} is neither a folder nor in the '
                            "hub's cache on this machine", f'fetch it by  hf download {name}')
-        from moss_ros.engines.loading import open_checkpoint
-        from moss_ros.model import memory_of
         needed, free = memory_of(
             open_checkpoint(settings).folder, settings.device, settings.dtype, settings.attention,
             None if settings.quantization == 'none' else settings.quantization)
@@ -168,19 +168,6 @@ def check_checkpoint(settings: NarratorSettings) -> Finding:
     free_text = 'an unknown size is' if free is None else f'{free / 1e9:.1f} GB are'
     return Finding(Verdict.OK, 'checkpoint',
                    f'{name} needs {needed / 1e9:.2g} GB of memory, {free_text} free')
-
-
-def _is_on_the_hub_only(name):
-    """Whether loading it would begin by a download, which a check must not do."""
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+', name) or Path(name).is_dir():
-        return False
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-    try:
-        snapshot_download(name, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return True
-    return False
 
 
 def check_shared_memory(path: str | Path = '/dev/shm',
@@ -216,12 +203,12 @@ def check_transport(environment: Mapping[str, str], profile: str = '',
         return _check_receive_buffer(receive_buffer)
     if not transport.startswith('rmw_fastrtps'):
         return Finding(Verdict.OK, 'transport', f"{transport}; 'docs/deploy.md' has its settings")
-    name = next((name for name in _PROFILE_VARIABLES if environment.get(name)), None)
+    name = next((name for name in PROFILE_VARIABLES if environment.get(name)), None)
     if name is None:
         return Finding(
             Verdict.WARN, 'DDS profile', 'none is set here: large images get lost, unless the '
             'launch files start the narrator and the camera has the profile too',
-            f'export {_PROFILE_VARIABLES[0]}={profile or "config/fastdds_large_images.xml"}')
+            f'export {PROFILE_VARIABLES[0]}={profile or "config/fastdds_large_images.xml"}')
     try:
         ElementTree.parse(environment[name])
     except (OSError, ElementTree.ParseError) as error:

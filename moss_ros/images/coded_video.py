@@ -63,6 +63,12 @@ def codec_of(format_text: str, data=b'') -> str:
                  if any(sign in name for sign in signs for name in names)), '')
 
 
+def unknown_codec(name: str) -> BadImageError:
+    """Return the error of a packet whose codec, by this name, is none that is decoded."""
+    return BadImageError(
+        'unknown_format', f'video of {name!r} is not decoded; h264, hevc and av1 are')
+
+
 class CodedPicture:
     """A decoded picture in the decoder's own colours; any thread, nothing changes it."""
 
@@ -247,6 +253,39 @@ class PacketDecoder(Generic[Tag]):
         error = self._waits_for or BadImageError(
             'lost_packet', 'the decoder shows no picture of it: it needs one that is missing')
         return [DecodedPacket(self._tags.pop(number), error=error)]
+
+
+class PacketStream(Generic[Tag]):
+    """
+    The packets of one topic, whose codec may change: each codec has a PacketDecoder of its own.
+
+    One thread at a time.
+    """
+
+    def __init__(self):
+        self._decoder: PacketDecoder[Tag] | None = None
+
+    def decode(self, codec: str, packet: bytes, tag: Tag,
+               clock: int | None = None) -> list[DecodedPacket]:
+        """Return what is known now, as PacketDecoder; behind what a codec before it has left."""
+        known = self._change_codec(codec)
+        return known + self._decoder.decode(packet, tag, clock)
+
+    def pass_over(self, codec: str, packet: bytes, clock: int | None = None) -> bool:
+        """Take a packet in without decoding it; return whether decoding could begin at it."""
+        self._change_codec(codec)
+        return self._decoder.pass_over(packet, clock)
+
+    def finish(self) -> list[DecodedPacket]:
+        """Return what is left at the end."""
+        return self._decoder.finish() if self._decoder else []
+
+    def _change_codec(self, codec):
+        if self._decoder is not None and self._decoder.codec == codec:
+            return []
+        known = self.finish()
+        self._decoder = PacketDecoder(codec)
+        return known
 
 
 class _Clock:

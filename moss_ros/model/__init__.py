@@ -15,7 +15,7 @@
 """The video model: sizes, weights, forward passes, preprocessing of frames, sampling of tokens."""
 
 from .cache import DecoderCache
-from .checkpoint import load_model, memory_of, resolve_checkpoint, save_model
+from .checkpoint import is_to_be_downloaded, load_model, memory_of, resolve_checkpoint, save_model
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
 from .placement import choose_device, choose_dtype
@@ -27,6 +27,6 @@ from .vision import VisionEncoder
 __all__ = [
     'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'SamplingOptions',
     'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'choose_device',
-    'choose_dtype', 'fit_frame', 'initialise', 'load_model', 'memory_of',
+    'choose_dtype', 'fit_frame', 'initialise', 'is_to_be_downloaded', 'load_model', 'memory_of',
     'normalise_frames', 'preprocess_frame', 'resolve_checkpoint', 'sample_token', 'save_model',
 ]

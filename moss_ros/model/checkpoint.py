@@ -86,6 +86,18 @@ def resolve_checkpoint(name: str | Path) -> Path:
                               f'name its folder') from error
 
 
+def is_to_be_downloaded(name: str | Path) -> bool:
+    """Return whether resolve_checkpoint(name) would go to the network; looks at the disk only."""
+    if Path(name).expanduser().is_dir() or not _HUB_ID.fullmatch(str(name)):
+        return False
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    try:
+        _complete(_snapshot(name, local_files_only=True))
+    except (LocalEntryNotFoundError, CheckpointError):
+        return True
+    return False
+
+
 def _snapshot(name, local_files_only):
     from huggingface_hub import snapshot_download
     return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED,

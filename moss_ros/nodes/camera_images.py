@@ -21,17 +21,17 @@ input.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 from builtin_interfaces.msg import Time
-from moss_ros.images import BadImageError, codec_of, DecodedPacket, PacketDecoder
-from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.images import (
+    BadImageError, codec_of, DecodedPacket, PacketStream, unknown_codec,
+)
+from moss_ros.nodes.conversions import ImageConverter, stamp_to_ns
 import numpy as np
 from sensor_msgs.msg import CompressedImage
-
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class VideoReader:
 
     def __init__(self, converter: ImageConverter):
         self._pictures = PictureReader(converter)
-        self._decoder: PacketDecoder[CameraImage] | None = None
+        self._packets: PacketStream[CameraImage] = PacketStream()
 
     def images(self, message, received_ns: int) -> list[CameraImage]:
         """Return the images that are known now, each with the stamp of its own message."""
@@ -100,33 +100,18 @@ class VideoReader:
         codec = codec_of(encoding, message.data)
         tag = CameraImage(stamp, frame_id, encoding, received_ns, _no_picture)
         if codec:
-            known = self._finish() if self._decoder and self._decoder.codec != codec else []
-            self._decoder = self._decoder or PacketDecoder(codec)
-            clock = message.pts if is_ffmpeg else stamp.sec * NS_PER_S + stamp.nanosec or None
-            return known + list(map(_decoded, self._decoder.decode(
-                bytes(message.data), tag, clock)))
+            clock = message.pts if is_ffmpeg else stamp_to_ns(stamp) or None
+            return list(map(_decoded, self._packets.decode(
+                codec, bytes(message.data), tag, clock)))
         if isinstance(message, CompressedImage):
             return self._pictures.images(message, received_ns)
-        return [_with_error(tag, BadImageError(
-            'unknown_format', f'video of {encoding!r} is not decoded; h264, hevc and av1 are'))]
-
-    def _finish(self):
-        known = list(map(_decoded, self._decoder.finish()))
-        self._decoder = None
-        return known
+        return [replace(tag, error=unknown_codec(encoding))]
 
 
 def _decoded(packet: DecodedPacket) -> CameraImage:
-    tag = packet.tag
     if packet.error is not None:
-        return _with_error(tag, packet.error)
-    return CameraImage(
-        tag.stamp, tag.frame_id, tag.encoding, tag.received_ns, packet.picture.to_rgb)
-
-
-def _with_error(image, error):
-    return CameraImage(
-        image.stamp, image.frame_id, image.encoding, image.received_ns, image.to_rgb, error)
+        return replace(packet.tag, error=packet.error)
+    return replace(packet.tag, to_rgb=packet.picture.to_rgb)
 
 
 def _no_picture():

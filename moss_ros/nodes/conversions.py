@@ -22,6 +22,7 @@ input for each chosen frame.
 
 from array import array
 
+from builtin_interfaces.msg import Time
 from moss_ros.images import (
     check_compressed, check_image, compressed_to_rgb, DEFAULT_DEPTH_RANGE_M, ENCODINGS,
     image_to_rgb, row_bytes,
@@ -35,6 +36,11 @@ MAX_DIFFERENCE = 2
 # in stacked planes (nv12 and the like), and makes no colour of 8-bit types that name none.
 _NEVER_BY_CV_BRIDGE = ('16UC1', '32FC1', '8UC1', '8UC3', '8UC4', 'nv12', 'nv21', 'nv24')
 _PROBE_HEIGHT_PX, _PROBE_WIDTH_PX = 6, 8
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """Return a header stamp in ns; below 0 for what some drivers send, which rclpy refuses."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 class ImageConverter:

@@ -29,7 +29,7 @@ import sys
 import threading
 import time
 
-from moss_ros.nodes.node_process import Child, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.nodes.node_process import Child, end_all, START_TIMEOUT_S, stay_on_this_machine
 from moss_ros.records import read_event
 from moss_ros.settings import DeskSettings
 from moss_ros.training.scoring import Tally
@@ -144,9 +144,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
         failed += children[:-1]
     finally:
         # The console last, so that it shows what is said until the end.
-        for child in children:
-            child.interrupt()
-        failed += [child for child in children if not child.end() and child not in failed]
+        failed += [child for child in end_all(children) if child not in failed]
         observer.destroy_node()
         rclpy.try_shutdown()
     for child in failed:

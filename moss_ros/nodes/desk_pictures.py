@@ -28,7 +28,8 @@ from moss_ros.desk import DeskServer
 from moss_ros.desk.memory import DeskMemory
 from moss_ros.images import BadImageError, check_compressed
 from moss_ros.images.jpeg import rgb_to_jpeg
-from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.images.jpeg_pictures import JPEG_START
+from moss_ros.nodes.conversions import ImageConverter, stamp_to_ns
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 
@@ -36,7 +37,6 @@ SMALL_PERIOD_S = 0.5
 SMALL_WIDTH_PX, SMALL_QUALITY = 160, 70
 QUALITY = 75
 MAX_MESSAGE_BYTES = 200_000_000
-JPEG_START = b'\xff\xd8\xff'
 
 
 class PictureMaker:
@@ -105,25 +105,24 @@ class PictureMaker:
         return max(0.001, min(self._due_s.get(each, 0.0) for each in self._newest) - now_s)
 
     def _make(self, name, source, message):
-        stamp_ns = message.header.stamp.sec * 10 ** 9 + message.header.stamp.nanosec
         # As the narrator does where a driver leaves the stamp zero.
-        stamp_ns = stamp_ns or time.time_ns()
+        time_ns = stamp_to_ns(message.header.stamp) or time.time_ns()
         now_s = time.monotonic()
         is_small_due = (source == 'camera' and self._has_thumbnails
                         and self._small_due_s.get(name, 0.0) <= now_s)
         is_watched = (name, source) in self._server.watched
         if is_watched and self._is_ready(message):
-            self._server.show(name, source, bytes(message.data), stamp_ns)
+            self._server.show(name, source, bytes(message.data), time_ns)
             is_watched = False
         if not is_watched and not is_small_due:
             return
         picture = self._converter.to_rgb(message)
         if is_watched:
             self._server.show(
-                name, source, rgb_to_jpeg(picture, self._max_width_px, QUALITY), stamp_ns)
+                name, source, rgb_to_jpeg(picture, self._max_width_px, QUALITY), time_ns)
         if is_small_due:
             self._small_due_s[name] = now_s + SMALL_PERIOD_S
-            self._server.take(DeskMemory.take_small_picture, name, stamp_ns, rgb_to_jpeg(
+            self._server.take(DeskMemory.take_small_picture, name, time_ns, rgb_to_jpeg(
                 picture, SMALL_WIDTH_PX, SMALL_QUALITY))
 
     def _is_ready(self, message):

@@ -26,7 +26,7 @@ import time
 
 from moss_ros.images import BadImageError
 from moss_ros.nodes.camera_images import CameraImage, ImageReader, PictureReader, VideoReader
-from moss_ros.nodes.conversions import ImageConverter
+from moss_ros.nodes.conversions import ImageConverter, stamp_to_ns
 from moss_ros.nodes.image_topic import ImageTopic, InputState
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import Frame
@@ -272,17 +272,17 @@ class ImageInput:
 
     def _stamp_ns(self, image):
         """Return the header stamp, the node's time where the driver leaves it zero."""
-        stamp_ns = image.stamp.sec * NS_PER_S + image.stamp.nanosec
-        if stamp_ns < 0:
+        time_ns = stamp_to_ns(image.stamp)
+        if time_ns < 0:
             raise BadImageError(
-                'bad_stamp', f'the stamp is {stamp_ns / 1e9:.3f} s, before all time')
-        if stamp_ns == 0:
-            stamp_ns = self._now_ns()
-            if stamp_ns == 0:
+                'bad_stamp', f'the stamp is {time_ns / 1e9:.3f} s, before all time')
+        if time_ns == 0:
+            time_ns = self._now_ns()
+            if time_ns == 0:
                 raise BadImageError(
                     'no_time', 'the image has no stamp and nothing is published on /clock; '
                     'publish it, or set use_sim_time to false')
-        return stamp_ns
+        return time_ns
 
     def _now_ns(self):
         return self._node.get_clock().now().nanoseconds

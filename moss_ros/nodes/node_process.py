@@ -20,7 +20,7 @@ the demo and the benchmarks set them. A Child is started, watched and ended by d
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import os
 from pathlib import Path
 import signal
@@ -28,10 +28,10 @@ import subprocess
 import sys
 import threading
 
+from moss_ros.engines.machine_checks import PROFILE_VARIABLES
+
 PACKAGE_NAME = 'moss_ros'
 _PROFILE = Path('config', 'fastdds_large_images.xml')
-# Either variable names the file with Fast DDS's profiles; the second is the older name.
-_PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # Blocks below 1 GiB are kept for the next image: fetching fresh memory from the system for each
 # one costs more than all else.
 _ALLOCATOR_BYTES = str(2 ** 30)
@@ -57,8 +57,8 @@ def profile_path() -> Path:
 def large_image_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to add to environment, without those that are set there already."""
     wanted = dict.fromkeys(_ALLOCATOR_VARIABLES, _ALLOCATOR_BYTES)
-    if not any(name in environment for name in _PROFILE_VARIABLES):
-        wanted[_PROFILE_VARIABLES[0]] = str(profile_path())
+    if not any(name in environment for name in PROFILE_VARIABLES):
+        wanted[PROFILE_VARIABLES[0]] = str(profile_path())
     return {name: value for name, value in wanted.items() if name not in environment}
 
 
@@ -125,6 +125,13 @@ class Child:
     def _keep_lines(self):
         for line in self._process.stdout:
             self.last_lines.append(line.rstrip())
+
+
+def end_all(children: Sequence[Child]) -> list[Child]:
+    """Ask all to end, then wait for each; return those that did not end well."""
+    for child in children:
+        child.interrupt()
+    return [child for child in children if not child.end()]
 
 
 def _child_environment():
