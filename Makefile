@@ -16,7 +16,7 @@ VIEW ?= browser
 ARGS ?=
 
 .PHONY: demo venv test lint train evaluate check-bags check-days benchmark-bag benchmark-pages \
-	benchmark-cameras benchmark-desk benchmark-transport pictures clean help
+	benchmark-cameras benchmark-desk benchmark-stream benchmark-transport pictures clean help
 
 demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
@@ -63,6 +63,9 @@ benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone
 
 benchmark-desk: venv  ## Measure what the desk and its browsers cost a narrator
 	@$(RUN) -m tools.desk_benchmark $(ARGS)
+
+benchmark-stream: venv  ## Measure how fast a stream runs; ARGS='--preset 250m --peer transformers'
+	@$(RUN) -m moss_ros.benchmark $(ARGS)
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m tools.transport_benchmark $(ARGS)

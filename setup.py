@@ -66,6 +66,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
+            'bench_stream = moss_ros.benchmark.bench_stream:main',
             'console = moss_ros.nodes.console:main',
             'demo = moss_ros.nodes.demo:main',
             'demo_camera = moss_ros.nodes.demo_camera:main',
