@@ -27,6 +27,7 @@ channels of a head.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 import math
 
@@ -95,6 +96,24 @@ def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> t
     """
     swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
     return torch.addcmul(heads * cosines, swapped, sines)
+
+
+def rotation_matrices(cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
+    """
+    Return the matrices [S, K, K] for cosines and signed sines [S, K]: heads @ matrix is rotate().
+
+    One product in place of three operations, which pays where a few heads of a token are rotated.
+    """
+    unit, swap = _unit_and_swap(cosines.shape[1], cosines.device, cosines.dtype)
+    return torch.addcmul(unit * cosines.unsqueeze(1), swap, sines.unsqueeze(1))
+
+
+@cache
+def _unit_and_swap(size, device, dtype):
+    """Return two matrices [K, K]: one keeps each channel, one puts its partner in its place."""
+    with torch.inference_mode(False):
+        unit = torch.eye(size, device=device, dtype=dtype)
+        return unit, unit.roll(size // 2, dims=0)
 
 
 ATTENTION_NAMES = ('auto', 'sdpa', 'flash')
