@@ -76,7 +76,7 @@ class RotaryTables:
             tables = self._compute(max(256, 1 << (num_positions - 1).bit_length()), device, dtype)
             self._tables[key] = tables
         cosines, sines = tables
-        return cosines[:num_positions], sines[:num_positions]
+        return cosines.narrow(0, 0, num_positions), sines.narrow(0, 0, num_positions)
 
     def _compute(self, num_positions, device, dtype):
         # A table made inside inference mode could not be used for training later.

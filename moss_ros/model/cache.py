@@ -42,7 +42,7 @@ class KeyValueBuffer:
     def __init__(self, keys: torch.Tensor, values: torch.Tensor):
         self.keys = keys
         self.values = values
-        self.row = keys[0], values[0]
+        self.row = keys.squeeze(0), values.squeeze(0)
 
     def write(self, start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Copy keys and values [1, Hkv, n, K] to positions start to start + n - 1."""

@@ -27,6 +27,7 @@ Letters: S streams, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.decoder import TextDecoder
@@ -34,6 +35,9 @@ from moss_ros.model.kernels import LayerWeights, Memory, PlainKernels, RowKernel
 from moss_ros.model.step_graphs import StepGraphs
 import torch
 from torch import nn
+
+if TYPE_CHECKING:  # it makes torch import its compiler, which takes seconds
+    from moss_ros.model.fused_kernels import FusedKernels
 
 
 class DecodeStep:
@@ -45,24 +49,20 @@ class DecodeStep:
 
     @torch.inference_mode()
     def __init__(self, decoder: TextDecoder, lm_head: nn.Linear,
-                 graphs: StepGraphs | None = None):
-        """Prepare; graphs: repeat steps of one stream by these where that is possible (CUDA)."""
+                 graphs: StepGraphs | None = None, fused: FusedKernels | None = None):
+        """
+        Prepare.
+
+        fused: kernels for one stream at a time, whose steps graphs repeat if they are given.
+        """
         text = decoder.config.text
         self._embedding = decoder.embed_tokens.weight
         self._layers = [LayerWeights.of(layer) for layer in decoder.layers]
         self._norm, self._head = decoder.norm.weight, lm_head.weight
+        self._fused, self._graphs = fused, graphs
         self._plain = self._single = PlainKernels(text)
-        self._fused = self._graphs = None
-        weights = [*decoder.parameters(), lm_head.weight]
-        if any(type(weight) is not nn.Parameter for weight in weights):
-            return  # quantised
-        if self._embedding.device.type == 'cuda':
-            # Imported here: it makes torch import its compiler, which takes seconds.
-            from moss_ros.model.fused_kernels import can_fuse, FusedKernels
-            if can_fuse(text):
-                self._single = self._fused = FusedKernels(text, self._embedding.device)
-                self._graphs = graphs
-        elif all(weight.dtype == torch.float32 for weight in weights):
+        if all(type(weight) is nn.Parameter and weight.dtype == torch.float32
+               and weight.device.type == 'cpu' for weight in (*decoder.parameters(), self._head)):
             self._single = RowKernels(text)
 
     @torch.inference_mode()

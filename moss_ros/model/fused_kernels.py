@@ -199,7 +199,7 @@ class FusedKernels:
 
     def embed(self, _token_ids: Sequence[int], table: torch.Tensor) -> torch.Tensor:
         """Return the row x [1, D] of a table for the token id of begin()."""
-        return table.index_select(0, self._inputs[:1])
+        return table.index_select(0, self._inputs.narrow(0, 0, 1))
 
     def rotations(self, caches: Sequence[DecoderCache]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the tables of cosines and sines [max_tokens, K] of the cache."""

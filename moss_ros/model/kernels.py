@@ -57,12 +57,12 @@ class LayerWeights:
     def of(cls, layer: SelfAttentionLayer | CrossAttentionLayer) -> LayerWeights:
         """Refer to the weights of layer, and read its gates."""
         is_cross = isinstance(layer, CrossAttentionLayer)
+        scale, mlp_scale = layer.gates() if is_cross else (1.0, 1.0)
         return cls(
             layer.attention_norm.weight, (layer.q_proj if is_cross else layer.qkv_proj).weight,
             layer.q_norm.weight if is_cross else None, layer.o_proj.weight,
-            float(layer.attention_gate.tanh()) if is_cross else 1.0, layer.mlp_norm.weight,
-            layer.mlp.gate_up_proj.weight, layer.mlp.down_proj.weight,
-            float(layer.mlp_gate.tanh()) if is_cross else 1.0)
+            scale, layer.mlp_norm.weight, layer.mlp.gate_up_proj.weight,
+            layer.mlp.down_proj.weight, mlp_scale)
 
 
 class Memory(NamedTuple):
