@@ -30,6 +30,7 @@ import time
 from moss_ros.stream.events import Event
 from moss_ros.stream.frame import Frame, Prompt
 from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.passes import pass_alone, PassGenerator
 from moss_ros.stream.session import StreamSession
 import torch
 
@@ -74,11 +75,16 @@ class SessionFeed:
         should_yield() is called between the blocks of the vision encoder. If it returns True, the
         rest of the encoding is left to the next call.
         """
+        return pass_alone(self.step_shared(should_yield))
+
+    def step_shared(
+            self, should_yield: Callable[[], bool] = lambda: False) -> PassGenerator[list[Event]]:
+        """Do as step(), but yield the passes of tokens, as StreamSession.step_shared()."""
         prompts, _ = self._mailbox.drain(max_frames=0)
         self.add_prompts(prompts)
         self._begin_encoding()
         self._go_on_encoding(should_yield)
-        return self._session.step()
+        return (yield from self._session.step_shared())
 
     def add_prompts(self, prompts: Iterable[Prompt]) -> None:
         """Give prompts to the session, for its next step."""
