@@ -94,8 +94,8 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
     Return the id of the next token for logits [V], which are not changed.
 
     The repetition penalty applies to previous_ids, except those in exempt_ids; ids of V or more
-    are ignored. The same generator state gives the same token. The generator is
-    a CPU's, whatever device the logits are on. Raises ValueError if the logits hold nan or allow no token.
+    are ignored. The same generator state gives the same token. The generator is a CPU's, whatever
+    device the logits are on. Raises ValueError if the logits hold nan or allow no token.
     """
     logits = logits.float()
     if options.repetition_penalty != 1.0:

@@ -16,8 +16,8 @@
 The launches of fused_kernels.py, in Triton. Imported only where one of them is made.
 
 Each program reads its part of the weights once, adds in float32, and rounds when it writes. What
-changes from token to token comes from `inputs`, int64 [4] on the device: token id, position, filled
-entries of the text's cache, filled entries of the frames' cache.
+changes from token to token comes from `inputs`, int64 [4] on the device: token id, position,
+filled entries of the text's cache, filled entries of the frames' cache.
 """
 
 import triton
@@ -27,7 +27,7 @@ import triton.language as tl
 @triton.jit
 def norm_linear(x, norm, weight, out, size, num_rows, eps,
                 ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """out [E] = weight [E, D] times (norm [D] * x [D] / rms(x)); a program makes ROWS of E."""
+    """Set out [E] to weight [E, D] times the normed x [D]; a program makes ROWS of it."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, COLUMNS)
     sums = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -48,7 +48,7 @@ def norm_linear(x, norm, weight, out, size, num_rows, eps,
 @triton.jit
 def gated_linear(x, norm, weight, out, size, num_rows, eps,
                  ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """out [M] = silu(gate) * up, the two halves of weight [2 M, D] times the normed x [D]."""
+    """Set out [M] to silu(gate) * up, the halves of weight [2 M, D] times the normed x [D]."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, COLUMNS)
     gates = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -84,7 +84,7 @@ def _rotated(source, cosines, sines, position, channels, is_channel, K: tl.const
 @triton.jit
 def rotate_and_store(heads, cosines, sines, inputs, queries, keys, values, head_stride, num_heads,
                      num_kv_heads, K: tl.constexpr, BLOCK: tl.constexpr):
-    """A program takes one of heads [H + 2 Hkv, K] to queries [H, K], keys or values [Hkv, L, K]."""
+    """Take one of heads [H + 2 Hkv, K] to queries [H, K], keys or values [Hkv, L, K]."""
     head = tl.program_id(0).to(tl.int64)
     channels = tl.arange(0, BLOCK)
     is_channel = channels < K
@@ -106,7 +106,7 @@ def rotate_and_store(heads, cosines, sines, inputs, queries, keys, values, head_
 @triton.jit
 def norm_rotate(heads, norm, cosines, sines, inputs, queries, eps,
                 K: tl.constexpr, BLOCK: tl.constexpr):
-    """A program norms and rotates one of heads [H, K] to queries [H, K]."""
+    """Norm and rotate one of heads [H, K] to queries [H, K]."""
     channels = tl.arange(0, BLOCK)
     is_channel = channels < K
     partners = (channels + K // 2) % K
@@ -129,7 +129,7 @@ def attend_part(queries, keys, values, inputs, parts, highest, totals, head_stri
                 ENTRIES: tl.constexpr, G: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr,
                 BLOCK: tl.constexpr):
     """
-    The G queries of a key head attend to one chunk of its entries, as far as they are filled.
+    Attend from the G queries of a key head to one chunk of its entries, as far as it is filled.
 
     parts [Hkv, NUM_CHUNKS, GROUP, BLOCK] are sums of values, not yet divided by totals; highest
     are the largest scores. GROUP and BLOCK are G and K made powers of two.
@@ -166,7 +166,7 @@ def attend_part(queries, keys, values, inputs, parts, highest, totals, head_stri
 @triton.jit
 def join_parts(parts, highest, totals, out, NUM_CHUNKS: tl.constexpr, CHUNKS: tl.constexpr,
                G: tl.constexpr, GROUP: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr):
-    """A program joins the chunks of one query head to its row of out [H, K]."""
+    """Join the chunks of one query head to its row of out [H, K]."""
     head = tl.program_id(0).to(tl.int64)
     chunks, channels = tl.arange(0, CHUNKS), tl.arange(0, BLOCK)
     row = ((head // G) * NUM_CHUNKS + chunks) * GROUP + head % G

@@ -54,8 +54,8 @@ class TokenChooser:
         silence_logit_bias is added to the logit of <|silence|>. Raises ValueError if the logits
         hold nan or allow no token.
         """
-        return sample_token(logits.float() + self._bias(silence_logit_bias), sampling, said_ids, self._chat.control_ids, generator)
-
+        return sample_token(logits.float() + self._bias(silence_logit_bias), sampling, said_ids,
+                            self._chat.control_ids, generator)
 
     def _bias(self, silence_logit_bias):
         """Return what is added to all logits [V]; kept, since it seldom changes."""

@@ -79,7 +79,7 @@ class SessionFeed:
 
     def step_shared(
             self, should_yield: Callable[[], bool] = lambda: False) -> PassGenerator[list[Event]]:
-        """Do as step(), but yield the passes of tokens, as StreamSession.step_shared()."""
+        """Do the same as step(), but yield the passes of tokens as a session does."""
         prompts, _ = self._mailbox.drain(max_frames=0)
         self.add_prompts(prompts)
         self._begin_encoding()

@@ -15,9 +15,9 @@
 """
 The one thread that runs the model: it serves the sessions of all channels in turn.
 
-Those that are speaking share their passes through the decoder (passes.py). It sleeps on a condition
-while there is nothing to do. A channel that fails is not served until it is started again; the
-others go on. Nodes own the worker.
+Those that are speaking share their passes through the decoder (passes.py). It sleeps on a
+condition while there is nothing to do. A channel that fails is not served until it is started
+again; the others go on. Nodes own the worker.
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ from moss_ros.model import ModelConfig, VideoModel
 from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.decoder import CrossAttentionLayer
 from moss_ros.model.fused_kernels import FusedKernels
-from moss_ros.model.step_graphs import StepGraphs
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -155,7 +154,6 @@ import torch
 from moss_ros.model import ModelConfig, VideoModel
 from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.fused_kernels import FusedKernels
-from moss_ros.model.step_graphs import StepGraphs
 sys.path.insert(0, {folder!r})
 from test_decode_step import assert_same, record
 
