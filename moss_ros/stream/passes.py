@@ -57,7 +57,7 @@ def pass_alone(generator: PassGenerator[T]) -> T:
 
 def pass_together(generators: Sequence[PassGenerator[None]]) -> list[BaseException | None]:
     """
-    Run generators of one model to their ends, and let them share passes.
+    Run generators to their ends, and let those of one model share passes.
 
     Returns for each what it raised, or None. If a shared pass fails, each has one of its own, so
     that only those fail which are to blame.
@@ -76,9 +76,10 @@ def pass_together(generators: Sequence[PassGenerator[None]]) -> list[BaseExcepti
     for index, generator in enumerate(generators):
         go_on(index, generator.__next__)
     while wanted:
-        indices, passes = list(wanted), list(wanted.values())
-        wanted.clear()
-        for index, logits in zip(indices, _decode_or_errors(passes)):
+        model = next(iter(wanted.values())).model
+        indices = [index for index, one in wanted.items() if one.model is model]
+        results = _decode_or_errors([wanted.pop(index) for index in indices])
+        for index, logits in zip(indices, results):
             if isinstance(logits, BaseException):
                 go_on(index, lambda: generators[index].throw(logits))
             else:
