@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.decoder import TextDecoder
 from moss_ros.model.kernels import LayerWeights, Memory, PlainKernels, RowKernels
+from moss_ros.model.large_matrices import is_large
 from moss_ros.model.step_graphs import StepGraphs
 import torch
 from torch import nn
@@ -62,7 +63,8 @@ class DecodeStep:
         self._fused, self._graphs = fused, graphs
         self._plain = self._single = PlainKernels(text)
         if all(type(weight) is nn.Parameter and weight.dtype == torch.float32
-               and weight.device.type == 'cpu' for weight in (*decoder.parameters(), self._head)):
+               and weight.device.type == 'cpu' and not is_large(weight)
+               for weight in (*decoder.layers.parameters(), self._embedding)):
             self._single = RowKernels(text)
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The calls of kernels.py for one stream on CUDA: seven launches for a layer, or six.
+The calls of kernels.py for one stream on CUDA: seven launches for a layer.
 
 Made for a step that is captured as a graph: nothing is read from the host but by begin(), and no
 length is a number, so one graph serves a cache for ever. Attention is cut into chunks, so that a

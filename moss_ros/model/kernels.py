@@ -16,9 +16,11 @@
 What a layer does with one token of each of some streams, as a few calls.
 
 DecodeStep makes them. Three classes have the same methods and agree within rounding:
-PlainKernels for any number of streams, any device and quantised weights; RowKernels for one stream
-on a CPU in float32, where a small model spends its time on calls and not on numbers; FusedKernels
-(fused_kernels.py) for one stream on CUDA, with six or seven launches a layer.
+
+- PlainKernels for any number of streams, any device and quantised weights;
+- RowKernels for one stream of a small model on a CPU in float32, which spends its time on calls
+  and not on numbers;
+- FusedKernels (fused_kernels.py) for one stream on CUDA, with seven launches a layer.
 
 Letters: S streams, D hidden channels, M channels of the MLP, H query heads, Hkv key/value heads,
 G = H / Hkv, K channels of a head, L entries of a cache, V vocabulary.
@@ -34,6 +36,7 @@ from moss_ros.model.attention import rotation_matrices
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.config import TextConfig
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer
+from moss_ros.model.large_matrices import is_large, LargeMatrices
 from moss_ros.model.vision import activation
 import torch
 from torch.nn import functional as F
@@ -80,6 +83,7 @@ class PlainKernels:
         self._activation = activation(config.hidden_act)
         self._eps = config.rms_norm_eps
         self._head_dim = config.head_dim
+        self._linear = LargeMatrices().linear
 
     def embed(self, token_ids: Sequence[int], table: torch.Tensor) -> torch.Tensor:
         """Return the rows x [S, D] of a table for token ids."""
@@ -98,7 +102,7 @@ class PlainKernels:
 
         The new keys and values are stored as the last of each memory's length first.
         """
-        heads = F.linear(self._normed(x, layer.norm), layer.projection)
+        heads = self._linear(self._normed(x, layer.norm), layer.projection)
         heads = heads.view(len(memories), -1, self._head_dim)  # [S, H + 2 Hkv, K]
         attended = []
         for row, (keys, values, length) in enumerate(memories):
@@ -114,7 +118,7 @@ class PlainKernels:
     def look(self, x: torch.Tensor, layer: LayerWeights, rotations: torch.Tensor,
              memories: Sequence[Memory]) -> torch.Tensor:
         """Return x [S, D] plus gated cross-attention to the frames in the memories."""
-        heads = F.linear(self._normed(x, layer.norm), layer.projection)
+        heads = self._linear(self._normed(x, layer.norm), layer.projection)
         heads = heads.view(len(memories), -1, self._head_dim)  # [S, H, K]
         queries = self._normed(heads, layer.query_norm) @ rotations
         attended = [_attend(queries[row], memory) for row, memory in enumerate(memories)]
@@ -122,21 +126,20 @@ class PlainKernels:
 
     def mlp(self, x: torch.Tensor, layer: LayerWeights) -> torch.Tensor:
         """Return x [S, D] plus the gated MLP."""
-        gate, up = F.linear(self._normed(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
+        gate, up = self._linear(self._normed(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
         return self._add_linear(x, self._activation(gate) * up, layer.down, layer.mlp_scale)
 
     def logits(self, x: torch.Tensor, norm: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
         """Return the logits [S, V] of x [S, D]."""
-        return F.linear(self._normed(x, norm), head)
+        return self._linear(self._normed(x, norm), head)
 
     def _normed(self, x, weight):
         return F.rms_norm(x, weight.shape, weight, self._eps)
 
-    @staticmethod
-    def _add_linear(x, y, weight, scale):
-        if type(weight) in (torch.Tensor, torch.nn.Parameter):
+    def _add_linear(self, x, y, weight, scale):
+        if type(weight) is torch.nn.Parameter and not is_large(weight):
             return torch.addmm(x, y, weight.t(), alpha=scale)
-        return torch.add(x, F.linear(y, weight), alpha=scale)  # quantised
+        return torch.add(x, self._linear(y, weight), alpha=scale)
 
 
 def _attend(query, memory):
