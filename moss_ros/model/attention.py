@@ -30,6 +30,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 import math
+import re
 
 from moss_ros.model.config import RopeConfig
 import torch
@@ -119,6 +120,7 @@ def _unit_and_swap(size, device, dtype):
 ATTENTION_NAMES = ('auto', 'sdpa', 'flash')
 # flash-attn 2 has kernels for Ampere (8.0) and newer.
 _MIN_CUDA_CAPABILITY = 8
+_MIN_FLASH_VERSION = (2, 1)
 
 
 def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
@@ -168,7 +170,10 @@ def flash_kernel(attention: str, device: torch.device,
     obstacle = _obstacle(device, dtype)
     if obstacle is None:
         try:
-            return import_module('flash_attn').flash_attn_func
+            flash_attn = import_module('flash_attn')
+            obstacle = _age(flash_attn.__version__)
+            if obstacle is None:
+                return flash_attn.flash_attn_func
         except (ImportError, AttributeError) as error:
             obstacle = (f'flash-attn can not be imported ({error}): install it with "pip install '
                         f'flash-attn --no-build-isolation", which needs a CUDA compiler, or use '
@@ -176,6 +181,16 @@ def flash_kernel(attention: str, device: torch.device,
     if attention == 'flash':
         raise ValueError(f"attention is 'flash', but {obstacle}")
     return None
+
+
+def _age(version: str) -> str | None:
+    """Return why this version of flash-attn is too old, and the way out; None if it is not."""
+    numbers = tuple(map(int, re.findall(r'\d+', version)[:2]))
+    if numbers >= _MIN_FLASH_VERSION:
+        return None
+    return (f'flash-attn {version} aligns causal attention to the first key, not the last as '
+            f'needed here: install {".".join(map(str, _MIN_FLASH_VERSION))} or newer, or use '
+            f'attention=sdpa')
 
 
 def _obstacle(device, dtype):
