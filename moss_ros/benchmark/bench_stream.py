@@ -102,7 +102,7 @@ def _plan(options):
         num_frames=options.frames, ingest_fps=tuple(options.ingest_fps), seconds=options.seconds,
         num_prompts=options.prompts, up_to=options.up_to,
         num_pairs=options.pairs if options.peer else 0, num_threads=options.num_threads,
-        seed=options.seed)
+        seed=options.seed, eager=options.eager)
 
 
 def _rounded(value):
@@ -136,6 +136,8 @@ def _make_parser():
     model.add_argument('--attention', default='auto', help='auto (default), sdpa or flash')
     model.add_argument('--quantization', default='none', choices=('none', *QUANTIZATION_NAMES),
                        help="of the decoder's weights (default none)")
+    model.add_argument('--eager', action='store_true',
+                       help='on a GPU: record and replay no CUDA graphs')
     model.add_argument('--num-threads', type=int, metavar='N',
                        help='CPU threads (default: as torch chooses)')
     model.add_argument('--seed', type=int, default=0, help='of random weights (default 0)')

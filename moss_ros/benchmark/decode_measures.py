@@ -44,7 +44,7 @@ PICTURE_SIZE_PX = (640, 480)
 
 def next_logits(model: VideoModel, cache: DecoderCache, token_id: int) -> torch.Tensor:
     """Append one text token to the cache; return the logits [V] after it: what is measured."""
-    return model.extend(cache, [token_id])
+    return model.decode([cache], [token_id])[0]
 
 
 class Decoder(Protocol):

@@ -58,6 +58,8 @@ def _rows(figures) -> Iterator[tuple[str, str]]:
                                 f'(with a frame {operations["with_frame"]}, in a session '
                                 f'{operations["session"]}; to encode a frame '
                                 f'{operations["encode"]})')
+    if figures['gpu_launches'] is not None:
+        yield 'launches on the GPU a step', str(figures['gpu_launches'])
     num_syncs = figures['host_syncs']
     yield ('host synchronisations a step',
            'none: a CPU has no device to wait for' if num_syncs is None else str(num_syncs))

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-What the host does for a step: operations that it launches, and waits for the device.
+What the host does for a step: operations and kernels that it launches, and waits for the device.
 
 A function that takes the step goes in; counts come out. Called by the command, and by tests that
 hold a step to a number of launches.
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+import re
 import warnings
 
 import torch
@@ -34,6 +35,9 @@ _NO_LAUNCHES = frozenset((
     'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided', '_unsafe_view',
     'detach', 'detach_', 'alias', 'lift_fresh', 'item', '_local_scalar_dense', 'set_', 'resize_',
     'record_stream', 'is_pinned', 'is_same_size'))
+
+# Names of calls of CUDA's runtime and of its driver.
+_GPU_LAUNCH = re.compile(r'(cuda|cu)(Launch|GraphLaunch|Memcpy|Memset)\w*')
 
 
 class LaunchCounter(TorchDispatchMode):
@@ -80,6 +84,22 @@ def count_launches(step: Callable[[], object]) -> int:
     with torch.inference_mode(), LaunchCounter() as counter:
         step()
     return counter.num_launches
+
+
+def count_gpu_launches(step: Callable[[], object], device: torch.device) -> int | None:
+    """
+    Return how many kernels, copies and graphs step() launches on the GPU; None on a CPU.
+
+    As PyTorch's profiler sees them at CUDA's own interface, so also those that do not come from
+    PyTorch. The replay of a graph is one, whatever is in it.
+    """
+    if device.type != 'cuda':
+        return None
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        step()
+        torch.cuda.synchronize(device)
+    return sum(bool(_GPU_LAUNCH.fullmatch(event.name)) for event in profile.events())
 
 
 def count_host_syncs(step: Callable[[], object], device: torch.device) -> int | None:

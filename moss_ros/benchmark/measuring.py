@@ -29,7 +29,9 @@ import platform
 from statistics import median
 
 from moss_ros.benchmark import decode_measures as measures
-from moss_ros.benchmark.launches import count_host_syncs, count_launches
+from moss_ros.benchmark.launches import (
+    count_gpu_launches, count_host_syncs, count_launches,
+)
 from moss_ros.benchmark.memory_floor import cache_bytes, state_bytes, step_bytes, weight_bytes
 from moss_ros.benchmark.peer import PeerDecoder, require_peer
 from moss_ros.benchmark.presets import (
@@ -63,7 +65,7 @@ class Plan:
     - num_prompts: questions asked, and frames shown, for the percentiles.
     - up_to: frames up to which the cost of more frames is measured.
     - num_pairs: measurements of each in turn with the peer; 0: no peer.
-    - num_threads: of the CPU; None: as torch chooses.
+    - num_threads: of the CPU; None: as torch chooses. eager: without CUDA graphs.
     """
 
     name: str | None
@@ -80,6 +82,7 @@ class Plan:
     num_pairs: int
     num_threads: int | None
     seed: int
+    eager: bool
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def prepare(plan: Plan, say: Callable[[str], None]) -> Bench:
                 f'--peer transformers needs two whole models in memory, and {plan.name} alone '
                 f'{room.shortage}: leave it out, and single layers are measured')
         say(f'{plan.name} {room.shortage}: one layer of each kind is measured, at true width')
+    if subject is not None:
+        subject.model.eager = plan.eager
     num_free_frames = room.num_more_frames(plan.up_to)
     if subject is not None and num_free_frames < plan.up_to:
         say(f'there is memory for {num_free_frames} of the {plan.up_to} frames of --up-to')
@@ -171,8 +176,9 @@ def measure(bench: Bench, say: Callable[[str], None]) -> dict:
         'frames': bench.num_frames, 'text_tokens': bench.num_tokens, 'seconds': plan.seconds,
         'copy_gb_per_s': bytes_per_s / 1e9, 'note': None,
         **dict.fromkeys((
-            'decode', 'operations', 'host_syncs', 'peer', 'first_token_ms', 'frame_to_token_ms',
-            'encode_ms', 'ingest', 'memory_bytes', 'more_frames', 'layers'))}
+            'decode', 'operations', 'gpu_launches', 'host_syncs', 'peer', 'first_token_ms',
+            'frame_to_token_ms', 'encode_ms', 'ingest', 'memory_bytes', 'more_frames',
+            'layers'))}
     if bench.subject is None:
         say('one layer of each kind')
         figures['note'] = ('the model does not fit into memory: these are single layers, and say '
@@ -206,6 +212,7 @@ def _measure_model(bench, bytes_per_s, figures, say):
         'with_frame': count_launches(decoder.step_with_frame),
         'encode': count_launches(lambda: encode_frames(model, frames))}
     decoder.rewind()
+    figures['gpu_launches'] = count_gpu_launches(decoder.step, bench.device)
     figures['host_syncs'] = count_host_syncs(decoder.step, bench.device)
     del decoder
     if plan.num_pairs:
@@ -296,7 +303,7 @@ def _model(bench):
         'num_parameters': sum(each.numel() for each in empty_model(
             bench.config).parameters()),
         'dtype': str(bench.dtype)[6:], 'quantization': plan.quantization,
-        'attention': bench.attention}
+        'attention': bench.attention, 'eager': plan.eager}
 
 
 def _memory(bench):

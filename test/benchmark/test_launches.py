@@ -14,11 +14,14 @@
 
 """The counter of launches and of waits for the device, by what is known of some operations."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 import warnings
 
 from moss_ros.benchmark.decode_measures import OwnDecoder
-from moss_ros.benchmark.launches import count_host_syncs, count_launches, LaunchCounter
+from moss_ros.benchmark.launches import (
+    count_gpu_launches, count_host_syncs, count_launches, LaunchCounter,
+)
 from moss_ros.benchmark.presets import random_model
 from moss_ros.model import ModelConfig
 from moss_ros.model.quantization import quantise
@@ -81,6 +84,18 @@ def test_a_decode_step_needs_more_for_a_frame_and_the_same_each_time():
     assert count_launches(decoder.step_with_frame) > first
     decoder.rewind()
     assert (decoder.cache.num_tokens, decoder.cache.num_frames) == (6, 2)
+
+
+def test_on_a_gpu_the_calls_that_launch_count(monkeypatch):
+    names = ['cudaLaunchKernel', 'cuLaunchKernelEx', 'cudaGraphLaunch', 'cudaMemcpyAsync',
+             'aten::mm', 'cudaStreamSynchronize', 'void gemv2T_kernel(...)', 'Memcpy DtoH']
+    profile = SimpleNamespace(events=lambda: [SimpleNamespace(name=name) for name in names])
+    monkeypatch.setattr(torch.profiler, 'profile', lambda activities: nullcontext(profile))
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda device: None)
+    calls = []
+    assert count_gpu_launches(lambda: calls.append(1), SimpleNamespace(type='cuda')) == 4
+    assert calls == [1]
+    assert count_gpu_launches(lambda: calls.append(1), CPU) is None
 
 
 def test_a_cpu_has_nothing_to_wait_for():
