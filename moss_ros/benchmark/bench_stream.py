@@ -68,8 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
         figures = measure(bench, say)
         print(table_of(figures))
         print(json.dumps(_rounded(figures)), flush=True)
-    except (StreamError, torch.OutOfMemoryError) as error:
+    except StreamError as error:
         say(f'error: {error}')
+        return 1
+    except torch.OutOfMemoryError as error:
+        say(f'error: the GPU has too little memory, take fewer --frames or a lower --up-to '
+            f'({" ".join(str(error).split())})')
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED

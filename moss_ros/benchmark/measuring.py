@@ -217,6 +217,8 @@ def _measure_model(bench, bytes_per_s, figures, say):
     del decoder
     if plan.num_pairs:
         figures['peer'] = _peer(bench, num_steps, say)
+        if bench.device.type == 'cuda':  # the peak is told of this package alone
+            torch.cuda.reset_peak_memory_stats(bench.device)
     say('encoding frames')
     figures['encode_ms'] = {
         'one': measures.measure_encoding(model, 1, plan.seconds / 2),
@@ -239,8 +241,6 @@ def _peer(bench, num_steps, say):
         model, bench.num_tokens, bench.num_frames, (plan.num_pairs + 1) * num_steps)
     peer = PeerDecoder(bench.config, bench.device, bench.dtype, bench.num_tokens, bench.num_frames)
     pairs_ms = measures.measure_pairs(own, peer, num_steps, plan.num_pairs)
-    if bench.device.type == 'cuda':
-        torch.cuda.reset_peak_memory_stats(bench.device)  # it is told of this package alone
     return {
         'name': 'transformers', 'version': peer.version, 'dtype': str(bench.dtype)[6:],
         'num_parameters': peer.num_parameters, 'pairs_ms': [list(pair) for pair in pairs_ms],
@@ -300,8 +300,7 @@ def _model(bench):
     plan = bench.plan
     return {
         'name': plan.name or str(plan.checkpoint), 'is_random': plan.name is not None,
-        'num_parameters': sum(each.numel() for each in empty_model(
-            bench.config).parameters()),
+        'num_parameters': sum(each.numel() for each in empty_model(bench.config).parameters()),
         'dtype': str(bench.dtype)[6:], 'quantization': plan.quantization,
         'attention': bench.attention, 'eager': plan.eager}
 

@@ -22,6 +22,7 @@ import subprocess
 import sys
 
 from moss_ros.benchmark import bench_stream, room
+from moss_ros.benchmark.stream_measures import StreamError
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 import pytest
 import torch
@@ -54,7 +55,7 @@ def whole_run():
     done = subprocess.run(
         [sys.executable, '-m', 'moss_ros.benchmark', '--preset', 'demo', '--frames', '3',
          '--peer', 'transformers', '--num-threads', '1', *QUICK[:-1], '128'],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
@@ -69,6 +70,15 @@ def test_each_figure_is_explained(figures):
     _, _, after = text.partition('\n## The figures\n')
     told = re.findall(r'^\| `(\w+)` \|', after.partition('\n## ')[0], re.MULTILINE)
     assert sorted(told) == sorted(figures)
+
+
+def test_each_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as end:
+        bench_stream.main(['--help'])
+    assert end.value.code == 0
+    options = set(re.findall(r'--[a-z]+(?:-[a-z]+)*', capsys.readouterr().out)) - {'--help'}
+    text = (REPOSITORY / 'docs' / 'benchmarks.md').read_text(encoding='utf-8')
+    assert options <= set(re.findall(r'--[a-z]+(?:-[a-z]+)*', text.partition('## The figures')[0]))
 
 
 def test_the_share_is_of_the_floor_that_was_measured(figures):
@@ -115,12 +125,12 @@ def test_the_table_tells_the_same(whole_run, figures):
 
 
 def test_a_checkpoint_is_measured_with_its_own_weights(capsys):
-    status, out, _ = run(capsys, '--checkpoint', DEMO_CHECKPOINT, '--frames', '2', *QUICK)
+    status, out, _ = run(capsys, '--checkpoint', DEMO_CHECKPOINT, '--frames', '0', *QUICK)
     assert status == 0
     figures = json.loads(out.splitlines()[-1])
     assert figures['model']['is_random'] is False
     assert figures['model']['name'] == str(DEMO_CHECKPOINT)
-    assert figures['peer'] is None
+    assert (figures['peer'], figures['frames']) == (None, 0)
     assert figures['ingest'][0]['tokens_per_s'] > 0
 
 
@@ -196,11 +206,15 @@ def test_a_folder_that_is_no_checkpoint_is_refused(capsys, tmp_path):
     assert "model_type is 'llava'" in refusal(capsys, '--checkpoint', tmp_path)
 
 
-def test_rates_of_a_stream_that_fails_are_an_error_of_one_line(capsys, monkeypatch):
+@pytest.mark.parametrize(('error', 'told'), [
+    (StreamError('the stream failed: broken'), 'the stream failed: broken'),
+    (torch.OutOfMemoryError('Tried to allocate\n9 GB'), 'take fewer --frames')])
+def test_what_fails_while_it_is_measured_is_told_in_one_line(capsys, monkeypatch, error, told):
     def fail(*_):
-        raise bench_stream.StreamError('the stream failed: broken')
+        raise error
 
     monkeypatch.setattr(bench_stream, 'measure', fail)
-    status, out, error = run(capsys, '--preset', 'demo')
+    status, out, errors = run(capsys, '--preset', 'demo')
     assert (status, out) == (1, '')
-    assert error.splitlines()[-1] == 'bench_stream: error: the stream failed: broken'
+    line = errors.splitlines()[-1]
+    assert line.startswith('bench_stream: error: ') and told in line
