@@ -37,7 +37,7 @@ import torch
 # Larger than any cache of a processor, so that it is the memory that is measured.
 _COPIED_BYTES = 256 * 2**20
 _NUM_WARM_UP_STEPS = 3
-_MIN_REPEATS = 5
+_MIN_REPEATS = 3
 # As the frames of a camera.
 PICTURE_SIZE_PX = (640, 480)
 
