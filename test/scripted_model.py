@@ -117,8 +117,8 @@ class ScriptedModel:
         assert ids.count(self.config.image_token_id) == len(frames)
         assert cache.num_tokens + len(ids) <= cache.max_tokens
         assert cache.num_frames + len(frames) <= cache.max_frames
-        rows = Rows(self._logits_after, [
-            cache.ids + ids[:num] for num in range(1, len(ids) + 1)])
+        seen_ids = cache.ids + ids
+        rows = Rows(self._logits_after, seen_ids, range(cache.num_tokens, len(seen_ids)))
         if not cache.serves:
             self.pieces.append(ids)
         else:
@@ -131,8 +131,11 @@ class ScriptedModel:
         return rows
 
     def _logits_after(self, seen_ids):
+        said = self._next(seen_ids)
+        if isinstance(said, BaseException):
+            raise said
         logits = torch.zeros(self.config.text.vocab_size)
-        logits[self._next(seen_ids)] = 10.0
+        logits[said] = 10.0
         return logits
 
     def _next(self, seen_ids):
@@ -145,17 +148,18 @@ class ScriptedModel:
 class Rows:
     """The logits [n, V] of a forward; the script says each when it is looked at, not before."""
 
-    def __init__(self, logits_after, seen_ids):
+    def __init__(self, logits_after, ids, places):
         self._logits_after = logits_after
-        self._seen_ids = seen_ids
+        self._ids = ids
+        self._places = places  # in ids, of the token of each row
 
     def __len__(self):
-        return len(self._seen_ids)
+        return len(self._places)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return Rows(self._logits_after, self._seen_ids[index])
-        return self._logits_after(self._seen_ids[index])
+            return Rows(self._logits_after, self._ids, self._places[index])
+        return self._logits_after(self._ids[:self._places[index] + 1])
 
 
 class ScriptedCache:
