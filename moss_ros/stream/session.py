@@ -179,7 +179,8 @@ class StreamSession:
         """Return the device and how full the context is; any thread."""
         return SessionFigures(self._model.device, ContextFill(
             self._context.num_tokens, self._options.max_context_tokens,
-            self._context.num_frames, self._options.max_context_frames))
+            self._context.num_frames, self._options.max_context_frames,
+            self._context.num_rollovers))
 
     def give_up(self) -> None:
         """Do nothing: this session ends without delay anyway."""
@@ -345,7 +346,11 @@ class StreamSession:
             self._context.add_frames([frame.states])
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
-        self._say(self._sample((yield from self._context.forward_shared())))
+        token_id = self._sample((yield from self._context.forward_shared()))
+        # The token is known by now: on a GPU, what is done ahead does not hold it up.
+        self._context.work_ahead()
+        self._conversation.count_rollovers(self._context.num_rollovers)
+        self._say(token_id)
 
     def _watch(self, num_frames):
         """
@@ -364,10 +369,12 @@ class StreamSession:
             if not self._is_silence(token_ids[-1]):
                 break
         self._context.take_back_frames(len(logits) - len(token_ids))
+        self._context.work_ahead(len(token_ids))
         steps = []
         for frame, token_id in zip(frames, token_ids):
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
+            self._conversation.count_rollovers(self._context.num_rollovers)
             # The context already holds the silence after all frames but the last.
             if len(steps) + 1 < len(token_ids):
                 self._conversation.fall_silent()
