@@ -76,9 +76,8 @@ class ScriptedModel:
     callable script is asked with this model whenever it decides; seen_ids are then all the ids
     that it decides after. Remembers what it was shown.
 
-    caches: the first one serves, and so do those that were restored. In the others contexts are
-    built ahead, of which nobody asks for the next token; the ids that they are shown are in
-    pieces.
+    A cache is taken for one in which a context is built ahead until somebody looks at what it
+    says, or restores it; until then, the ids that it is shown are in pieces. The first serves.
     """
 
     device = torch.device('cpu')
@@ -110,6 +109,10 @@ class ScriptedModel:
         yield
         return self.encode_frames(pixel_values)
 
+    def decode(self, caches, token_ids):
+        return [self.extend(cache, torch.tensor([token_id]))
+                for cache, token_id in zip(caches, token_ids, strict=True)]
+
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()
         frames = [] if frame_states is None else frame_states.flatten().tolist()
@@ -121,6 +124,7 @@ class ScriptedModel:
         rows = Rows(self._logits_after, seen_ids, range(cache.num_tokens, len(seen_ids)))
         if not cache.serves:
             self.pieces.append(ids)
+            rows = Unseen(self, cache, ids, rows)
         else:
             self.extensions.append(ids)
             if not callable(self.script) and self.script \
@@ -160,6 +164,19 @@ class Rows:
         if isinstance(index, slice):
             return Rows(self._logits_after, self._ids, self._places[index])
         return self._logits_after(self._ids[:self._places[index] + 1])
+
+
+class Unseen:
+    """The logits of a pass that perhaps nobody looks at."""
+
+    def __init__(self, model, cache, ids, rows):
+        self._model, self._cache, self._ids, self._rows = model, cache, ids, rows
+
+    def float(self):
+        self._cache.serves = True
+        self._model.pieces.remove(self._ids)
+        self._model.extensions.append(self._ids)
+        return self._rows[-1]
 
 
 class ScriptedCache:

@@ -35,9 +35,10 @@ from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.dialogue import Last
 from moss_ros.stream.events import EndReason, Event, SessionState
 from moss_ros.stream.frame import (
-    encode_frames, encode_frames_in_blocks, EncodedFrame, Frame, Prompt,
+    encode_frames_in_blocks, encode_waiting, EncodedFrame, Frame, Prompt,
 )
 from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.passes import pass_alone, PassGenerator
 import torch
 
 # These may change while a stream runs. The others determine its memory or its opening.
@@ -118,7 +119,7 @@ class StreamSession:
 
     @property
     def num_waiting_frames(self) -> int:
-        """Return the number of frames that were added, but not yet seen by the model."""
+        """Frames that were added, but not yet seen by the model."""
         return len(self._frames)
 
     @property
@@ -168,18 +169,16 @@ class StreamSession:
 
     def require_prompt(self, text: str) -> None:
         """Raise ValueError if text is too long to be asked and answered; any thread."""
-        num_too_many = self._context.num_tokens_too_many(text)
-        if num_too_many:
-            raise ValueError(
-                f'prompt is {num_too_many} tokens too long for a context of '
-                f'{self._options.max_context_tokens} tokens; ask it in fewer words')
+        obstacle = self._length_obstacle(text)
+        if obstacle:
+            raise ValueError(f'prompt is {obstacle}')
 
     def figures(self) -> SessionFigures:
         """Return the device and how full the context is; any thread."""
+        context, options = self._context, self._options
         return SessionFigures(self._model.device, ContextFill(
-            self._context.num_tokens, self._options.max_context_tokens,
-            self._context.num_frames, self._options.max_context_frames,
-            self._context.num_rollovers))
+            context.num_tokens, options.max_context_tokens, context.num_frames,
+            options.max_context_frames, context.num_rollovers))
 
     def give_up(self) -> None:
         """Do nothing: this session ends without delay anyway."""
@@ -213,7 +212,6 @@ class StreamSession:
             raise ValueError(f'a Prompt is needed, not {prompt!r}')
         self._prompts.append(prompt)
 
-    @torch.inference_mode()
     def step(self) -> list[Event]:
         """
         Take in what is queued, say at most one token, and return the events, in order.
@@ -223,11 +221,20 @@ class StreamSession:
         context. Either way there is at most one pass through the decoder. After an exception only
         end() and reset() may be called: end() returns the events of the failed step.
         """
+        return pass_alone(self.step_shared())
+
+    @torch.inference_mode()
+    def step_shared(self) -> PassGenerator[list[Event]]:
+        """
+        Do as step(), but yield the pass of a token that needs nothing else, see passes.py.
+
+        Between begin and end nothing else of the session may be called.
+        """
         self._conversation.tell_state()
         if self.has_work:
             self._take_in_prompts()
             if self._context.last is not Last.SILENCE:
-                self._go_on()
+                yield from self._go_on()
             elif self._frames:
                 return [event for events in self._watch(len(self._frames)) for event in events]
         return self._conversation.take_events()
@@ -314,9 +321,11 @@ class StreamSession:
     def _take_in_prompts(self):
         while self._prompts:
             prompt = self._prompts.popleft()
-            num_too_many = self._context.num_tokens_too_many(prompt.text)
-            if num_too_many:
-                self._refuse(prompt, num_too_many)
+            obstacle = self._length_obstacle(prompt.text)
+            if obstacle:
+                self._conversation.report_error(
+                    f'prompt {prompt.prompt_id!r} is refused: it is {obstacle} (it begins '
+                    f'{prompt.text.strip()[:40]!r})', prompt.prompt_id)
                 continue
             if self._context.is_open:
                 self._context.add_question(prompt.text)
@@ -324,20 +333,20 @@ class StreamSession:
                 self._context.open(prompt.text)
             self._conversation.ask(prompt)
 
-    def _refuse(self, prompt, num_too_many):
-        self._conversation.report_error(
-            f'prompt {prompt.prompt_id!r} is refused: it is {num_too_many} tokens too long for a '
-            f'context of {self._options.max_context_tokens} tokens; ask it in fewer words (it '
-            f'begins {prompt.text.strip()[:40]!r})', prompt.prompt_id)
+    def _length_obstacle(self, text):
+        num_too_many = self._context.num_tokens_too_many(text)
+        return num_too_many and (
+            f'{num_too_many} tokens too long for a context of '
+            f'{self._options.max_context_tokens} tokens; ask it in fewer words')
 
     def _go_on(self):
         """Go on with a sentence, after taking in a frame if one waits, or answer a question."""
         if self._context.last is Last.TEXT and self._frames:
-            [frame] = self._encode(1)
+            [frame] = encode_waiting(self._model, self._frames, 1)
             self._context.add_frames([frame.states])
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
-        token_id = self._sample(self._context.forward())
+        token_id = self._sample((yield from self._context.forward_shared()))
         # The token is known by now: on a GPU, what is done ahead does not hold it up.
         self._context.work_ahead()
         self._conversation.count_rollovers(self._context.num_rollovers)
@@ -351,7 +360,7 @@ class StreamSession:
         """
         if not self._context.is_open:
             self._context.open()
-        frames = self._encode(num_frames)
+        frames = encode_waiting(self._model, self._frames, num_frames)
         self._context.add_frames([frames[0].states])
         logits = self._context.forward_silently([frame.states for frame in frames[1:]])
         token_ids = []
@@ -373,16 +382,6 @@ class StreamSession:
                 self._say(token_id)
             steps.append(self._conversation.take_events())
         return steps
-
-    def _encode(self, num_frames):
-        """Encode the first num_frames of the queue, replace them in the queue and return them."""
-        frames = [self._frames[index] for index in range(num_frames)]
-        new = iter(encode_frames(self._model, [
-            frame for frame in frames if isinstance(frame, Frame)]))
-        encoded = [next(new) if isinstance(frame, Frame) else frame for frame in frames]
-        for index, frame in enumerate(encoded):
-            self._frames[index] = frame
-        return encoded
 
     def _sample(self, logits):
         return self._chooser.choose(
