@@ -89,7 +89,6 @@ class ScriptedModel:
             text=SimpleNamespace(vocab_size=chat.image_id))
         self.script = script if isinstance(script, Callable) else list(script)
         self.extensions = []  # the ids of each forward
-        self.pieces = []  # the ids of each piece of a context that is built ahead
         self.caches = []
         self.encoded = []  # every frame's state, in order
         self.seen_ids = []
@@ -98,6 +97,11 @@ class ScriptedModel:
     def new_cache(self, max_tokens, max_frames):
         self.caches.append(ScriptedCache(max_tokens, max_frames, serves=not self.caches))
         return self.caches[-1]
+
+    @property
+    def pieces(self):
+        """The ids of each piece of a context that is built ahead."""
+        return [ids for cache in self.caches if not cache.serves for ids in cache.pieces]
 
     def encode_frames(self, pixel_values):
         """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
@@ -122,9 +126,11 @@ class ScriptedModel:
         assert cache.num_frames + len(frames) <= cache.max_frames
         seen_ids = cache.ids + ids
         rows = Rows(self._logits_after, seen_ids, range(cache.num_tokens, len(seen_ids)))
+        if not last_only:
+            self.note_that_it_serves(cache)
         if not cache.serves:
-            self.pieces.append(ids)
-            rows = Unseen(self, cache, ids, rows)
+            cache.pieces.append(ids)
+            rows = Unseen(self, cache, rows)
         else:
             self.extensions.append(ids)
             if not callable(self.script) and self.script \
@@ -133,6 +139,11 @@ class ScriptedModel:
             rows = rows[-1] if last_only else rows
         cache.append(ids, frames)
         return rows
+
+    def note_that_it_serves(self, cache):
+        if not cache.serves:
+            cache.serves = True
+            self.extensions += cache.pieces
 
     def _logits_after(self, seen_ids):
         said = self._next(seen_ids)
@@ -169,13 +180,11 @@ class Rows:
 class Unseen:
     """The logits of a pass that perhaps nobody looks at."""
 
-    def __init__(self, model, cache, ids, rows):
-        self._model, self._cache, self._ids, self._rows = model, cache, ids, rows
+    def __init__(self, model, cache, rows):
+        self._model, self._cache, self._rows = model, cache, rows
 
     def float(self):
-        self._cache.serves = True
-        self._model.pieces.remove(self._ids)
-        self._model.extensions.append(self._ids)
+        self._model.note_that_it_serves(self._cache)
         return self._rows[-1]
 
 
@@ -186,6 +195,7 @@ class ScriptedCache:
         self.max_tokens = max_tokens
         self.max_frames = max_frames
         self.serves = serves
+        self.pieces = []
         self.reset()
 
     @property
