@@ -76,9 +76,8 @@ class ScriptedModel:
     callable script is asked with this model whenever it decides; seen_ids are then all the ids
     that it decides after. Remembers what it was shown.
 
-    caches: the first one serves, and so do those that were restored. In the others contexts are
-    built ahead, of which nobody asks for the next token; the ids that they are shown are in
-    pieces.
+    A cache is taken for one in which a context is built ahead until somebody looks at what it
+    says, or restores it; until then, the ids that it is shown are in pieces. The first serves.
     """
 
     device = torch.device('cpu')
@@ -91,7 +90,6 @@ class ScriptedModel:
             text=SimpleNamespace(vocab_size=chat.image_id))
         self.script = script if isinstance(script, Callable) else list(script)
         self.extensions = []  # the ids of each forward
-        self.pieces = []  # the ids of each piece of a context that is built ahead
         self.caches = []
         self.encoded = []  # every frame's state, in order
         self.seen_ids = []
@@ -100,6 +98,11 @@ class ScriptedModel:
     def new_cache(self, max_tokens, max_frames):
         self.caches.append(ScriptedCache(max_tokens, max_frames, serves=not self.caches))
         return self.caches[-1]
+
+    @property
+    def pieces(self):
+        """The ids of each piece of a context that is built ahead."""
+        return [ids for cache in self.caches if not cache.serves for ids in cache.pieces]
 
     def encode_frames(self, pixel_values):
         """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
@@ -124,8 +127,11 @@ class ScriptedModel:
         assert cache.num_frames + len(frames) <= cache.max_frames
         seen_ids = cache.ids + ids
         rows = Rows(self._logits_after, seen_ids, range(cache.num_tokens, len(seen_ids)))
+        if not last_only:
+            self.note_that_it_serves(cache)
         if not cache.serves:
-            self.pieces.append(ids)
+            cache.pieces.append(ids)
+            rows = Unseen(self, cache, rows)
         else:
             self.extensions.append(ids)
             if not callable(self.script) and self.script \
@@ -134,6 +140,11 @@ class ScriptedModel:
             rows = rows[-1] if last_only else rows
         cache.append(ids, frames)
         return rows
+
+    def note_that_it_serves(self, cache):
+        if not cache.serves:
+            cache.serves = True
+            self.extensions += cache.pieces
 
     def _logits_after(self, seen_ids):
         said = self._next(seen_ids)
@@ -167,6 +178,17 @@ class Rows:
         return self._logits_after(self._ids[:self._places[index] + 1])
 
 
+class Unseen:
+    """The logits of a pass that perhaps nobody looks at."""
+
+    def __init__(self, model, cache, rows):
+        self._model, self._cache, self._rows = model, cache, rows
+
+    def float(self):
+        self._model.note_that_it_serves(self._cache)
+        return self._rows[-1]
+
+
 class ScriptedCache:
     """The ids and frames that a ScriptedModel was shown and that were not forgotten since."""
 
@@ -174,6 +196,7 @@ class ScriptedCache:
         self.max_tokens = max_tokens
         self.max_frames = max_frames
         self.serves = serves
+        self.pieces = []
         self.reset()
 
     @property

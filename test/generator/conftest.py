@@ -64,7 +64,7 @@ class ScriptedModel(StreamModel):
 
     def new_cache(self, max_tokens, max_frames):
         cache = super().new_cache(max_tokens, max_frames)
-        cache.serves = True  # each query has its own, and none is built ahead
+        cache.serves = True  # that of a query; no stream of these tests is long
         return cache
 
     def encode_frames(self, pixel_values):
