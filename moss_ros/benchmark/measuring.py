@@ -35,7 +35,8 @@ from moss_ros.benchmark.launches import (
 from moss_ros.benchmark.memory_floor import cache_bytes, state_bytes, step_bytes, weight_bytes
 from moss_ros.benchmark.peer import PeerDecoder, require_peer
 from moss_ros.benchmark.presets import (
-    DEFAULT_FRAMES, empty_model, EndlessChat, preset_config, random_subject, Subject, word_chat,
+    DEFAULT_FRAMES, empty_model, EndlessChat, preset_config, preset_options, random_subject,
+    Subject, word_chat,
 )
 from moss_ros.benchmark.room import Room
 from moss_ros.benchmark.single_layers import measure_layers
@@ -43,7 +44,7 @@ from moss_ros.benchmark.stream_measures import WatchedStream
 from moss_ros.model import choose_device, choose_dtype, ModelConfig
 from moss_ros.model.attention import flash_kernel
 from moss_ros.model.quantization import check_quantization, decoder_weights
-from moss_ros.stream import encode_frames, StreamCheckpoint, StreamOptions
+from moss_ros.stream import encode_frames, StreamCheckpoint
 import psutil
 import torch
 
@@ -126,7 +127,7 @@ def prepare(plan: Plan, say: Callable[[str], None]) -> Bench:
     else:
         config = preset_config(plan.name)
         num_frames, chat = DEFAULT_FRAMES[plan.name], word_chat(config.text.vocab_size)
-        options = StreamOptions(seed=plan.seed)
+        options = preset_options(plan.name, plan.seed)
     num_frames = num_frames if plan.num_frames is None else plan.num_frames
     num_tokens = len(chat.opening(options.system_prompt)) + 2 * num_frames
     empty = empty_model(config)

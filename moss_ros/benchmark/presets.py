@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import ModelConfig, VideoModel
+from moss_ros.model import ModelConfig, SamplingOptions, VideoModel
 from moss_ros.model.attention import flash_kernel
 from moss_ros.model.quantization import check_quantization, decoder_weights, quantise
 from moss_ros.stream import ChatFormat, StreamOptions
@@ -174,9 +174,21 @@ def word_chat(vocab_size: int) -> EndlessChat:
         return EndlessChat(path)
 
 
+def preset_options(name: str, seed: int) -> StreamOptions:
+    """
+    Return the settings of a preset's streams: greedy for demo, as the embedded model is.
+
+    The others sample as the published clients do, so that what they say does not repeat itself:
+    otherwise drafts of it would make them faster than a trained model.
+    """
+    sampling = SamplingOptions() if name == 'demo' else SamplingOptions(do_sample=True, top_k=50)
+    return StreamOptions(seed=seed, sampling=sampling)
+
+
 def random_subject(name: str, device: torch.device, dtype: torch.dtype, attention: str,
                    quantization: str | None, seed: int) -> Subject:
     """Return a preset with random weights; ValueError as random_model()."""
     config = preset_config(name)
     model = random_model(config, device, dtype, attention, quantization, seed)
-    return Subject(name, True, model, word_chat(config.text.vocab_size), StreamOptions(seed=seed))
+    return Subject(
+        name, True, model, word_chat(config.text.vocab_size), preset_options(name, seed))

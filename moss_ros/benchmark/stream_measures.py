@@ -315,7 +315,7 @@ class WatchedStream:
 
 def _options(subject: Subject, num_frames: int, num_tokens: int,
              num_more_frames: int) -> StreamOptions:
-    """Return options for a stream with room for all of it, so that nothing is forgotten."""
+    """Return options for a stream that forgets nothing, and does no work ahead for it."""
     own = subject.options
     num_opening = len(subject.chat.opening(own.system_prompt))
     num_question = len(subject.chat.question_turn(QUESTION))
@@ -323,6 +323,6 @@ def _options(subject: Subject, num_frames: int, num_tokens: int,
     max_frames = num_frames + num_more_frames + 8
     max_tokens = num_opening + 2 * max_frames + num_tokens + spare
     return replace(
-        own, max_context_frames=max_frames, keep_context_frames=max(1, max_frames // 2),
-        max_context_tokens=max_tokens, keep_context_tokens=max_tokens // 2,
+        own, max_context_frames=max_frames, keep_context_frames=1,
+        max_context_tokens=max_tokens, keep_context_tokens=1,
         max_tokens_between_frames=num_tokens, silence_logit_bias=_BIAS)

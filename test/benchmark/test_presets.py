@@ -14,7 +14,9 @@
 
 """The presets have the sizes that they are called by, and their random models run."""
 
-from moss_ros.benchmark.presets import empty_model, preset_config, random_model, word_chat
+from moss_ros.benchmark.presets import (
+    empty_model, preset_config, preset_options, random_model, word_chat,
+)
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import ModelConfig
 from moss_ros.stream import ChatFormat
@@ -73,3 +75,11 @@ def test_a_random_model_runs_and_is_the_same_each_time(quantization):
     assert logits[0].isfinite().all() and logits[0].std() > 0.01
     assert not torch.equal(logits[0], logits[2])
     assert models[0].quantization == quantization
+
+
+def test_what_large_presets_say_does_not_repeat_itself():
+    # Otherwise drafts would make them faster than a trained model.
+    assert not preset_options('demo', 3).sampling.do_sample
+    for name in ('250m', '11b'):
+        options = preset_options(name, 3)
+        assert options.sampling.do_sample and options.seed == 3
