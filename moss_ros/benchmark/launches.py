@@ -75,8 +75,9 @@ class LaunchCounter(TorchDispatchMode):
 
 def _shares_memory(result, source):
     """Return whether the result of a view has its source's memory, as reshape() need not."""
-    first = result[0] if isinstance(result, (list, tuple)) else result
-    return StorageWeakRef(first.untyped_storage()) == StorageWeakRef(source.untyped_storage())
+    results = result if isinstance(result, (list, tuple)) else [result]
+    memory = StorageWeakRef(source.untyped_storage())
+    return all(StorageWeakRef(each.untyped_storage()) == memory for each in results)
 
 
 def count_launches(step: Callable[[], object]) -> int:

@@ -44,6 +44,7 @@ X = torch.ones(4, 4)
     (lambda: X.clone().narrow(0, 0, 2).copy_(X[:2]), 2),
     (lambda: X.t().unsqueeze(0).expand(3, 4, 4)[1].chunk(2)[0].split(1)[0].view(2, 2), 0),
     (lambda: X.view(16).reshape(4, 4).detach(), 0),
+    (lambda: X[:0].unbind(0), 0),
     (lambda: X.t().reshape(16), 1),  # a copy, since the columns do not lie side by side
     (lambda: (torch.empty(3), torch.empty_like(X), X.new_empty(2)), 0),
     (lambda: torch.zeros(3), 1),
