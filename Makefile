@@ -16,7 +16,8 @@ VIEW ?= browser
 ARGS ?=
 
 .PHONY: demo venv test lint train evaluate check-bags check-days soak benchmark-bag \
-	benchmark-pages benchmark-cameras benchmark-desk benchmark-transport pictures clean help
+	benchmark-pages benchmark-cameras benchmark-desk benchmark-drafts benchmark-transport \
+	pictures clean help
 
 demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
@@ -66,6 +67,9 @@ benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone
 
 benchmark-desk: venv  ## Measure what the desk and its browsers cost a narrator
 	@$(RUN) -m tools.desk_benchmark $(ARGS)
+
+benchmark-drafts: venv  ## Count what drafts of the next tokens save, and time what they cost
+	@$(RUN) -m tools.draft_benchmark $(ARGS)
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m tools.transport_benchmark $(ARGS)

@@ -82,6 +82,7 @@ class ScriptedModel:
 
     device = torch.device('cpu')
     dtype = torch.float32
+    num_cheap_rows = 1
 
     def __init__(self, chat: ChatFormat, script=()):
         self.config = SimpleNamespace(
@@ -114,8 +115,8 @@ class ScriptedModel:
         return self.encode_frames(pixel_values)
 
     def decode(self, caches, token_ids):
-        return [self.extend(cache, torch.tensor([token_id]))
-                for cache, token_id in zip(caches, token_ids, strict=True)]
+        return torch.stack([self.extend(cache, torch.tensor([token_id]))
+                            for cache, token_id in zip(caches, token_ids, strict=True)])
 
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()

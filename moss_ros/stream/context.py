@@ -31,8 +31,9 @@ from dataclasses import astuple, dataclass, replace
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
+from moss_ros.stream.drafts import TokenReader
 from moss_ros.stream.options import StreamOptions
-from moss_ros.stream.passes import pass_alone, PassGenerator, TokenPass
+from moss_ros.stream.passes import pass_alone, PassGenerator
 from moss_ros.stream.rollover import ContextAhead, Question, RolloverRule, Transcript
 import torch
 
@@ -72,6 +73,7 @@ class StreamContext:
         self._options = options
         self.require_options(options)
         self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
+        self._reader = TokenReader(model, self._cache, chat)
         self._rule = RolloverRule(options, lambda text: len(self._opening(text)))
         self._ahead = ContextAhead(model, options)
         self.reset()
@@ -100,6 +102,7 @@ class StreamContext:
         """Forget everything; the cache's memory is kept."""
         self._cache.reset()
         self._ahead.reset()
+        self._reader.forget()
         self._opening_ids: list[int] = []
         self._ids: list[int] = []
         self._frame_positions: list[int] = []
@@ -204,12 +207,12 @@ class StreamContext:
         return pass_alone(self.forward_shared())
 
     def forward_shared(self) -> PassGenerator[torch.Tensor]:
-        """Do as forward(); if only a text token was added, yield it and take its logits [V]."""
+        """Do as forward(); if only a text token was added, yield its pass, see passes.py."""
         self._make_room()
         new_ids = self._new_ids()
-        if len(new_ids) == 1 and self._cache.num_frames == self.num_frames:
-            return (yield TokenPass(self._model, self._cache, new_ids[0]))
-        return self._extend(last_only=True)
+        if len(new_ids) > 1 or self._cache.num_frames < self.num_frames:
+            return self._extend(last_only=True)
+        return (yield from self._reader.read(new_ids[0], self._ids))
 
     def forward_silently(self, following: Sequence[torch.Tensor]) -> torch.Tensor:
         """
@@ -266,8 +269,7 @@ class StreamContext:
         Of those that were built ahead only the number is in it: restore() builds them again, in
         the same pieces, so bit for bit the same.
         """
-        text_cache, frame_cache = self._cache.export()
-        tensors = {'text_cache': text_cache, 'frame_cache': frame_cache}
+        foreseen_ids, tensors = self._reader.snapshot()
         if self._frame_states:
             tensors['frame_states'] = torch.stack(self._frame_states)
         return StreamSnapshot({
@@ -278,6 +280,7 @@ class StreamContext:
             'said': [list(said) for said in self._said],
             'num_rollovers': self._num_rollovers,
             'num_tokens_ahead': self._ahead.num_tokens,
+            'foreseen_ids': foreseen_ids,
             'last': self._last.value,
         }, tensors)
 
@@ -285,7 +288,7 @@ class StreamContext:
         """Take over a snapshot() of a context with the same model and options."""
         state, tensors = snapshot.state, snapshot.tensors
         self.reset()
-        self._cache.restore(tensors['text_cache'], tensors['frame_cache'])
+        self._reader.restore(state.get('foreseen_ids', []), tensors)
         self._opening_ids = list(state['opening_ids'])
         self._ids = list(state['ids'])
         self._frame_positions = list(state['frame_positions'])
@@ -305,6 +308,7 @@ class StreamContext:
 
     def _extend(self, last_only):
         """Run the model over all tokens and frames that are not in the cache; return logits."""
+        self._reader.forget()
         new_ids = self._new_ids()
         new_states = self._frame_states[self._cache.num_frames:]
         return self._model.extend(
@@ -332,6 +336,7 @@ class StreamContext:
             self._fold()
         else:
             self._forget_before(cut)
+        self._reader.forget()
         self._ahead.take_over(self._cache)
         self._num_rollovers += 1
         assert self._cache.num_tokens < self.num_tokens <= self._options.max_context_tokens
