@@ -109,6 +109,13 @@ class NarratorSettings:
     stale_after_s: float = parameter(
         5.0, 'Time without any image after which a warning says why, seconds.',
         minimum=0.1, maximum=3600.0)
+    frozen_after_s: float = parameter(
+        -1.0, 'Time over which all pictures shown to the model are identical until that is warned '
+        'of, seconds; 0: never; -1: 5 s, and never on simulated time.',
+        minimum=-1.0, maximum=3600.0)
+    blank_after_s: float = parameter(
+        3.0, 'Time over which the picture is almost black, almost white or of almost one colour '
+        'until that is warned of, seconds; 0: never.', minimum=0.0, maximum=3600.0)
     mailbox_size: int = parameter(
         8, 'Frames that may wait for the model; one more drops the oldest.',
         minimum=1, maximum=1000)

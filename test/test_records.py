@@ -18,8 +18,8 @@ import json
 
 from moss_ros.records import event_json, EVENTS_SCHEMA, read_event, record_of
 from moss_ros.stream import (
-    EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
-    TokenEvent,
+    CameraEvent, CameraReason, EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState,
+    SilenceEvent, StateEvent, TokenEvent,
 )
 import pytest
 
@@ -40,6 +40,8 @@ EVENTS = [
       'narration_id': 2, 'num_tokens': 3, 'standing_prompt_id': 'p'}),
     (ErrorEvent(**SEEN, message='out of memory', traceback='...'),
      {'type': 'error', 'text': 'out of memory'}),
+    (CameraEvent(**SEEN, reason=CameraReason.FROZEN, text='The picture is frozen.'),
+     {'type': 'camera', 'reason': 'frozen', 'text': 'The picture is frozen.'}),
 ]
 
 
