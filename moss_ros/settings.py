@@ -163,14 +163,21 @@ class NarratorSettings:
 class CameraSettings:
     """Parameters of the demo camera."""
 
-    width: int = parameter(320, 'Width of the picture, pixels.', minimum=16, maximum=7680)
-    height: int = parameter(240, 'Height of the picture, pixels.', minimum=16, maximum=4320)
+    width: int = parameter(320, 'Width of the picture, pixels; of a video or device the most, whose shape stays.', minimum=16, maximum=7680)
+    height: int = parameter(240, 'Height of the picture, pixels; of a video or device the most.', minimum=16, maximum=4320)
     rate: float = parameter(10.0, 'Pictures a second.', minimum=0.1, maximum=240.0)
     seed: int = parameter(
         1, 'Which scene: the same seed shows the same.', minimum=0, maximum=2 ** 31 - 1)
     scene: str = parameter(
-        'random', 'random: things happen; static: the picture is still.',
-        choices=('random', 'static'))
+        'random', 'random: things happen; static: the picture is still; unknown: a camera that '
+        'turns, and is covered, before what has no name.',
+        choices=('random', 'static', 'unknown'))
+    video: str = parameter(
+        '', 'Video file to show in place of a scene, at its own speed, again and again; empty: '
+        'none.')
+    device: int = parameter(
+        -1, 'Number of a camera of this machine, N of /dev/videoN, to show in place of a scene; '
+        '-1: none.', minimum=-1, maximum=255)
     frame_id: str = parameter(
         'camera_optical', 'Frame id in the header of each picture: z forward, x right, y down.')
 

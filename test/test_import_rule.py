@@ -38,7 +38,7 @@ ALLOWED_PARTS = {
     'generator': {'', 'checkpoints', 'generator', 'media', 'model', 'stream'},
     'remote': {'', 'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
-    'nodes': {'', 'desk', 'engines', 'images', 'nodes', 'stream', 'training', 'views'},
+    'nodes': {'', 'desk', 'engines', 'images', 'media', 'nodes', 'stream', 'training', 'views'},
     'bag': {
         '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},
 }
