@@ -163,8 +163,12 @@ class NarratorSettings:
 class CameraSettings:
     """Parameters of the demo camera."""
 
-    width: int = parameter(320, 'Width of the picture, pixels; of a video or device the most, whose shape stays.', minimum=16, maximum=7680)
-    height: int = parameter(240, 'Height of the picture, pixels; of a video or device the most.', minimum=16, maximum=4320)
+    width: int = parameter(
+        320, 'Width of the picture, pixels; of a video or device the most, whose shape stays.',
+        minimum=16, maximum=7680)
+    height: int = parameter(
+        240, 'Height of the picture, pixels; of a video or device the most.',
+        minimum=16, maximum=4320)
     rate: float = parameter(10.0, 'Pictures a second.', minimum=0.1, maximum=240.0)
     seed: int = parameter(
         1, 'Which scene: the same seed shows the same.', minimum=0, maximum=2 ** 31 - 1)

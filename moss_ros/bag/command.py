@@ -21,7 +21,6 @@ errors on stderr. The exit status is an ExitCode.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import fields
 import io
 import os

@@ -32,8 +32,8 @@ import numpy as np
 
 FORMAT = 'v4l2'
 _END_TIMEOUT_S = 1.0
-_WAY_OUT = ('publish its pictures by a driver of ROS, such as v4l2_camera, and start a narrator on '
-            'them, or record a clip and take --video')
+_WAY_OUT = ('publish its pictures by a driver of ROS, such as v4l2_camera, and start a narrator '
+            'on them, or record a clip and take --video')
 _REASON_BY_NUMBER = {
     errno.EACCES: 'may not be read; add yourself to its group (video), and log in again',
     errno.EBUSY: 'is in use by another program; end that',

@@ -13,10 +13,10 @@
 # limitations under the License.
 
 """
-What the demo camera shows: a painted scene, an unknown one, a video file, a camera of this machine.
+What the demo camera shows: a painted or an unknown scene, a video file, a camera of this machine.
 
-CameraSettings go in, a Source comes out: pictures by the time, and what truly happens where that is
-known. Made by the demo camera; nothing here publishes.
+CameraSettings go in, a Source comes out: pictures by the time, and what truly happens where that
+is known. Made by the demo camera; nothing here publishes.
 """
 
 from collections.abc import Sequence

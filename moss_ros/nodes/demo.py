@@ -195,8 +195,8 @@ def _closing_line(tally, has_truth):
         return 'nothing to compare was heard' if has_truth else 'nothing was heard'
     num_said = len(tally.said)
     return tally.line() if has_truth else (
-        f'{num_said} sentence{"s" * (num_said != 1)} said in {tally.num_frames} frames; what truly '
-        'happened is not known')
+        f'{num_said} sentence{"s" * (num_said != 1)} said in {tally.num_frames} frames; what '
+        'truly happened is not known')
 
 
 def _number(text):

@@ -44,16 +44,16 @@ MAX_WATCH_PERIOD_S = 0.5
 # Of video, for which it is looked who publishes what, so that little is missed.
 VIDEO_WATCH_PERIOD_S = 0.1
 _PICTURE_TROUBLES = {
-    CameraReason.FROZEN: 'the pictures of the last {seconds:.1f} s are identical: the camera or its '
-    'driver may hang, restart it; of a source without noise, such as a simulator or a file, that '
-    'is right, start with frozen_after_s:=0',
+    CameraReason.FROZEN: 'the pictures of the last {seconds:.1f} s are identical: the camera or '
+    'its driver may hang, restart it; of a source without noise, such as a simulator or a file, '
+    'that is right, start with frozen_after_s:=0',
     CameraReason.BLACK: 'the picture has been almost black for {seconds:.1f} s: look for a cover '
     'over the lens, for light, and at the exposure; blank_after_s:=0 ends such warnings',
     CameraReason.WHITE: 'the picture has been almost white for {seconds:.1f} s: look at the '
     'exposure, and for a light that shines into the lens; blank_after_s:=0 ends such warnings',
-    CameraReason.UNIFORM: 'the picture has been of almost one colour for {seconds:.1f} s: look for '
-    'a cover over the lens, for what stands close before it, and at the focus; blank_after_s:=0 '
-    'ends such warnings'}
+    CameraReason.UNIFORM: 'the picture has been of almost one colour for {seconds:.1f} s: look '
+    'for a cover over the lens, for what stands close before it, and at the focus; '
+    'blank_after_s:=0 ends such warnings'}
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class CameraReason(Enum):
 @dataclass(frozen=True, kw_only=True)
 class CameraEvent(Event):
     """
-    Something is the matter with the camera's picture, or is not any more; the model did not say it.
+    Something is the matter with the camera's picture, or is not any more; not the model's words.
 
     stamp_ns and received_ns are those of the picture with which it was known. text: for people.
     """

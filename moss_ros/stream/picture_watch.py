@@ -13,11 +13,10 @@
 # limitations under the License.
 
 """
-Whether a camera's pictures are good for anything: frozen, almost black, almost white, of one colour.
+Whether a camera's pictures are good for anything: frozen, almost black, white, of one colour.
 
 Pictures go in, in the order of their stamps; a CameraEvent comes out where something begins or
-ends. It tells only what pixels prove, and guesses no cause. Used by the narrator's input and by the
-reader of bags.
+ends. It tells only what pixels prove, and guesses no cause. Used by the narrator's input.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ DEFAULT_FROZEN_AFTER_S = 5.0
 DEFAULT_BLANK_AFTER_S = 3.0
 # However long that lasts, so many pictures must show it: stamps may jump.
 MIN_PICTURES = 5
-# Of 255. A night with noise, and paper in the sun with its shadows, lie on the good side of these.
+# Of 255: the ends of what a sensor gives, and room for noise and for what JPEG makes of it.
 BLACK_END, WHITE_END, CONTRAST = 16, 250, 12
 # Of the pixels, in each colour; what is told ends only when clearly less are left.
 SHARE, SHARE_LEFT, SLACK = 0.99, 0.97, 4
@@ -61,9 +60,9 @@ class PictureWatch:
     - Frozen: all pictures of frozen_after_s, and at least MIN_PICTURES, are the same to the last
       bit. It ends with the first other picture. Blank pictures do not count, for where a sensor is
       at its end its noise is cut off.
-    - Almost black, white or of one colour: SHARE of the pixels are, in all pictures of blank_after_s
-      and at least MIN_PICTURES. Told only of pictures that hold light: not of depth, heat or masks,
-      nor of anything else with 16 bits. Black borders leave enough of a picture to be none of these.
+    - Almost black, white or of one colour: SHARE of the pixels are, in all pictures of
+      blank_after_s and at least MIN_PICTURES. Told only of pictures that hold light: not of depth,
+      heat or masks, nor of anything else with 16 bits. Black borders leave enough of a picture.
 
     A pause does not count, nor do stamps that go back. The cost of a good picture is that of a few
     thousand of its pixels.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A video played as a camera, and a camera of this machine, for which FFmpeg's test source stands."""
+"""A video played as a camera; a camera of this machine, for which FFmpeg's test source stands."""
 
 import time
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The demo camera: scenes with calibration and truth, an unknown world, videos; what it refuses."""
+"""The demo camera: scenes with calibration and truth, an unknown world, videos; its refusals."""
 
 import json
 import time

@@ -15,9 +15,9 @@
 """
 Unknown scenes one after the other without end, as a demo camera shows them, and their truth.
 
-A seed and a size go in; pictures u8 [H, W, 3], RGB, and what happens come out. In the first part of
-each scene the camera turns, something moves, and the camera is covered and clear again. Called by
-the demo camera.
+A seed and a size go in; pictures u8 [H, W, 3], RGB, and what happens come out. In the first part
+of each scene the camera turns, something moves, and the camera is covered and clear again. Called
+by the demo camera.
 """
 
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def is_worth_showing(scene: UnknownScene) -> bool:
 
 
 def _richness(film):
-    """Return how much of a scene differs from place to place: in grey and, weighted more, in hue."""
+    """Return how much a scene differs from place to place, in grey and, weighted more, in hue."""
     # Coarse: noise must not count.
     coarse = cv2.resize(film.picture(0.0), _COARSE_PX, interpolation=cv2.INTER_AREA)
     grey = coarse.mean(axis=2, dtype=np.float32)
