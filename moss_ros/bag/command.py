@@ -37,6 +37,7 @@ from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
 from moss_ros.bag.outputs import RUN_FILE
 from moss_ros.bag.own_stderr import own_stderr
+from moss_ros.bag.picture_notes import picture_note
 from moss_ros.checks import require_count, require_number
 from moss_ros.one_line_parser import OneLineParser
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
@@ -191,7 +192,8 @@ def _print_end(output, record):
 
 
 def _print_notes(record):
-    for note in record.source['notes']:
+    note = picture_note(record.pictures)
+    for note in [*record.source['notes'], *([note] if note else [])]:
         print(f'{record.source["name"]}: {note}')
 
 

@@ -16,12 +16,14 @@
 Whether a camera's pictures are good for anything: frozen, almost black, white, of one colour.
 
 Pictures go in, in the order of their stamps; a CameraEvent comes out where something begins or
-ends. It tells only what pixels prove, and guesses no cause. Used by the narrator's input.
+ends. It tells only what pixels prove, and guesses no cause. Used by the narrator's input and for
+bags.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 
 import cv2
 from moss_ros.checks import require_number
@@ -77,6 +79,7 @@ class PictureWatch:
         self._blank = _Run(blank_after_s)
         self._blank_reason: CameraReason | None = None  # of the newest picture
         self._content = None
+        self._checksum: int | None = None  # of the content before, after restore()
         self._told: CameraEvent | None = None
 
     @property
@@ -120,12 +123,36 @@ class PictureWatch:
             self._blank.add(stamp_ns)
         is_comparable = content is not None and blank is None and (
             has_light or not _is_one_colour(picture))
-        if not is_comparable or self._content is None or not _is_same(self._content, content):
+        if not is_comparable or not self._is_as_before(content):
             self._same.begin()
-        self._content = content if is_comparable else None
+        self._content, self._checksum = content if is_comparable else None, None
         if is_comparable:
             self._same.add(stamp_ns)
         return self._tell(stamp_ns, received_ns)
+
+    def snapshot(self) -> dict:
+        """Return all that look() depends on, as plain values for JSON."""
+        told = self._told
+        return {
+            'same': self._same.snapshot(), 'blank': self._blank.snapshot(),
+            'blank_reason': self._blank_reason and self._blank_reason.value,
+            'checksum': self._checksum if self._content is None else _checksum(self._content),
+            'told': told and {'reason': told.reason.value, 'text': told.text,
+                              'stamp_ns': told.stamp_ns, 'received_ns': told.received_ns}}
+
+    def restore(self, snapshot: dict) -> None:
+        """Take over a snapshot() of a watch with the same limits."""
+        self._same.restore(snapshot['same'])
+        self._blank.restore(snapshot['blank'])
+        reason, told = snapshot['blank_reason'], snapshot['told']
+        self._blank_reason = reason and CameraReason(reason)
+        self._content, self._checksum = None, snapshot['checksum']
+        self._told = told and CameraEvent(**{**told, 'reason': CameraReason(told['reason'])})
+
+    def _is_as_before(self, content):
+        if self._content is not None:
+            return _is_same(self._content, content)
+        return self._checksum is not None and self._checksum == _checksum(content)
 
     def _judge(self, picture, has_light):
         if not has_light:
@@ -179,6 +206,12 @@ class _Run:
         self._newest_ns = stamp_ns
         self.num += 1
 
+    def snapshot(self):
+        return [self.num, self._first_ns, self._newest_ns]
+
+    def restore(self, snapshot):
+        self.num, self._first_ns, self._newest_ns = snapshot
+
     @property
     def length_s(self):
         return (self._newest_ns - self._first_ns) / 1e9
@@ -216,6 +249,10 @@ def _ends(picture, share):
 
 def _is_one_colour(picture):
     return bool((picture[0, 0] == picture[0]).all()) and bool((picture[0, 0] == picture).all())
+
+
+def _checksum(content):
+    return zlib.crc32(np.frombuffer(content, np.uint8))
 
 
 def _is_same(one, other):
