@@ -40,7 +40,7 @@ class PictureNotes:
 
     def look(self, picture: np.ndarray, stamp_ns: int, bag_time_ns: int, encoding: str,
              content) -> None:
-        """Take in a picture, as PictureWatch.look() does, of the bag's time bag_time_ns."""
+        """Take in the picture of bag_time_ns; the other arguments are those of a PictureWatch."""
         event = self._watch.look(picture, stamp_ns, 0, encoding, content)
         time_s = (bag_time_ns - self._start_ns) / 1e9
         if event is not None and event.reason is not CameraReason.CLEAR:
