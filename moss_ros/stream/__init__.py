@@ -22,7 +22,7 @@ from .contract import (
 )
 from .events import (
     CameraEvent, CameraReason, EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent,
-    PromptEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
+    PromptEvent, RolloverEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
 from .frame import encode_frames, EncodedFrame, Frame, Prompt
 from .intake import FrameSampler
@@ -39,8 +39,8 @@ __all__ = [
     'CameraEvent', 'CameraReason', 'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill',
     'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineChannel', 'EngineWorker',
     'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
-    'PictureWatch', 'Prompt', 'PromptEvent', 'Session', 'SessionFigures', 'SessionState',
-    'SilenceEvent', 'StateEvent', 'StreamChange', 'StreamCheckpoint', 'StreamOptions',
-    'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics', 'TokenEvent', 'Worker',
-    'WorkerState', 'WorkerThread', 'encode_frames',
+    'PictureWatch', 'Prompt', 'PromptEvent', 'RolloverEvent', 'Session', 'SessionFigures',
+    'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange', 'StreamCheckpoint',
+    'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics',
+    'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames',
 ]
