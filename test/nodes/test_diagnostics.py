@@ -151,7 +151,8 @@ def test_a_device_out_of_memory_is_an_error_until_it_works_again(robot, watch, m
 
 
 def test_frozen_and_black_pictures_are_told_with_the_way_out_until_they_end(robot, watch):
-    robot = robot()
+    # So that none is lost on a busy machine.
+    robot = robot(image_reliability='reliable', stale_after_s=60.0)
     robot.wait_active()
     image_input = robot.narrator.image_input
     pixels = np.random.default_rng(1).integers(0, 256, (2, 48 * 64 * 3), np.uint8)
@@ -168,9 +169,9 @@ def test_frozen_and_black_pictures_are_told_with_the_way_out_until_they_end(robo
 
     show(pixels[0].tobytes(), 10)
     assert image_input.picture_trouble == ''
-    show(pixels[0].tobytes(), 2)
+    show(pixels[0].tobytes(), 1)
     values = watch.until('camera', DiagnosticStatus.WARN, 'identical', 'frozen_after_s:=0')
-    assert values['identical pictures (s)'] == '5.5'
+    assert values['identical pictures (s)'] == '5.0'
     show(pixels[1].tobytes(), 1)
     watch.until('camera', DiagnosticStatus.OK, 'arriving')
     show(bytes(48 * 64 * 3), 7)
