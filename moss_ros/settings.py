@@ -111,6 +111,13 @@ class NarratorSettings:
     stale_after_s: float = parameter(
         5.0, 'Time without any image after which a warning says why, seconds.',
         minimum=0.1, maximum=3600.0)
+    frozen_after_s: float = parameter(
+        -1.0, 'Time over which all pictures shown to the model are identical until that is warned '
+        'of, seconds; 0: never; -1: 5 s, and never on simulated time.',
+        minimum=-1.0, maximum=3600.0)
+    blank_after_s: float = parameter(
+        3.0, 'Time over which the picture is almost black, almost white or of almost one colour '
+        'until that is warned of, seconds; 0: never.', minimum=0.0, maximum=3600.0)
     mailbox_size: int = parameter(
         8, 'Frames that may wait for the model; one more drops the oldest.',
         minimum=1, maximum=1000)
@@ -158,14 +165,25 @@ class NarratorSettings:
 class CameraSettings:
     """Parameters of the demo camera."""
 
-    width: int = parameter(320, 'Width of the picture, pixels.', minimum=16, maximum=7680)
-    height: int = parameter(240, 'Height of the picture, pixels.', minimum=16, maximum=4320)
+    width: int = parameter(
+        320, 'Width of the picture, pixels; of a video or device the most, whose shape stays.',
+        minimum=16, maximum=7680)
+    height: int = parameter(
+        240, 'Height of the picture, pixels; of a video or device the most.',
+        minimum=16, maximum=4320)
     rate: float = parameter(10.0, 'Pictures a second.', minimum=0.1, maximum=240.0)
     seed: int = parameter(
         1, 'Which scene: the same seed shows the same.', minimum=0, maximum=2 ** 31 - 1)
     scene: str = parameter(
-        'random', 'random: things happen; static: the picture is still.',
-        choices=('random', 'static'))
+        'random', 'random: things happen; static: the picture is still; unknown: a camera that '
+        'turns, and is covered, before what has no name.',
+        choices=('random', 'static', 'unknown'))
+    video: str = parameter(
+        '', 'Video file to show in place of a scene, at its own speed, again and again; empty: '
+        'none.')
+    device: int = parameter(
+        -1, 'Number of a camera of this machine, N of /dev/videoN, to show in place of a scene; '
+        '-1: none.', minimum=-1, maximum=255)
     frame_id: str = parameter(
         'camera_optical', 'Frame id in the header of each picture: z forward, x right, y down.')
 

@@ -39,7 +39,7 @@ ALLOWED_PARTS = {
     'remote': {'', 'remote', 'stream'},
     'training': {'checkpoints', 'model', 'stream', 'training'},
     'benchmark': {'benchmark', 'checkpoints', 'model', 'stream'},
-    'nodes': {'', 'desk', 'engines', 'images', 'nodes', 'stream', 'training', 'views'},
+    'nodes': {'', 'desk', 'engines', 'images', 'media', 'nodes', 'stream', 'training', 'views'},
     'bag': {
         '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},
 }

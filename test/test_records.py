@@ -18,8 +18,8 @@ import json
 
 from moss_ros.records import event_json, EVENTS_SCHEMA, read_event, record_of
 from moss_ros.stream import (
-    EndReason, ErrorEvent, NarrationEvent, PromptEvent, RolloverEvent, SessionState, SilenceEvent,
-    StateEvent, TokenEvent,
+    CameraEvent, CameraReason, EndReason, ErrorEvent, NarrationEvent, PromptEvent, RolloverEvent,
+    SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
 import pytest
 
@@ -41,6 +41,8 @@ EVENTS = [
     (RolloverEvent(**SEEN), {'type': 'rollover'}),
     (ErrorEvent(**SEEN, message='out of memory', traceback='...'),
      {'type': 'error', 'text': 'out of memory'}),
+    (CameraEvent(**SEEN, reason=CameraReason.FROZEN, text='The picture is frozen.'),
+     {'type': 'camera', 'reason': 'frozen', 'text': 'The picture is frozen.'}),
 ]
 
 

@@ -190,15 +190,15 @@ class _Run:
         on_progress(total_s, total_s)
         return self._error_text()
 
-    def counts(self) -> tuple[dict, UnusableTally]:
-        """Return counts and unusable of the RunRecord."""
+    def counts(self) -> tuple[dict, UnusableTally, dict]:
+        """Return counts, unusable and pictures of the RunRecord."""
         state, unusable = self._chooser_state, self._unusable()
         return {
             'frames_read': state['num_read'],
             'frames_used': state['num_used'],
             'unusable': sum(unusable.counts().values()),
             **self._narration.counts,
-        }, unusable
+        }, unusable, state['pictures']
 
     def _unusable(self):
         return UnusableTally(self._chooser_state['unusable']).joined(self._narration.refused)

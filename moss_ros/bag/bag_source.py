@@ -140,6 +140,12 @@ class BagSource(Source):
         return image_to_rgb(image.encoding, image.height, image.width, image.step,
                             bool(image.is_bigendian), image.data)
 
+    def sent(self, message: Message) -> tuple[str, bytes | np.ndarray | None]:
+        """Return an image's encoding and bytes; no bytes of video, whose packets are no images."""
+        image = _image_fields(message)
+        name = image.format if message.type == COMPRESSED_TYPE else getattr(image, 'encoding', '')
+        return name, None if message.decoded is not None else image.data
+
     def _has_packets(self):
         if all(channel.type == IMAGE_TYPE for channel in self._images):
             return False  # known without reading any

@@ -21,7 +21,6 @@ errors on stderr. The exit status is an ExitCode.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import fields
 import io
 import os
@@ -38,20 +37,15 @@ from moss_ros.bag.journal import RunRecord
 from moss_ros.bag.narrate_options import DEFAULT_TOKENS_PER_SECOND, NarrateOptions
 from moss_ros.bag.outputs import RUN_FILE
 from moss_ros.bag.own_stderr import own_stderr
+from moss_ros.bag.picture_notes import picture_note
 from moss_ros.checks import require_count, require_number
+from moss_ros.one_line_parser import OneLineParser
 from moss_ros.stream.conversation import DEFAULT_ANSWER_WITHIN_S
 from tqdm import tqdm
 
 
 _MOST_JOBS = 1000
 _MOST_SAVE_EVERY_S = 1_000_000
-
-
-class _Parser(argparse.ArgumentParser):
-    """Prints an error as one line, without the usage."""
-
-    def error(self, message):
-        self.exit(ExitCode.USAGE, f'{self.prog}: error: {" ".join(message.split())}\n')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -198,7 +192,8 @@ def _print_end(output, record):
 
 
 def _print_notes(record):
-    for note in record.source['notes']:
+    note = picture_note(record.pictures)
+    for note in [*record.source['notes'], *([note] if note else [])]:
         print(f'{record.source["name"]}: {note}')
 
 
@@ -225,7 +220,7 @@ def _prompt_at(time_text, text):
 
 
 def _make_parser():
-    parser = _Parser(
+    parser = OneLineParser(
         prog='narrate_bag', description='Narrate recordings: bags of ROS 2 and ROS 1 (folders, '
         '.mcap, .db3 or .bag files) and videos become captions, records and a bag with the '
         'narration.')

@@ -28,6 +28,7 @@ import math
 
 import cv2
 from moss_ros.bag.bag_source import prompt_text
+from moss_ros.bag.picture_notes import PictureNotes
 from moss_ros.bag.source import BadPromptError, Message, ReadPosition, Source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.images import BadImageError
@@ -125,6 +126,7 @@ class FrameChooser:
         self._question_ns: int | None = None
         self._num_read = self._num_used = 0
         self._unusable = UnusableTally()
+        self._pictures = PictureNotes(source.info.start_ns)
 
     def restore(self, chooser_state: dict) -> None:
         """
@@ -141,6 +143,7 @@ class FrameChooser:
         self._num_read = chooser_state['num_read']
         self._num_used = chooser_state['num_used']
         self._unusable = UnusableTally(chooser_state['unusable'])
+        self._pictures.restore(chooser_state['pictures'])
 
     def groups(self) -> Iterator[Group]:
         """Yield all that is left, in groups; BagError where the source breaks off."""
@@ -181,6 +184,7 @@ class FrameChooser:
             'num_read': self._num_read,
             'num_used': self._num_used,
             'unusable': self._unusable.to_json(),
+            'pictures': self._pictures.to_json(),
         })
 
     def _ask_until(self, time_ns: float, pictures: list[Frame]) -> list[Item]:
@@ -243,7 +247,10 @@ class FrameChooser:
         return self._ask(message.bag_time_ns, text, pictures)
 
     def _frame(self, image):
-        return Frame(self._source.picture(image.message), image.stamp_ns)
+        picture = self._source.picture(image.message)
+        self._pictures.look(picture, image.stamp_ns, image.message.bag_time_ns,
+                            *self._source.sent(image.message))
+        return Frame(picture, image.stamp_ns)
 
     def _chosen(self, bag_time_ns, frame, pictures):
         pictures.append(frame)

@@ -56,7 +56,8 @@ class RunRecord:
       options: NarrateOptions. stream: the resolved StreamOptions, device and dtype.
     - counts: 'frames_read', 'frames_used', 'unusable', 'prompts', 'narrations', 'tokens',
       'records'. unusable: numbers of images and prompts that could not be used, by reason;
-      unusable_text: the same in words.
+      unusable_text: the same in words. pictures: 'stretches' in which they are frozen or blank,
+      and 'num_left_out', of PictureNotes.
     - is_complete: whether the source was read to its end; error says why not.
     """
 
@@ -68,6 +69,7 @@ class RunRecord:
     counts: dict = field(default_factory=dict)
     unusable: dict = field(default_factory=dict)
     unusable_text: str = ''
+    pictures: dict = field(default_factory=dict)
     is_complete: bool = False
     error: str | None = None
     schema: int = RUN_SCHEMA
@@ -81,10 +83,13 @@ class RunRecord:
         """Return the record in the text of a run.json; ValueError or TypeError if it is none."""
         return cls(**json.loads(text))
 
-    def ended(self, counts: dict, unusable: UnusableTally, error: str | None) -> RunRecord:
-        """Return the record of this run at its end."""
+    def ended(self, counts: dict, unusable: UnusableTally, pictures: dict,
+              error: str | None) -> RunRecord:
+        """Return the record of this run at its end; pictures: what PictureNotes found."""
         return replace(self, counts=counts, unusable=unusable.counts(),
-                       unusable_text=unusable.told(), is_complete=error is None, error=error)
+                       unusable_text=unusable.told(), pictures={
+                           name: pictures[name] for name in ('stretches', 'num_left_out')},
+                       is_complete=error is None, error=error)
 
     def difference(self, other: RunRecord) -> str:
         """Return in words the first thing in which the other run differs; '' if it is the same."""

@@ -36,6 +36,7 @@ from moss_ros.bag.bag_source import cdr_of
 from moss_ros.bag.journal import (
     Journal, json_text, replace_durably, RunRecord, thumbnail_file,
 )
+from moss_ros.bag.picture_notes import picture_note
 from moss_ros.bag.ros_types import TYPESTORE
 from moss_ros.bag.source import Source
 from moss_ros.records import OUTPUT_TOPICS
@@ -302,6 +303,8 @@ def _facts(run):
         yield 'Clock', {'bag': "the bag's times", 'header': 'header stamps'}[run.source['clock']]
     for note in run.source['notes']:
         yield 'Note', note
+    if note := picture_note(run.pictures):
+        yield 'Pictures', note
     yield 'Frames', (f'{counts["frames_read"]} read, {counts["frames_used"]} shown to the model '
                      f'({stream["frame_rate_fps"]:g} a second)')
     if run.unusable:

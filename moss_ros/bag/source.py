@@ -143,6 +143,10 @@ class Source(ABC):
     def picture(self, message: Message) -> np.ndarray:
         """Return the image u8 [H, W, 3] RGB; BadImageError where it is none."""
 
+    def sent(self, message: Message) -> tuple[str, bytes | np.ndarray | None]:
+        """Return an image's encoding and the bytes that were sent; '' and None where none were."""
+        return '', None
+
 
 def files_of(path: Path) -> tuple[tuple[str, int], ...]:
     """Return (name, bytes) of a file, or of each file in a folder."""

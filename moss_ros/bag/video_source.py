@@ -23,12 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-import math
 from pathlib import Path
 
 from moss_ros.bag.bag_error import BagError, ExitCode
 from moss_ros.bag.source import files_of, Message, ReadPosition, Source, SourceInfo
-from moss_ros.media import GAP_S, MediaError, VideoFile
+from moss_ros.media import GAP_S, grid_times_ns, MediaError, VideoFile
 import numpy as np
 
 
@@ -45,9 +44,7 @@ class VideoSource(Source):
                            f'{_without_path(error, path)}') from error
         # Times on both sides of a gap are far enough apart for the sampler to choose both.
         pieces = self._video.times.pieces_ns(max(GAP_S, 2 / frame_rate_fps))
-        self._times_ns = [
-            begin_ns + round(index * 1e9 / frame_rate_fps) for begin_ns, end_ns in pieces
-            for index in range(_num_times((end_ns - begin_ns) / 1e9, frame_rate_fps))]
+        self._times_ns = grid_times_ns(pieces, frame_rate_fps)
         end_ns = max(round(self._video.duration_s * 1e9), self._times_ns[-1])
         self.info = SourceInfo(
             'video', path.resolve().name, files_of(path), 0, end_ns,
@@ -86,10 +83,6 @@ class VideoSource(Source):
     def picture(self, message: Message) -> np.ndarray:
         """Return the frame u8 [H, W, 3] RGB."""
         return message.content
-
-
-def _num_times(duration_s, frame_rate_fps):
-    return max(1, math.ceil(duration_s * frame_rate_fps - 1e-3))
 
 
 def _gap_notes(pieces, end_ns):

@@ -37,7 +37,7 @@ MAX_STATUSES, MAX_VALUES = 10, 100
 MAX_SMALL_PICTURES = 60
 # Pictures farther from a narration's first stamp than this show something else.
 NEAR_NS = 1_000_000_000
-_ENTRY_KINDS = ('prompt', 'narration', 'error')
+_ENTRY_KINDS = ('prompt', 'narration', 'error', 'camera')
 
 
 @dataclass

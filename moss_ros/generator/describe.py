@@ -33,19 +33,13 @@ import time
 from moss_ros.generator.generator import Generator, load_generator
 from moss_ros.media import MediaError
 from moss_ros.model import CheckpointError
+from moss_ros.one_line_parser import OneLineParser
 import torch
 from tqdm import tqdm
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 # Small, so that the progress bar moves on a slow machine too.
 _CHUNK_LENGTH = 8
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without the usage."""
-
-    def error(self, message):
-        self.exit(2, f'{self.prog}: error: {message}\n')
 
 
 def describe(generator: Generator, query: dict, chunk_length: int, write_piece) -> dict:
@@ -146,7 +140,7 @@ def _query(options):
 
 
 def _make_parser():
-    parser = _Parser(prog='describe', description='Ask a model about a video or pictures.')
+    parser = OneLineParser(prog='describe', description='Ask a model about a video or pictures.')
     media = parser.add_argument_group('what to ask')
     media.add_argument('--prompt', metavar='TEXT', help='question, such as "What happens?"')
     media.add_argument('--video', metavar='FILE', action='append', default=[],

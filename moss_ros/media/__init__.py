@@ -12,11 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads picture and video files as frames, uint8 [H, W, 3] RGB."""
+"""Reads picture and video files, and cameras of this machine, as uint8 [H, W, 3] RGB."""
 
+from .camera_device import CameraDevice, device_path
+from .looped_video import LoopedVideo
 from .pictures import MediaError, read_image, rgb_array
-from .video import num_samples, sample_times_s, VideoFile
+from .video import grid_times_ns, num_samples, sample_times_s, VideoFile
 from .video_times import GAP_S
 
 __all__ = [
-    'GAP_S', 'MediaError', 'num_samples', 'read_image', 'rgb_array', 'sample_times_s', 'VideoFile']
+    'CameraDevice', 'device_path', 'GAP_S', 'grid_times_ns', 'LoopedVideo', 'MediaError',
+    'num_samples', 'read_image', 'rgb_array', 'sample_times_s', 'VideoFile']

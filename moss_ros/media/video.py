@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from itertools import islice
 import math
 from pathlib import Path
+import sys
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
@@ -59,6 +60,12 @@ def sample_times_s(duration_s: float, fps: float, min_frames: int, max_frames: i
         return [index / fps for index in range(num_frames)]
     num_frames = num_samples(duration_s, fps, min_frames, max_frames)
     return np.linspace(0.0, duration_s if last_s is None else last_s, num_frames).tolist()
+
+
+def grid_times_ns(pieces_ns: list[tuple[int, int]], fps: float) -> list[int]:
+    """Return the times in ns, fps a second, at which to look at pieces of VideoTimes."""
+    return [begin_ns + round(index * 1e9 / fps) for begin_ns, end_ns in pieces_ns
+            for index in range(num_samples((end_ns - begin_ns) / 1e9, fps, 1, sys.maxsize))]
 
 
 class VideoFile:

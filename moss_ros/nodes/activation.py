@@ -33,7 +33,7 @@ from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.output_topics import Outputs, OverlayPublisher
 from moss_ros.nodes.rclpy_names import ClockChange
 from moss_ros.settings import NarratorSettings
-from moss_ros.stream import Channel, Event, Frame, Mailbox, Session, Worker
+from moss_ros.stream import CameraEvent, Channel, Event, Frame, Mailbox, Session, Worker
 from moss_ros.stream.intake import RESTART_NS
 from moss_ros.stream.mailbox import Prompter
 from moss_ros.stream.supervision import Supervisor
@@ -135,6 +135,10 @@ class Activation:
         """Begin anew because the stamps of the images went back."""
         self._were_stamps_first = True
         self._begin_anew_because(reason)
+
+    def tell_of_camera(self, event: CameraEvent) -> None:
+        """Publish what is the matter with the camera's pictures."""
+        self._outputs.publish(event)
 
     def _log_to(self, node, stack):
         handler = _RosLogHandler(node.get_logger())

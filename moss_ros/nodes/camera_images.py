@@ -20,6 +20,7 @@ for the next ones are made from it, and only what is wanted is converted. Used b
 input.
 """
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,8 @@ class CameraImage:
     - stamp, frame_id: of its header. encoding: what it says that it is.
     - received_ns: when its message came, by time.monotonic_ns().
     - to_rgb(): returns the picture u8 [H, W, 3] RGB; BadImageError where it is none.
+    - content: the bytes that were sent of it, by which pictures can be compared; None of coded
+      video, of which a packet is no whole picture.
     - error: why it is no picture, where that is known already; else None.
     """
 
@@ -50,6 +53,7 @@ class CameraImage:
     encoding: str
     received_ns: int
     to_rgb: Callable[[], np.ndarray]
+    content: array | None = None
     error: BadImageError | None = None
 
 
@@ -77,7 +81,7 @@ class PictureReader:
         return [CameraImage(
             message.header.stamp, message.header.frame_id,
             message.format if is_compressed else message.encoding, received_ns,
-            partial(self._converter.to_rgb, message), error)]
+            partial(self._converter.to_rgb, message), message.data, error)]
 
 
 class VideoReader:

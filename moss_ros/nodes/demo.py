@@ -22,14 +22,20 @@ the two. Run by `make demo`.
 
 import argparse
 import json
+import math
 import os
+from pathlib import Path
 import signal
 import socket
 import sys
 import threading
 import time
 
-from moss_ros.nodes.node_process import Child, end_all, START_TIMEOUT_S, stay_on_this_machine
+from moss_ros.media import CameraDevice, device_path, LoopedVideo, MediaError
+from moss_ros.nodes.node_process import (
+    Child, end_all, large_image_environment, START_TIMEOUT_S, stay_on_this_machine,
+)
+from moss_ros.one_line_parser import OneLineParser
 from moss_ros.records import read_event
 from moss_ros.settings import DeskSettings
 from moss_ros.training.scoring import Tally
@@ -57,6 +63,8 @@ class Observer(Node):
         self.tally.add_event(read_event(message.data))
 
 
+# Pictures of a video or of a camera of this machine are no larger.
+REAL_SIZE_PX = 640
 NUM_PORTS_TRIED = 20
 DESK_TIMEOUT_S = 20.0
 
@@ -85,15 +93,44 @@ def _start_children(arguments):
         desk = Child('desk', 'moss_ros.nodes.desk', ['-p', f'port:={port}'], is_quiet)
         yield desk
         _tell_link(desk, port)
-    print(f'A camera on scene {arguments.seed}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
+    shown, camera_arguments, narrator_arguments = _camera(arguments)
+    print(f'{shown}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
           "by typing, such as 'What do you see?'; Ctrl-C ends.", flush=True)
-    yield Child('demo_camera', 'moss_ros.nodes.demo_camera', [
-        '-p', f'seed:={arguments.seed}', '-p', f'scene:={arguments.scene}'], is_quiet)
+    if not arguments.checkpoint and not _is_of_embedded_model(arguments):
+        print('The embedded model was not trained on such pictures: what it says of them is not '
+              'to be believed.', flush=True)
+    yield Child('demo_camera', 'moss_ros.nodes.demo_camera', camera_arguments, is_quiet)
     yield Child('narrator', 'moss_ros.nodes.narrator', [
         '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',
-        '-p', f'max_tokens_per_second:={arguments.tokens_per_second:f}'], is_quiet)
+        '-p', f'max_tokens_per_second:={arguments.tokens_per_second:f}',
+        *narrator_arguments], is_quiet)
     view = 'screen' if arguments.view == 'screen' else 'plain'
     yield Child('console', 'moss_ros.nodes.console', ['-p', f'view:={view}'], False)
+
+
+def _camera(arguments):
+    """Return in words what is shown, and the ROS arguments of the camera and of the narrator."""
+    size = ['-p', f'width:={REAL_SIZE_PX}', '-p', f'height:={REAL_SIZE_PX}']
+    if arguments.video is not None:
+        path = str(Path(arguments.video).absolute())
+        # A file of coded video may hold the same picture for long, and is not broken.
+        return (f'The video {arguments.video} as a camera, again and again',
+                [*size, '-p', f'video:={path!r}'], ['-p', 'frozen_after_s:=0.0'])
+    if arguments.device is not None:
+        return (f'The camera {device_path(arguments.device)}',
+                [*size, '-p', f'device:={arguments.device}'], [])
+    world = 'of an unknown world' if arguments.scene == 'unknown' else ''
+    return (' '.join(f'A camera on scene {arguments.seed} {world}'.split()),
+            ['-p', f'seed:={arguments.seed}', '-p', f'scene:={arguments.scene}'], [])
+
+
+def _is_of_embedded_model(arguments):
+    """Whether the embedded model was trained on what is shown."""
+    return _has_truth(arguments) and arguments.scene != 'unknown'
+
+
+def _has_truth(arguments):
+    return arguments.video is None and arguments.device is None
 
 
 def _watch(observer, children, seconds, is_asked_to_end):
@@ -149,23 +186,49 @@ def run_demo(arguments: argparse.Namespace) -> int:
         rclpy.try_shutdown()
     for child in failed:
         child.report()
-    line = observer.tally.line() if observer.tally.num_frames else 'nothing to compare was heard'
-    print(f'\n{line}', flush=True)
+    print(f'\n{_closing_line(observer.tally, _has_truth(arguments))}', flush=True)
     return 1 if failed else 0
 
 
+def _closing_line(tally, has_truth):
+    if not tally.num_frames:
+        return 'nothing to compare was heard' if has_truth else 'nothing was heard'
+    num_said = len(tally.said)
+    return tally.line() if has_truth else (
+        f'{num_said} sentence{"s" * (num_said != 1)} said in {tally.num_frames} frames; what '
+        'truly happened is not known')
+
+
+def _number(text):
+    """Return the number that text is; what argparse tells as a mistake where it is none from 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number from 0 up')
+    return number
+
+
 def main(args=None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
+    """Run the command line; a mistake in it ends the process with status 2."""
+    parser = OneLineParser(
         prog='python -m moss_ros.nodes.demo',
-        description='Narrate the demo camera: camera, narrator, console and the desk, a page for '
-        'browsers, in a process each.')
-    parser.add_argument('--seconds', type=float, default=0.0,
+        description='Narrate the demo camera, a video or a camera of this machine: camera, '
+        'narrator, console and the desk, a page for browsers, in a process each.')
+    parser.add_argument('--seconds', type=_number, default=0.0,
                         help='end by itself after so many; 0: on Ctrl-C (default)')
     parser.add_argument('--seed', type=int, default=1, help='which scene (default 1)')
-    parser.add_argument('--scene', choices=('random', 'static'), default='random')
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument('--scene', choices=('random', 'static', 'unknown'), default='random',
+                       help='random: painted things come, move and go (default); static: they '
+                       'stand; unknown: the camera turns and is covered, before what has no name')
+    shown.add_argument('--video', metavar='FILE',
+                       help='a video in place of a scene, at its own speed, again and again')
+    shown.add_argument('--device', metavar='N', type=int,
+                       help='a camera of this machine, /dev/videoN, in place of a scene')
     parser.add_argument('--checkpoint', default='', help="folder; default: the embedded model's")
-    parser.add_argument('--tokens-per-second', type=float, default=0.0,
+    parser.add_argument('--tokens-per-second', type=_number, default=0.0,
                         help='pace of speaking; 0: as fast as it goes (default)')
     parser.add_argument('--view', choices=('browser', 'terminal', 'plain', 'screen'),
                         default='browser',
@@ -173,7 +236,17 @@ def main(args=None) -> int:
                         'lines alone (terminal or plain); or the full-screen console')
     parser.add_argument('--verbose', action='store_true', help='show the log of all processes')
     arguments = parser.parse_args(args)
+    try:
+        # Before anything is started; the camera's process opens it again.
+        if arguments.video is not None:
+            LoopedVideo(arguments.video, 1.0).close()
+        if arguments.device is not None:
+            CameraDevice(device_path(arguments.device)).close()
+    except MediaError as error:
+        parser.error(str(error))
     stay_on_this_machine()
+    if not _has_truth(arguments):
+        os.environ.update(large_image_environment(os.environ))
     return run_demo(arguments)
 
 

@@ -142,6 +142,8 @@ class Diagnostics:
             return DiagnosticStatus.STALE, image_input.trouble
         if image_input.stamp_trouble:
             return DiagnosticStatus.WARN, image_input.stamp_trouble
+        if image_input.picture_trouble:
+            return DiagnosticStatus.WARN, image_input.picture_trouble
         num_dropped, num_bad = self._history[0]
         num_new_bad = image_input.num_bad_by_kind.total() - num_bad
         if num_new_bad:
@@ -175,6 +177,7 @@ class Diagnostics:
             'time of images': 'arrival' if image_input.has_frozen_stamps else 'header stamps',
             'input rate (images/s)': image_input.input_fps,
             'time since the newest image (s)': age_s,
+            'identical pictures (s)': image_input.identical_s,
             'images received': image_input.num_received,
             'frames used': image_input.num_used,
             'frames dropped': self._num_dropped,

@@ -29,8 +29,9 @@ from moss_ros.nodes.camera_images import CameraImage, ImageReader, PictureReader
 from moss_ros.nodes.conversions import ImageConverter, stamp_to_ns
 from moss_ros.nodes.image_topic import ImageTopic, InputState
 from moss_ros.settings import NarratorSettings
-from moss_ros.stream import Frame
+from moss_ros.stream import CameraEvent, CameraReason, Frame, PictureWatch
 from moss_ros.stream.intake import FrameIntake, LateFrameError, RESTART_NS
+from moss_ros.stream.picture_watch import DEFAULT_FROZEN_AFTER_S
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
@@ -42,6 +43,17 @@ RATE_WINDOW_NS = 5 * NS_PER_S
 MAX_WATCH_PERIOD_S = 0.5
 # Of video, for which it is looked who publishes what, so that little is missed.
 VIDEO_WATCH_PERIOD_S = 0.1
+_PICTURE_TROUBLES = {
+    CameraReason.FROZEN: 'the pictures of the last {seconds:.1f} s are identical: the camera or '
+    'its driver may hang, restart it; of a source without noise, such as a simulator or a file, '
+    'that is right, start with frozen_after_s:=0',
+    CameraReason.BLACK: 'the picture has been almost black for {seconds:.1f} s: look for a cover '
+    'over the lens, for light, and at the exposure; blank_after_s:=0 ends such warnings',
+    CameraReason.WHITE: 'the picture has been almost white for {seconds:.1f} s: look at the '
+    'exposure, and for a light that shines into the lens; blank_after_s:=0 ends such warnings',
+    CameraReason.UNIFORM: 'the picture has been of almost one colour for {seconds:.1f} s: look '
+    'for a cover over the lens, for what stands close before it, and at the focus; '
+    'blank_after_s:=0 ends such warnings'}
 
 
 @dataclass(frozen=True)
@@ -66,8 +78,9 @@ class ImageInput:
     Subscribes to one camera between start() and stop(), and watches whether images arrive.
 
     - on_frame(frame, frame_id) gets each chosen Frame and the frame_id of its header.
-      on_restart(reason) is called when the stamps went back, before the next frame. Neither may
-      block.
+      on_restart(reason) is called when the stamps went back, before the next frame.
+      on_trouble(event) is called when something is the matter with the pictures, or is not any
+      more. None may block.
     - num_received, num_used, num_bad_by_kind: images that arrived, that were handed over, and
       that could not be used, since this was made. The intake left out the rest.
     - state, trouble: how the images arrive, and what is wrong and can be done; '' if all is well.
@@ -77,7 +90,7 @@ class ImageInput:
     """
 
     def __init__(self, node: Node, on_frame: Callable[[Frame, str], None],
-                 on_restart: Callable[[str], None]):
+                 on_restart: Callable[[str], None], on_trouble: Callable[[CameraEvent], None]):
         self.num_received = 0
         self.num_used = 0
         self.num_bad_by_kind: Counter[str] = Counter()
@@ -87,6 +100,7 @@ class ImageInput:
         self._node = node
         self._on_frame = on_frame
         self._on_restart = on_restart
+        self._on_trouble = on_trouble
         # On steady time: with use_sim_time, the node's own clock may stand still.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._watch_timer = None
@@ -95,6 +109,7 @@ class ImageInput:
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
         self._intake: FrameIntake[_Arrived] | None = None  # made by start()
+        self._pictures: PictureWatch | None = None  # made by start()
         self._set_back: _SetBack | None = None
         self._told: set[str] = set()  # of what was odd about the stamps, since the start
 
@@ -104,6 +119,7 @@ class ImageInput:
         is_video = settings.image_transport == 'video'
         self._stale_after_s = settings.stale_after_s
         self._intake = FrameIntake(frame_rate_fps, self._frame)
+        self._pictures = self._picture_watch(settings)
         self._set_back = None
         self._told.clear()
         self._arrivals_ns.clear()
@@ -121,6 +137,14 @@ class ImageInput:
         longest_s = VIDEO_WATCH_PERIOD_S if is_video else MAX_WATCH_PERIOD_S
         self._watch_timer = self._node.create_timer(
             min(longest_s, settings.stale_after_s / 2), self._watch, clock=self._steady_clock)
+
+    def _picture_watch(self, settings):
+        frozen_after_s = settings.frozen_after_s
+        if frozen_after_s < 0:
+            # The pictures of a simulator may have no noise: nothing is wrong where nothing moves.
+            is_simulated = self._node.get_parameter('use_sim_time').value
+            frozen_after_s = 0.0 if is_simulated else DEFAULT_FROZEN_AFTER_S
+        return PictureWatch(frozen_after_s, settings.blank_after_s)
 
     def stop(self) -> None:
         """Unsubscribe; undoes a start() that failed half way, does nothing if not started."""
@@ -203,6 +227,18 @@ class ImageInput:
         return ''
 
     @property
+    def picture_trouble(self) -> str:
+        """Return what is wrong with the pictures, and the way out; '' if all is well."""
+        told = self._pictures.trouble if self.topic else None
+        return '' if told is None else _PICTURE_TROUBLES[told.reason].format(
+            seconds=self._pictures.trouble_s)
+
+    @property
+    def identical_s(self) -> float | None:
+        """Seconds for which all frames have been the same picture; None before the first."""
+        return self._pictures.identical_s if self._pictures and self.num_used else None
+
+    @property
     def input_fps(self) -> float:
         """Images a second over the last five seconds, good or bad."""
         self._forget_arrivals_before(time.monotonic_ns() - RATE_WINDOW_NS)
@@ -262,6 +298,15 @@ class ImageInput:
     def _hand_over(self, frame, image):
         self.num_used += 1
         self._on_frame(frame, image.frame_id)
+        event = self._pictures.look(
+            frame.image, frame.stamp_ns, frame.received_ns, image.encoding, image.content)
+        if event is not None:
+            self._on_trouble(event)
+            logger = self._node.get_logger()
+            if event.reason is CameraReason.CLEAR:
+                logger.info(f'{self.topic}: {event.text}')
+            else:
+                logger.warning(f'{self.topic}: {self.picture_trouble}')
 
     def _is_of_before(self, stamp_ns):
         """Whether an image was under way while the clock was set back."""

@@ -75,7 +75,8 @@ class Narrator(LifecycleNode):
         self._activation: Activation | None = None
         self.image_input = ImageInput(
             self, lambda frame, frame_id: self._activation.add_frame(frame, frame_id),
-            lambda reason: self._activation.begin_anew_after_stamps(reason))
+            lambda reason: self._activation.begin_anew_after_stamps(reason),
+            lambda event: self._activation.tell_of_camera(event))
         self._event_numbers = itertools.count()
         self._prompter = Prompter()
         self._diagnostics = Diagnostics(self, self.image_input)

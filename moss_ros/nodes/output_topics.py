@@ -54,6 +54,7 @@ class Outputs:
         """Create the publishers; event_numbers counts the events over the life of the node."""
         self._node = node
         self._event_numbers = event_numbers
+        self._lock = threading.Lock()
         self._publishers = [(topic, self._publisher(topic)) for topic in OUTPUT_TOPICS]
         self.overlay = node.create_lifecycle_publisher(
             Image, '~/overlay', qos_profile_sensor_data)
@@ -68,11 +69,13 @@ class Outputs:
 
     def publish(self, event: Event) -> None:
         """Publish an event of the stream on every topic that it belongs to."""
-        record = record_of(event, next(self._event_numbers), time.monotonic_ns())
-        for topic, publisher in self._publishers:
-            data = topic.data_of(record)
-            if data is not None:
-                self._send(publisher, _MESSAGE_BY_TYPE[topic.message_type](data=data))
+        # So that their numbers ascend in the order in which they are heard.
+        with self._lock:
+            record = record_of(event, next(self._event_numbers), time.monotonic_ns())
+            for topic, publisher in self._publishers:
+                data = topic.data_of(record)
+                if data is not None:
+                    self._send(publisher, _MESSAGE_BY_TYPE[topic.message_type](data=data))
 
     def _publisher(self, topic):
         durability = DurabilityPolicy.TRANSIENT_LOCAL if topic.is_latched \

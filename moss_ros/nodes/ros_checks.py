@@ -75,7 +75,8 @@ def check_camera(node: Node, settings: NarratorSettings, converter: ImageConvert
     Blocks meanwhile, and spins the node.
     """
     frames = []
-    camera = ImageInput(node, lambda frame, frame_id: frames.append(frame), lambda reason: None)
+    camera = ImageInput(node, lambda frame, frame_id: frames.append(frame), lambda reason: None,
+                        lambda event: None)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -21,13 +21,14 @@ from .contract import (
     Channel, ChannelHost, ContextFill, Session, SessionFigures, StreamChange, Worker,
 )
 from .events import (
-    EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent, PromptEvent, RolloverEvent,
-    SessionState, SilenceEvent, StateEvent, TokenEvent,
+    CameraEvent, CameraReason, EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent,
+    PromptEvent, RolloverEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
 from .frame import encode_frames, EncodedFrame, Frame, Prompt
 from .intake import FrameSampler
 from .mailbox import Mailbox
 from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
+from .picture_watch import PictureWatch
 from .session import StreamSession
 from .statistics import StreamSpeed, StreamStatistics
 from .stream_checkpoint import StreamCheckpoint
@@ -35,10 +36,11 @@ from .worker import EngineWorker
 from .worker_thread import WorkerState, WorkerThread
 
 __all__ = [
-    'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame',
-    'EndReason', 'EngineChannel', 'EngineWorker', 'ErrorEvent', 'Event', 'EventDelivery', 'Frame',
-    'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent', 'RolloverEvent',
-    'Session', 'SessionFigures', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange',
-    'StreamCheckpoint', 'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed',
-    'StreamStatistics', 'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames',
+    'CameraEvent', 'CameraReason', 'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill',
+    'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineChannel', 'EngineWorker',
+    'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
+    'PictureWatch', 'Prompt', 'PromptEvent', 'RolloverEvent', 'Session', 'SessionFigures',
+    'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange', 'StreamCheckpoint',
+    'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics',
+    'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames',
 ]

@@ -155,6 +155,33 @@ class ErrorEvent(Event):
     prompt_id: str | None = None
 
 
+class CameraReason(Enum):
+    """
+    What is the matter with a camera's picture.
+
+    - FROZEN: the same picture comes again and again. BLACK, WHITE, UNIFORM: it is almost black,
+      almost white, of almost one colour. CLEAR: what was told before has ended.
+    """
+
+    FROZEN = 'frozen'
+    BLACK = 'black'
+    WHITE = 'white'
+    UNIFORM = 'uniform'
+    CLEAR = 'clear'
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraEvent(Event):
+    """
+    Something is the matter with the camera's picture, or is not any more; not the model's words.
+
+    stamp_ns and received_ns are those of the picture with which it was known. text: for people.
+    """
+
+    reason: CameraReason
+    text: str
+
+
 _LOGGER = logging.getLogger(__name__)
 
 

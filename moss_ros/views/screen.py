@@ -280,6 +280,8 @@ class ConsoleScreen(App):
             self._write(record['stamp_ns'], f'> {record["text"]}', PROMPT_STYLE)
         elif kind == 'error':
             self._write(record['stamp_ns'], record['text'], ERROR_STYLE)
+        elif kind == 'camera':
+            self._write(record['stamp_ns'], record['text'], NOTICE_STYLE)
         elif kind == 'state':
             self._state, self._state_stamp_ns = record['state'], record['stamp_ns']
             self._show_state()

@@ -54,6 +54,8 @@ class StreamPrinter:
             self._line(f'> {record["text"]}')
         elif kind == 'error':
             self._line(f'[error] {record["text"]}')
+        elif kind == 'camera':
+            self._line(f'[camera] {record["text"]}')
         elif kind == 'silence' or record['state'] == 'silent':
             self.show_silence()
 

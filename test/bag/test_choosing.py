@@ -25,6 +25,7 @@ from moss_ros.bag.bag_source import BagSource
 from moss_ros.bag.frame_chooser import (
     AskedPrompt, ChosenFrame, FrameChooser, StreamRestart, UnusableMessage,
 )
+from moss_ros.bag.picture_notes import picture_note
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.stream import EncodedFrame
@@ -308,3 +309,41 @@ def test_a_short_loop_begins_anew_in_each_round(tmp_path, num_images):
     assert [time_ms for _, time_ms, _ in restarts] == [
         (index * num_images + 1) * 100 + DELAY_MS for index in (1, 2, 3)]
     assert counts[2] == {'late': 3}
+
+
+def noise(seed, value=128, spread=40.0):
+    """Return a picture that no other one is like."""
+    picture = np.random.default_rng(seed).normal(value, spread, (24, 32, 3))
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def test_stretches_of_pictures_that_are_none_are_noted_however_often_it_is_resumed(tmp_path):
+    """Two a second: 3 s well, 8 s the same, 3 s well, 6 s black with noise, 1 s well."""
+    pictures = [*(noise(seed) for seed in range(6)), *[noise(99)] * 16,
+                *(noise(seed) for seed in range(6)),
+                *(noise(seed, 2, 2.0) for seed in range(12)), noise(1), noise(2)]
+    path = write_bag(tmp_path / 'bag', [
+        (IMAGE_TOPIC, IMAGE, START_NS + index * 5 * 10**8,
+         image_message(picture, START_NS + index * 5 * 10**8))
+        for index, picture in enumerate(pictures)])
+    with open_source(path, '', '') as source:
+        groups = list(FrameChooser(source, None, 2.0).groups())
+        last = groups[-1].chooser_state
+        for group in groups:
+            chooser = FrameChooser(source, None, 2.0)
+            chooser.restore(json.loads(json.dumps(group.chooser_state)))
+            *_, end = chooser.groups()
+            assert json.dumps(end.chooser_state) == json.dumps(last)
+    assert last['num_used'] == len(pictures)
+    assert last['pictures']['stretches'] == [
+        {'what': 'frozen', 'start_s': 3.0, 'end_s': 10.5},
+        {'what': 'black', 'start_s': 14.0, 'end_s': 19.5}]
+    assert picture_note(last['pictures']) == (
+        'its pictures are identical from 3.0 to 10.5 s, almost black from 14.0 to 19.5 s')
+
+
+def test_only_some_stretches_are_named_and_the_others_counted():
+    stretch = {'what': 'white', 'start_s': 1.0, 'end_s': 5.0}
+    assert picture_note({'stretches': [stretch] * 5, 'num_left_out': 2}).endswith(
+        'almost white from 1.0 to 5.0 s, and 4 more times')
+    assert picture_note({'stretches': [], 'num_left_out': 0}) == picture_note({}) == ''

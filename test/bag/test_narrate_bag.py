@@ -206,6 +206,22 @@ def test_why_nothing_could_be_used_is_told_in_the_one_line_and_in_run_json(tmp_p
     assert 'prompts that could not be asked: 1 empty_prompt (the first: at 0.5 s, ' in line
 
 
+def test_pictures_that_do_not_change_are_noted(tmp_path, capsys):
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8)
+    data = cv2.imencode('.png', pixels)[1].tobytes()
+    write_bag(tmp_path / 'bag', [
+        (IMAGE_TOPIC, COMPRESSED, time_ns, compressed_data(data, time_ns, 'png'))
+        for time_ns in range(START_NS, START_NS + 7 * 10**9, 5 * 10**8)])
+    status = main([str(tmp_path / 'bag'), '--quiet', '--output', str(tmp_path / 'out')])
+    assert status == ExitCode.OK
+    note = 'its pictures are identical from 0.0 to 6.5 s'
+    assert note in capsys.readouterr().out
+    run = json.loads((tmp_path / 'out' / 'run.json').read_text())
+    assert run['pictures'] == {
+        'num_left_out': 0, 'stretches': [{'what': 'frozen', 'start_s': 0.0, 'end_s': 6.5}]}
+    assert note in (tmp_path / 'out' / 'report.html').read_text()
+
+
 def test_a_refused_prompt_is_told_where_all_else_is_well(tmp_path, capsys):
     bad = (PROMPT_TOPIC, STRING, START_NS + 10**9, b'no')
     messages = with_prompts(

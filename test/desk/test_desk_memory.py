@@ -50,13 +50,14 @@ def take(memory, *records):
 def test_what_was_said_asked_and_went_wrong_is_kept_in_order(memory):
     take(memory, record('prompt', 0, text='Where?', prompt_id='p'), record('silence', 1),
          record('token', 2, text=' A', narration_id=1), narration(3, prompt_id='p'),
-         record('error', 4, text='out of memory'))
+         record('error', 4, text='out of memory'), record('camera', 5, text='It is black.'))
     memory.take_truth(NAME, 'A red ball leaves.', 9 * S_NS, 5)
     welcome, pulse, *entries = memory.welcome('', 0, 1.0, 5)
     assert [(entry['n'], entry['kind'], entry['text']) for entry in entries] == [
         (1, 'prompt', 'Where?'), (2, 'narration', 'The red ball moves.'),
-        (3, 'error', 'out of memory'), (4, 'truth', 'A red ball leaves.')]
-    assert welcome['is_new'] and welcome['lost'] == 0 and welcome['after'] == 4
+        (3, 'error', 'out of memory'), (4, 'camera', 'It is black.'),
+        (5, 'truth', 'A red ball leaves.')]
+    assert welcome['is_new'] and welcome['lost'] == 0 and welcome['after'] == 5
     assert [each['narrator'] for each in pulse['narrators']] == [NAME]
 
 

@@ -539,10 +539,12 @@ def test_nothing_keeps_people_out(page, desk, look):
     desk.say('It stops.', reason='interrupted')
     desk.say('', 'prompt', prompt_id='p2')
     desk.say('it broke', 'error')
+    desk.say('The picture is almost black.', 'camera')
     desk.server.take(DeskMemory.take_truth, NAME, 'A ball leaves.', 10 ** 18, 5)
     desk.say('What do you see?', 'prompt', prompt_id='p3')
     desk.say(' A red', 'token', prompt_id='p3', narration_id=50)
     page.open(**LOOKS[look])
+    page.until_text('#list', 'Camera: The picture is almost black.')
     page.until_text('#list', 'A red')
     page.browser.evaluate(f'{AXE};0')
     assert violations() == []

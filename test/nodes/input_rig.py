@@ -43,14 +43,15 @@ class Rig:
 
     def __init__(self, host, *ros_arguments, frame_rate_fps=2.0, **settings):
         self.host = host
-        self.frames, self.restarts, self.log = [], [], []
+        self.frames, self.restarts, self.troubles, self.log = [], [], [], []
         self.camera = host.add(Node('camera'))
         self.camera.create_subscription(
             Log, '/rosout', self._keep_log,
             QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.input_node = host.add(Node('eyes', cli_args=['--ros-args', *ros_arguments]))
         self.input = ImageInput(
-            self.input_node, lambda frame, _: self.frames.append(frame), self.restarts.append)
+            self.input_node, lambda frame, _: self.frames.append(frame), self.restarts.append,
+            self.troubles.append)
         self._frame_rate_fps = frame_rate_fps
         self._start(settings)
 

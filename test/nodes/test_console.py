@@ -72,6 +72,9 @@ TRANSCRIPTS = {
         ['> Where?', '(no answer: interrupted)', '']),
     'an error has its line': (
         [token('A'), {'type': 'error', 'text': 'it broke'}], ['T  A', '[error] it broke', '']),
+    'what the picture is has its line': (
+        [token('A'), {'type': 'camera', 'text': 'It is black.'}],
+        ['T  A', '[camera] It is black.', '']),
 }
 
 

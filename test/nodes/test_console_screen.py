@@ -119,12 +119,13 @@ def test_prompts_errors_and_what_was_cut_are_told():
         await view.tell(
             token('A'), end('A', reason='interrupted'),
             record('prompt', 1, text='[b]Where?[/b]', prompt_id='p'),
-            end('', prompt_id='p', reason='stopped'), record('error', 1, text='out of memory'))
+            end('', prompt_id='p', reason='stopped'), record('error', 1, text='out of memory'),
+            record('camera', 1, text='The picture is almost black.'))
         view.screen.tell_notice('late')
         await view.pilot.pause()
         assert [line[10:] for line in view.narration] == [
             'A ... (interrupted)', '> [b]Where?[/b]', '(no answer: stopped)', 'out of memory',
-            'late']
+            'The picture is almost black.', 'late']
     shown(check)
 
 

@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from moss_ros.nodes import diagnostics
 from moss_ros.stream import StreamSession
+import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
 from stamps import START_NS
@@ -147,3 +148,40 @@ def test_a_device_out_of_memory_is_an_error_until_it_works_again(robot, watch, m
     robot.show_and_hear()
     values = watch.until('model', DiagnosticStatus.OK, 'narrating')
     assert 'OutOfMemoryError' in values['last error']
+
+
+def test_frozen_and_black_pictures_are_told_with_the_way_out_until_they_end(robot, watch):
+    # So that none is lost on a busy machine.
+    robot = robot(image_reliability='reliable', stale_after_s=60.0)
+    robot.wait_active()
+    image_input = robot.narrator.image_input
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 48 * 64 * 3), np.uint8)
+
+    def show(data, count):
+        for _ in range(count):
+            num_before = image_input.num_used
+            robot.show(data=data)
+            robot.host.until(lambda: image_input.num_used > num_before, what='the picture')
+
+    def told():
+        return [(record['reason'], record['text'])
+                for record in robot.listener.of_type('camera')]
+
+    show(pixels[0].tobytes(), 10)
+    assert image_input.picture_trouble == ''
+    show(pixels[0].tobytes(), 1)
+    values = watch.until('camera', DiagnosticStatus.WARN, 'identical', 'frozen_after_s:=0')
+    assert values['identical pictures (s)'] == '5.0'
+    show(pixels[1].tobytes(), 1)
+    watch.until('camera', DiagnosticStatus.OK, 'arriving')
+    show(bytes(48 * 64 * 3), 7)
+    watch.until('camera', DiagnosticStatus.WARN, 'almost black for 3.0 s', 'lens')
+    show(pixels[1].tobytes(), 1)
+    watch.until('camera', DiagnosticStatus.OK, 'arriving')
+    robot.host.until(lambda: len(told()) == 4, what='four events')
+    assert [reason for reason, _ in told()] == ['frozen', 'clear', 'black', 'clear']
+    assert told()[0][1] == 'The picture is frozen: 11 pictures of 5.0 s are identical.'
+    # They are not the model's words, and lie among its records in the order of their numbers.
+    assert not any('picture' in text for text in robot.listener.narration)
+    numbers = [record['seq'] for record in robot.listener.events]
+    assert numbers == sorted(numbers)

@@ -306,3 +306,32 @@ def test_two_publishers_are_told_once_and_begin_anew_once_at_most(rig, apart_ms)
     assert level == LoggingSeverity.WARN and '2 publishers' in text and 'remap' in text
     assert rig.input.stamp_trouble == text
     assert len([line for line in rig.log if 'two clocks' in line[1]]) == 1
+
+
+def test_identical_pictures_are_told_once_each_in_the_log(rig):
+    rig = rig(frozen_after_s=2.0)
+    publisher = rig.publisher()
+    show_at(rig, publisher, *range(0, 2001, 250))
+    assert [event.reason.value for event in rig.troubles] == ['frozen']
+    level, text = rig.wait_log('pictures of the last 2.0 s are identical')
+    assert level == LoggingSeverity.WARN and '/image' in text and 'frozen_after_s:=0' in text
+    assert text.endswith(rig.input.picture_trouble)
+    other = picture(START_NS + 2_500_000_000)
+    other.data[0] ^= 255
+    rig.show(publisher, other)
+    assert [event.reason.value for event in rig.troubles] == ['frozen', 'clear']
+    assert rig.wait_log('The picture changes again.')[0] == LoggingSeverity.INFO
+    rig.input.stop()
+    assert rig.input.picture_trouble == ''
+
+
+def test_on_simulated_time_identical_pictures_are_told_only_where_it_is_asked_for(rig):
+    """A simulator without noise is not broken where nothing moves."""
+    rig = rig('-p', 'use_sim_time:=true')
+    publisher = rig.publisher()
+    show_at(rig, publisher, *range(0, 8000, 500))
+    assert rig.troubles == [] and rig.input.identical_s == 7.5
+    rig.restart(frozen_after_s=2.0)
+    publisher = rig.publisher()
+    show_at(rig, publisher, *range(8000, 10500, 500))
+    assert [event.reason.value for event in rig.troubles] == ['frozen']

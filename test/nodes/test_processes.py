@@ -31,6 +31,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from video_making import evenly, write_video
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATH_BY_STATE = {
@@ -170,6 +171,21 @@ def test_demo_ends_by_itself_and_compares(babbling_checkpoint):
     assert re.fullmatch(r'Look at it in a browser: http://127\.0\.0\.1:\d+/', lines[0])
     assert '[observing]' in lines
     assert ' events, ' in lines[-1] and 'quiet frames' in lines[-1]
+
+
+def test_demo_narrates_a_video_of_which_no_truth_is_known(tmp_path, babbling_checkpoint):
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
+    path = write_video(tmp_path / "my 'clip'.mp4", evenly(10, step=20), crf=1)
+    demo = subprocess.run(
+        [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '2', '--view', 'terminal',
+         '--video', str(path), '--checkpoint', str(babbling_checkpoint)],
+        cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        env=environment)
+    assert demo.returncode == 0, demo.stderr
+    first, *_, last = demo.stdout.splitlines()
+    assert first.startswith(f'The video {path} as a camera, again and again')
+    assert re.fullmatch(
+        r'\d+ sentences? said in \d+ frames; what truly happened is not known', last)
 
 
 def test_demo_reports_a_process_that_died(tmp_path):

@@ -126,7 +126,8 @@ export class NarrationList {
     if (row.kind === 'question') this.#fillQuestion(item, row, time, nowMs);
     else if (row.kind === 'narration') fillNarration(item, row, time);
     else {
-      const label = {error: 'Error', truth: 'In the scene', note: 'Note'}[row.kind];
+      const label = {
+        error: 'Error', truth: 'In the scene', note: 'Note', camera: 'Camera'}[row.kind];
       const line = element('p', 'line');
       line.dir = 'auto';
       line.append(element('b', '', `${label}: `), row.text);

@@ -3,7 +3,7 @@
 const MAX_ROWS = 1000;
 const LINGER_MS = 4000; // a caption stays so long after its end, as on the overlay
 
-// A row is {key, kind, ...}: kind 'narration', 'question', 'error', 'truth' or 'note'.
+// A row is {key, kind, ...}: kind 'narration', 'question', 'error', 'truth', 'note' or 'camera'.
 export class Stream {
   constructor(name) {
     this.name = name;
