@@ -21,7 +21,7 @@ come out. Called by the evaluation program.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 import math
 import random
 import statistics
@@ -55,6 +55,10 @@ def wilson_interval(num_right: int, num: int) -> tuple[float, float]:
     return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
+def _rounded(bounds):
+    return [round(bound, 4) for bound in bounds]
+
+
 def num_painted_words(text: str) -> int:
     """Return how many words of text are of the painted vocabulary."""
     return sum(word.strip('.,?!').lower() in _PAINTED_WORDS for word in text.split())
@@ -79,6 +83,15 @@ class Evaluation:
     said_instead: Counter = field(default_factory=Counter)
     false_sentences: Counter = field(default_factory=Counter)
     wrong_answers: Counter = field(default_factory=Counter)
+    asked: Counter = field(default_factory=Counter)
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    def add(self, other: 'Evaluation') -> None:
+        """Take over the counts of other streams; of the peaks of memory the larger one stays."""
+        for name in (field.name for field in fields(self)):
+            mine, others = getattr(self, name), getattr(other, name)
+            setattr(self, name, max(mine, others) if name == 'peak_memory_mb' else mine + others)
 
     def figures(self) -> dict:
         """Return the figures of the JSON line; fractions, 1 where nothing was asked for."""
@@ -95,8 +108,9 @@ class Evaluation:
                    for name, (right, num) in counts.items()}
         return {
             **figures,
-            'intervals': {name: [round(bound, 4) for bound in wilson_interval(*count)]
+            'intervals': {name: _rounded(wilson_interval(*count))
                           for name, count in counts.items()},
+            'num_quiet_frames': self.num_quiet_steps,
             'median_delay_frames': statistics.median(self.delays) if self.delays else None,
             'num_events': score.num_events,
             'num_said': score.num_said,
@@ -107,10 +121,14 @@ class Evaluation:
             'recall_by_kind': {
                 kind: round(1 - self.missed[kind] / count, 3)
                 for kind, count in sorted(self.happened.items())},
+            'recall_intervals_by_kind': {
+                kind: _rounded(wilson_interval(count - self.missed[kind], count))
+                for kind, count in sorted(self.happened.items())},
             'num_by_kind': dict(sorted(self.happened.items())),
             'said_instead': dict(self.said_instead.most_common(30)),
             'false_sentences': dict(self.false_sentences.most_common(20)),
             'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
+            'num_asked_by_kind': dict(sorted(self.asked.items())),
         }
 
 
@@ -221,6 +239,7 @@ class StreamRun:
             # True when asked, or one frame before: what is seen is that old.
             accepted = {self.stream.answer(question, at) for at in (index - 1, index)}
             is_right = self.answers.get(prompt_id) in accepted
+            evaluation.asked[question.kind] += 1
             if question.kind == OTHER:
                 evaluation.num_other_questions += 1
                 evaluation.num_others_answered_right += is_right
