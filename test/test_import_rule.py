@@ -37,7 +37,8 @@ ALLOWED_PARTS = {
     'engines': {'', 'checkpoints', 'engines', 'model', 'remote', 'stream'},
     'generator': {'', 'checkpoints', 'generator', 'media', 'model', 'stream'},
     'remote': {'', 'remote', 'stream'},
-    'training': {'checkpoints', 'images', 'media', 'model', 'stream', 'training'},
+    'training': {
+        'checkpoints', 'generator', 'images', 'media', 'model', 'stream', 'training'},
     'nodes': {'', 'desk', 'engines', 'images', 'nodes', 'stream', 'training', 'views'},
     'bag': {
         '', 'bag', 'checkpoints', 'images', 'media', 'model', 'stream', 'training', 'views'},

@@ -119,7 +119,7 @@ def _gain(*gains: float) -> Change:
 
 
 def _flickering(picture, time_s, generator):
-    """Light by a lamp on the mains, twice as often as its frequency, as a rolling shutter sees it."""
+    """Light by a lamp, twice as often as the mains' frequency, as a rolling shutter sees it."""
     row_s = np.arange(picture.shape[0], dtype=np.float64) * (READOUT_S / picture.shape[0])
     light = 1 + FLICKER_DEPTH * np.sin(4 * np.pi * MAINS_FREQUENCY_HZ * (time_s + row_s))
     return np.clip(picture * light[:, None, None], 0, 255).astype(np.uint8)

@@ -20,7 +20,7 @@ that a table of many rows is not many loads. Which process takes which scene cha
 but those of time and memory. Called by the programs of evaluation and of the model card.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 import multiprocessing
@@ -28,6 +28,7 @@ from pathlib import Path
 import random
 import resource
 import time
+from typing import Any
 
 from moss_ros.stream import StreamCheckpoint, StreamSession
 from moss_ros.training.evaluation_run import Evaluation, StreamRun
@@ -70,7 +71,7 @@ class Evaluator:
 
     @property
     def session(self) -> StreamSession:
-        """This process's own session; reset it before use."""
+        """Return this process's own session; reset it before use."""
         return self._session
 
     def figures(self, conditions: Conditions,
@@ -81,10 +82,15 @@ class Evaluator:
         trace: called with each StreamRun, all of which then run in this process.
         """
         start_s = time.monotonic()
+        seeds = conditions.scene_seeds
         if self._pool is None or trace is not None:
-            evaluation = evaluate_scenes(self._session, conditions, conditions.scene_seeds, trace)
+            evaluation = evaluate_scenes(self._session, conditions, seeds, trace)
         else:
-            evaluation = self._in_processes(conditions)
+            evaluation = Evaluation()
+            num = min(len(seeds), self._num_processes * PIECES_PER_PROCESS)
+            for counts in self.map(_evaluate_piece, [
+                    (conditions, seeds[index::num]) for index in range(num)]):
+                evaluation.add(counts)
         elapsed_s = time.monotonic() - start_s
         return {'world': conditions.world, 'questions': conditions.questions,
                 'disturbance': conditions.disturbance, **evaluation.figures(),
@@ -93,15 +99,17 @@ class Evaluator:
                 'cpu_s': round(evaluation.cpu_s, 1),
                 'peak_memory_mb': round(evaluation.peak_memory_mb)}
 
-    def _in_processes(self, conditions):
-        seeds = conditions.scene_seeds
-        num = min(len(seeds), self._num_processes * PIECES_PER_PROCESS)
-        pieces = [seeds[index::num] for index in range(num)]
-        futures = [self._pool.submit(_evaluate_piece, conditions, piece) for piece in pieces]
-        total = Evaluation()
-        for future in futures:
-            total.add(future.result())
-        return total
+    def map(self, function: Callable[[StreamSession, Any], Any],
+            items: Sequence[Any]) -> list[Any]:
+        """
+        Return function(session, item) of each item, in their order.
+
+        The session is that of the process; function, of a module, resets it before use.
+        """
+        if self._pool is None:
+            return [function(self._session, item) for item in items]
+        return [future.result() for future in [
+            self._pool.submit(_with_session, function, item) for item in items]]
 
 
 def open_session(checkpoint: Path, quantization: str | None = None) -> StreamSession:
@@ -138,5 +146,9 @@ def _open_worker(checkpoint, quantization):
     _worker_session = open_session(checkpoint, quantization)
 
 
-def _evaluate_piece(conditions, scene_seeds):
-    return evaluate_scenes(_worker_session, conditions, scene_seeds)
+def _with_session(function, item):
+    return function(_worker_session, item)
+
+
+def _evaluate_piece(session, piece):
+    return evaluate_scenes(session, *piece)

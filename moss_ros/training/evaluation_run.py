@@ -28,13 +28,15 @@ import statistics
 
 from moss_ros.stream import Frame, NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
-from moss_ros.training.scenes import COLOURS, Question, random_question, SHAPES
+from moss_ros.training.scenes import (
+    COLOURS, EventKind, Question, random_question, SHAPES,
+)
 from moss_ros.training.scenes.language import OTHER, WIDE_WORDINGS, WORDINGS
 from moss_ros.training.scoring import (
     match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
-from moss_ros.training.unknown import UnknownStream
+from moss_ros.training.unknown import SENTENCES, UnknownStream
 import numpy as np
 
 P_QUESTION = 0.04
@@ -55,6 +57,24 @@ def wilson_interval(num_right: int, num: int) -> tuple[float, float]:
     return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
+_KIND_BY_SENTENCE = {sentence: kind.value for kind, sentence in SENTENCES.items()}
+_PAINTED_KINDS = tuple(kind.value for kind in EventKind)
+
+
+def kind_of(sentence: str) -> str:
+    """Return the kind of event that a sentence tells, in the words of the figures; or 'other'."""
+    if sentence == 'nothing':
+        return sentence
+    if sentence in _KIND_BY_SENTENCE:
+        return _KIND_BY_SENTENCE[sentence]
+    words = sentence.rstrip('.').split()
+    return next((kind for kind in _PAINTED_KINDS if kind in words), 'other')
+
+
+def _without_colours(sentence):
+    return ' '.join(word for word in sentence.rstrip('.').split() if word not in COLOURS)
+
+
 def _rounded(bounds):
     return [round(bound, 4) for bound in bounds]
 
@@ -69,6 +89,8 @@ class Evaluation:
     """Counts over all streams so far."""
 
     score: NarrationScore = field(default_factory=NarrationScore)
+    # The same with all names of colours left out, for cameras that see none.
+    score_colours_aside: NarrationScore = field(default_factory=NarrationScore)
     num_quiet_steps: int = 0
     num_kept_silent: int = 0
     num_questions: int = 0
@@ -81,6 +103,10 @@ class Evaluation:
     missed: Counter = field(default_factory=Counter)
     happened: Counter = field(default_factory=Counter)
     said_instead: Counter = field(default_factory=Counter)
+    # (kind that happened, kind of the sentence that was said instead), of what was missed.
+    confused: Counter = field(default_factory=Counter)
+    said_by_kind: Counter = field(default_factory=Counter)
+    false_by_kind: Counter = field(default_factory=Counter)
     false_sentences: Counter = field(default_factory=Counter)
     wrong_answers: Counter = field(default_factory=Counter)
     asked: Counter = field(default_factory=Counter)
@@ -111,6 +137,9 @@ class Evaluation:
             'intervals': {name: _rounded(wilson_interval(*count))
                           for name, count in counts.items()},
             'num_quiet_frames': self.num_quiet_steps,
+            'event_recall_colours_aside': round(self.score_colours_aside.event_recall, 4),
+            'sentence_precision_colours_aside': round(
+                self.score_colours_aside.sentence_precision, 4),
             'median_delay_frames': statistics.median(self.delays) if self.delays else None,
             'num_events': score.num_events,
             'num_said': score.num_said,
@@ -125,6 +154,12 @@ class Evaluation:
                 kind: _rounded(wilson_interval(count - self.missed[kind], count))
                 for kind, count in sorted(self.happened.items())},
             'num_by_kind': dict(sorted(self.happened.items())),
+            'confusion_by_kind': {
+                kind: {other: num for (missed, other), num in self.confused.most_common()
+                       if missed == kind}
+                for kind in sorted(self.happened)},
+            'num_said_by_kind': dict(sorted(self.said_by_kind.items())),
+            'num_false_by_kind': dict(sorted(self.false_by_kind.items())),
             'said_instead': dict(self.said_instead.most_common(30)),
             'false_sentences': dict(self.false_sentences.most_common(20)),
             'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
@@ -196,14 +231,20 @@ class StreamRun:
                  if 0 < index < num_frames - TOLERANCE_FRAMES]
         said = [(index, sentence) for index, sentence in self.said
                 if not self._is_of_cut_event(index, sentence, num_frames)]
-        evaluation.score += match_narration(
-            [(index, event.sentence) for index, event in truth], said, TOLERANCE_FRAMES)
-        for index, event in truth:
-            self._count_event(evaluation, index, event, said)
+        events = [(index, event.sentence) for index, event in truth]
+        evaluation.score += match_narration(events, said, TOLERANCE_FRAMES)
+        evaluation.score_colours_aside += match_narration(
+            *([(index, _without_colours(text)) for index, text in part]
+              for part in (events, said)), TOLERANCE_FRAMES)
         sentences = {(at, event.sentence) for index, event in truth
                      for at in range(index - TOLERANCE_FRAMES, index + TOLERANCE_FRAMES + 1)}
-        evaluation.false_sentences.update(
-            sentence for index, sentence in said if (index, sentence) not in sentences)
+        false = [(index, sentence) for index, sentence in said
+                 if (index, sentence) not in sentences]
+        for index, event in truth:
+            self._count_event(evaluation, index, event, said, false)
+        evaluation.false_sentences.update(sentence for _, sentence in false)
+        evaluation.said_by_kind.update(kind_of(sentence) for _, sentence in said)
+        evaluation.false_by_kind.update(kind_of(sentence) for _, sentence in false)
         busy = {index + delay for index, _ in self.stream.truth
                 for delay in range(-1, TOLERANCE_FRAMES + 1)}
         busy |= {index for index, _ in self.asked.values()}
@@ -216,17 +257,20 @@ class StreamRun:
         self._count_answers(evaluation)
 
     @staticmethod
-    def _count_event(evaluation: Evaluation, index: int, event, said) -> None:
+    def _count_event(evaluation: Evaluation, index: int, event, said, false) -> None:
         kind = event.kind.value
         evaluation.happened[kind] += 1
-        near = [(at - index, sentence) for at, sentence in said
-                if abs(at - index) <= TOLERANCE_FRAMES]
-        delays = [delay for delay, sentence in near if sentence == event.sentence]
+        delays = [at - index for at, sentence in said
+                  if sentence == event.sentence and abs(at - index) <= TOLERANCE_FRAMES]
         if delays:
             evaluation.delays.append(delays[0])
             return
         evaluation.missed[kind] += 1
-        evaluation.said_instead[f'{kind}: {near[0][1] if near else "nothing"}'] += 1
+        # What tells another event of that time is not said instead of this one.
+        instead = next((sentence for at, sentence in false
+                        if abs(at - index) <= TOLERANCE_FRAMES), 'nothing')
+        evaluation.said_instead[f'{kind}: {instead}'] += 1
+        evaluation.confused[kind, kind_of(instead)] += 1
 
     def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
         """Return whether the sentence tells one of the events that are not counted."""

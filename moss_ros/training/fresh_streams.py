@@ -95,7 +95,7 @@ class Conditions:
 
     @property
     def scene_seeds(self) -> range:
-        """The seeds of the scenes."""
+        """Return the seeds of the scenes."""
         first = self.seed * SCENES_PER_SEED
         first += 0 if first < FIRST_TRAINING_SEED else FIRST_HIGH_SEED
         return range(first, first + self.num_scenes)

@@ -53,8 +53,15 @@ def measure_robustness(evaluator: Evaluator, conditions: Conditions, worlds: Seq
     return rows
 
 
+_OF_HOW_MANY = {'event_recall': 'num_events', 'sentence_precision': 'num_said',
+                'silence_kept': 'num_quiet_frames', 'question_accuracy': 'num_questions',
+                'other_question_accuracy': 'num_other_questions'}
+
+
 def with_interval(figures: Mapping, name: str) -> str:
-    """Return a figure with its 95 % interval, as a cell of a table."""
+    """Return a figure with its 95 % interval, as a cell of a table; a dash where it is of none."""
+    if not figures[_OF_HOW_MANY[name]]:
+        return '-'
     low, high = figures['intervals'][name]
     return f'{figures[name]:.3f} ({low:.3f} to {high:.3f})'
 
