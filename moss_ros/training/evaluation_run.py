@@ -26,7 +26,7 @@ import math
 import random
 import statistics
 
-from moss_ros.stream import Frame, NarrationEvent, Prompt, StreamSession, TokenEvent
+from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import (
     COLOURS, EventKind, Question, random_question, SHAPES,
@@ -37,6 +37,7 @@ from moss_ros.training.scoring import (
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import SENTENCES, UnknownStream
+from moss_ros.training.watching import watch
 import numpy as np
 
 P_QUESTION = 0.04
@@ -61,14 +62,19 @@ _KIND_BY_SENTENCE = {sentence: kind.value for kind, sentence in SENTENCES.items(
 _PAINTED_KINDS = tuple(kind.value for kind in EventKind)
 
 
-def kind_of(sentence: str) -> str:
-    """Return the kind of event that a sentence tells, in the words of the figures; or 'other'."""
+def kind_of(sentence: str, is_painted: bool) -> str:
+    """
+    Return the kind of event that a sentence tells, in the words of the figures; or 'other'.
+
+    is_painted: it was said of the painted world. What belongs into the other world is named so.
+    """
     if sentence == 'nothing':
         return sentence
     if sentence in _KIND_BY_SENTENCE:
-        return _KIND_BY_SENTENCE[sentence]
+        return ('unknown world: ' if is_painted else '') + _KIND_BY_SENTENCE[sentence]
     words = sentence.rstrip('.').split()
-    return next((kind for kind in _PAINTED_KINDS if kind in words), 'other')
+    kind = next((kind for kind in _PAINTED_KINDS if kind in words), 'other')
+    return kind if is_painted or kind == 'other' else f'painted world: {kind}'
 
 
 def _without_colours(sentence):
@@ -141,6 +147,8 @@ class Evaluation:
             'sentence_precision_colours_aside': round(
                 self.score_colours_aside.sentence_precision, 4),
             'median_delay_frames': statistics.median(self.delays) if self.delays else None,
+            'num_by_delay': {str(delay): num for delay, num in sorted(
+                Counter(self.delays).items())},
             'num_events': score.num_events,
             'num_said': score.num_said,
             'num_questions': self.num_questions,
@@ -191,28 +199,25 @@ class StreamRun:
 
     def run(self) -> None:
         """Feed every frame; each is followed by as many tokens as the model wants to say."""
-        for index, time_s in enumerate(self.stream.times_s):
-            self._maybe_ask(index)
-            image = self._picture_at(time_s)
-            self._session.add_frame(Frame(image, round(time_s * 1e9), 0))
-            while self._session.has_work:
-                self._take(index, self._session.step())
-        self._take(len(self.stream.times_s) - 1, self._session.stop())
-
-    def _maybe_ask(self, index: int) -> None:
+        times_s = self.stream.times_s
+        prompts = {}
         # A frame or two must have been seen: nothing can be said of movement before.
-        if index < 2:
-            return
-        question = None
+        for index in range(2, len(times_s)):
+            if (question := self._question_at(index)) is not None:
+                prompts[index] = Prompt(question.text, f'question {index}', 0)
+                self.asked[prompts[index].prompt_id] = index, question
+        frames = ((time_s, self._picture_at(time_s)) for time_s in times_s)
+        for index, events in watch(self._session, frames, prompts):
+            self._take(index, events)
+        self._take(len(times_s) - 1, self._session.stop())
+
+    def _question_at(self, index: int) -> Question | None:
         if self._random.random() < P_QUESTION:
             objects = self.stream.objects[index] if isinstance(self.stream, Stream) else ()
-            question = random_question(self._random, objects, wordings=self._wordings)
-        elif self._other_random and self._other_random.random() < P_OTHER_QUESTION:
-            question = other_question(self._other_random)
-        if question is not None:
-            prompt_id = f'question {index}'
-            self.asked[prompt_id] = index, question
-            self._session.add_prompt(Prompt(question.text, prompt_id, 0))
+            return random_question(self._random, objects, wordings=self._wordings)
+        if self._other_random and self._other_random.random() < P_OTHER_QUESTION:
+            return other_question(self._other_random)
+        return None
 
     def _take(self, index: int, events: list) -> None:
         for event in events:
@@ -243,8 +248,9 @@ class StreamRun:
         for index, event in truth:
             self._count_event(evaluation, index, event, said, false)
         evaluation.false_sentences.update(sentence for _, sentence in false)
-        evaluation.said_by_kind.update(kind_of(sentence) for _, sentence in said)
-        evaluation.false_by_kind.update(kind_of(sentence) for _, sentence in false)
+        is_painted = isinstance(self.stream, Stream)
+        for counter, part in ((evaluation.said_by_kind, said), (evaluation.false_by_kind, false)):
+            counter.update(kind_of(sentence, is_painted) for _, sentence in part)
         busy = {index + delay for index, _ in self.stream.truth
                 for delay in range(-1, TOLERANCE_FRAMES + 1)}
         busy |= {index for index, _ in self.asked.values()}
@@ -256,8 +262,7 @@ class StreamRun:
             *(sentence for _, sentence in self.said), *self.answers.values()))
         self._count_answers(evaluation)
 
-    @staticmethod
-    def _count_event(evaluation: Evaluation, index: int, event, said, false) -> None:
+    def _count_event(self, evaluation: Evaluation, index: int, event, said, false) -> None:
         kind = event.kind.value
         evaluation.happened[kind] += 1
         delays = [at - index for at, sentence in said
@@ -270,7 +275,7 @@ class StreamRun:
         instead = next((sentence for at, sentence in false
                         if abs(at - index) <= TOLERANCE_FRAMES), 'nothing')
         evaluation.said_instead[f'{kind}: {instead}'] += 1
-        evaluation.confused[kind, kind_of(instead)] += 1
+        evaluation.confused[kind, kind_of(instead, isinstance(self.stream, Stream))] += 1
 
     def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
         """Return whether the sentence tells one of the events that are not counted."""

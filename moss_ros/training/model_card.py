@@ -92,6 +92,8 @@ def main() -> int:
                         help='what the training of the checkpoint printed')
     parser.add_argument('--num-scenes', type=int, metavar='N',
                         help=f'scenes of the painted world (default {Extent().painted[0]})')
+    parser.add_argument('--scale', type=float, default=1.0, metavar='X',
+                        help='measure X times as many scenes of each kind (default 1)')
     parser.add_argument('--quick', action='store_true',
                         help='a trial, with figures that say little')
     parser.add_argument('--seed', type=int, default=1, help=f'0 to {MAX_SEED} (default 1)')
@@ -106,7 +108,9 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     figures_file = arguments.output.with_suffix('.json')
-    extent = QUICK if arguments.quick else Extent()
+    if not 0 < arguments.scale <= 20:
+        parser.error(f'--scale is {arguments.scale}; take more than 0, and at most 20')
+    extent = QUICK if arguments.quick else Extent().scaled(arguments.scale)
     if arguments.num_scenes is not None:
         extent = replace(extent, painted=(arguments.num_scenes, extent.painted[1]))
     try:

@@ -77,7 +77,8 @@ def bars(figures: Mapping) -> Iterator[Bar]:
                            ('photographs', 'painted, another renderer, photographs behind')):
             if name in other:
                 yield from _near(what, other[name], other['own'], RENDERER_SLACK)
-    for name, what in (('unknown', 'unknown'), ('unknown_photographs', 'unknown, photographs')):
+    for name, what in (('unknown', 'unknown, made up'),
+                       ('unknown_photographs', 'unknown, of photographs')):
         if figures[name]:
             yield from _least(what, figures[name], UNKNOWN_BARS)
             words = figures[name]['num_painted_words']

@@ -42,10 +42,16 @@ class Extent:
 
     painted: tuple[int, int] = (500, 60)
     long: tuple[int, int] = (5, 3000)
-    unknown: tuple[int, int] = (200, 60)
-    other_renderer: tuple[int, int] = (150, 60)
+    unknown: tuple[int, int] = (150, 60)
+    other_renderer: tuple[int, int] = (100, 60)
     robustness: tuple[int, int] = (20, 60)
     still_frames: int = 1200
+
+    def scaled(self, scale: float) -> 'Extent':
+        """Return the same with scale times the scenes and frames of stills, at least one."""
+        scenes = {name: (max(1, round(getattr(self, name)[0] * scale)), getattr(self, name)[1])
+                  for name in ('painted', 'long', 'unknown', 'other_renderer', 'robustness')}
+        return Extent(**scenes, still_frames=max(1, round(self.still_frames * scale)))
 
 
 QUICK = Extent((4, 40), (1, 120), (3, 40), (3, 40), (1, 24), 20)
@@ -113,13 +119,13 @@ class Measures:
 
     def painted_long(self) -> dict:
         """Return those of long streams."""
-        return self._figures(self._conditions(self._extent.long))
+        return self._figures(self._conditions(self._extent.long, questions='wide'))
 
     def other_renderer(self) -> dict | None:
         """Return those of another renderer, and of the package's own on the same scenes."""
         if self._sources.renderer is None:
             return None
-        own = self._conditions(self._extent.other_renderer)
+        own = self._conditions(self._extent.other_renderer, questions='wide')
         other = replace(own, renderer=self._sources.renderer)
         found = {'own': self._figures(own), 'other': self._figures(other)}
         if self._photographs:
@@ -155,7 +161,7 @@ class Measures:
 
     def robustness(self) -> dict:
         """Return figures by disturbance and world; the unknown one of photographs if there are."""
-        conditions = self._conditions(self._extent.robustness)
+        conditions = self._conditions(self._extent.robustness, questions='wide')
         if self._photographs:
             conditions = replace(conditions, world='unknown',
                                  photographs=list(self._photographs.values()))

@@ -23,7 +23,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-from moss_ros.training.card.judgements import bars, cannot, FIGURES, summary
+from moss_ros.training.card.judgements import (
+    bars, cannot, FIGURES, MAX_DELAY_FRAMES, summary,
+)
 from moss_ros.training.disturbances import DISTURBANCES
 from moss_ros.training.robustness import robustness_table, with_interval
 
@@ -39,8 +41,10 @@ def card_page(figures: Mapping) -> str:
     return environment.get_template('model_card.md.j2').render(
         figures=figures, bars=list(bars(figures)), summary=summary(figures),
         cannot=cannot(figures), worlds=_worlds(figures), titles=FIGURES,
-        kind_tables=[(title, _kind_rows(world)) for title, world in _worlds(figures)
-                     if 'renderer' not in title],
+        kind_tables=[(title, _kind_rows(figures[name])) for title, name in (
+            ('Painted', 'painted'), ('Unknown, made up', 'unknown'),
+            ('Unknown, of photographs', 'unknown_photographs')) if figures[name]],
+        part_in_time=_part_in_time(figures['painted']['num_by_delay']),
         robustness=robustness_table(figures['robustness'], ('painted', 'unknown')),
         still_answers=_still_answers(figures['stills']),
         colours_aside=_colours_aside(figures['robustness']),
@@ -56,6 +60,13 @@ def _worlds(figures):
              ('unknown, made up', figures['unknown']),
              ('unknown, of photographs', figures['unknown_photographs'])]
     return [(title, world) for title, world in found if world]
+
+
+def _part_in_time(num_by_delay):
+    """Return which part of the events that were told was told at most one frame later."""
+    num = sum(num_by_delay.values())
+    return sum(count for delay, count in num_by_delay.items()
+               if int(delay) <= MAX_DELAY_FRAMES) / num if num else 0.0
 
 
 def _kind_rows(world):

@@ -26,8 +26,9 @@ from pathlib import Path
 
 from moss_ros.generator import Generator
 from moss_ros.media import VideoFile
-from moss_ros.stream import Frame, NarrationEvent, Prompt, StreamSession, TokenEvent
+from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.evaluation_run import num_painted_words
+from moss_ros.training.watching import watch
 import numpy as np
 
 NOISE_SIGMA = 3.0
@@ -55,15 +56,10 @@ def watch_still(session: StreamSession, item: tuple[str, np.ndarray, int]) -> di
         return np.clip(photograph + NOISE_SIGMA * noise, 0, 255).astype(np.uint8)
 
     period_s = 1 / session.frame_rate_fps
-    said, num_spoken = _watch(session, ((index * period_s, noisy()) for index in
-                                        range(num_frames)))
-    answers = {}
-    for index, question in enumerate(QUESTIONS):
-        session.add_prompt(Prompt(question, question, 0))
-        session.add_frame(Frame(noisy(), round((num_frames + index) * period_s * 1e9), 0))
-        answers[question] = ' '.join(
-            event.text.strip() for event in _events_of(session)
-            if isinstance(event, NarrationEvent) and event.prompt_id == question)
+    frames = ((index * period_s, noisy()) for index in range(num_frames + len(QUESTIONS)))
+    said, answers, num_spoken = _watch(session, frames, {
+        num_frames + index: Prompt(question, question, 0)
+        for index, question in enumerate(QUESTIONS)})
     texts = [*(text for _, text in said), *answers.values()]
     return {'name': name, 'num_frames': num_frames, 'num_frames_with_words': num_spoken,
             'said': said, 'answers': answers,
@@ -89,27 +85,28 @@ def narrate_clip(session: StreamSession, file: Path) -> dict:
     with VideoFile(file) as video:
         num_frames = max(1, int(video.duration_s * session.frame_rate_fps))
         times_s = [index / session.frame_rate_fps for index in range(num_frames)]
-        said, num_spoken = _watch(session, zip(times_s, video.frames_at(times_s)))
+        said, _, num_spoken = _watch(session, zip(times_s, video.frames_at(times_s)))
         duration_s = video.duration_s
     return {'name': file.name, 'duration_s': round(duration_s, 1), 'num_frames': num_frames,
             'num_frames_with_words': num_spoken, 'said': said,
             'num_painted_words': sum(num_painted_words(text) for _, text in said)}
 
 
-def _watch(session, frames):
-    """Return (seconds, text) of each narration, and after how many frames something was said."""
-    said, num_spoken = [], 0
-    for time_s, picture in frames:
-        session.add_frame(Frame(picture, round(time_s * 1e9), 0))
-        events = _events_of(session)
-        num_spoken += any(isinstance(event, TokenEvent) for event in events)
-        said += [(round(time_s, 2), event.text.strip()) for event in events
-                 if isinstance(event, NarrationEvent)]
-    return said, num_spoken
+def _watch(session, frames, prompts={}):
+    """
+    Return what was said and answered.
 
-
-def _events_of(session):
-    events = []
-    while session.has_work:
-        events += session.step()
-    return events
+    That is: (seconds, text) of each narration, answers by question, and the number of frames
+    after which something was said unasked.
+    """
+    said, answers, spoke_at = [], dict.fromkeys(
+        (prompt.prompt_id for prompt in prompts.values()), ''), set()
+    for index, events in watch(session, frames, prompts):
+        for event in events:
+            if isinstance(event, TokenEvent) and event.prompt_id is None:
+                spoke_at.add(index)
+            elif isinstance(event, NarrationEvent) and event.prompt_id is not None:
+                answers[event.prompt_id] = event.text.strip()
+            elif isinstance(event, NarrationEvent):
+                said.append((round(index / session.frame_rate_fps, 2), event.text.strip()))
+    return said, answers, len(spoke_at)
