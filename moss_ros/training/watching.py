@@ -31,7 +31,7 @@ GROUP = 8
 
 
 def watch(session: StreamSession, frames: Iterable[tuple[float, np.ndarray]],
-          prompts: Mapping[int, Prompt] = {}) -> Iterator[tuple[int, list[Event]]]:
+          prompts: Mapping[int, Prompt]) -> Iterator[tuple[int, list[Event]]]:
     """
     Yield (index of the frame, events) of each step of a session that was reset.
 

@@ -85,14 +85,14 @@ def narrate_clip(session: StreamSession, file: Path) -> dict:
     with VideoFile(file) as video:
         num_frames = max(1, int(video.duration_s * session.frame_rate_fps))
         times_s = [index / session.frame_rate_fps for index in range(num_frames)]
-        said, _, num_spoken = _watch(session, zip(times_s, video.frames_at(times_s)))
+        said, _, num_spoken = _watch(session, zip(times_s, video.frames_at(times_s)), {})
         duration_s = video.duration_s
     return {'name': file.name, 'duration_s': round(duration_s, 1), 'num_frames': num_frames,
             'num_frames_with_words': num_spoken, 'said': said,
             'num_painted_words': sum(num_painted_words(text) for _, text in said)}
 
 
-def _watch(session, frames, prompts={}):
+def _watch(session, frames, prompts):
     """
     Return what was said and answered.
 
