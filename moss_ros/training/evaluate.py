@@ -103,6 +103,9 @@ def main() -> int:
     torch.set_num_threads(arguments.num_threads)
     if arguments.num_processes < 1:
         parser.error(f'--num-processes is {arguments.num_processes}; take 1 or more')
+    if arguments.robustness and (arguments.trace or arguments.disturbance != CLEAN):
+        parser.error('--robustness is a table of all disturbances; leave out --disturbance and '
+                     '--trace')
     try:
         conditions = _conditions(arguments)
         with Evaluator(arguments.checkpoint, arguments.quantization,

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 RENDERER = Path(__file__).with_name('other_renderer.py')
-NUM_SCENES = int(os.environ.get('MOSS_NUM_SCENES', 10))
+NUM_SCENES = int(os.environ.get('MOSS_NUM_SCENES', 8))
 # What was measured, less what the smallness of the sample can do.
 LEAST = {'event_recall': 0.88, 'sentence_precision': 0.88, 'silence_kept': 0.97,
          'question_accuracy': 0.8}
