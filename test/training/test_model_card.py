@@ -1,3 +1,17 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The model card: it is made of its figures, of the shipped checkpoint, and judges by rule."""
 
 import copy
@@ -77,6 +91,7 @@ def test_a_camera_under_which_it_falls_is_named(figures):
     rows['clean']['painted']['event_recall'] = 0.97
     for recall, is_named in ((0.95, False), (0.55, True)):
         rows['jpeg_20']['painted'].update(event_recall=recall)
+        rows['jpeg_20']['painted']['intervals']['event_recall'] = [recall - 0.02, recall + 0.02]
         found = [line for line in cannot(changed)
                  if 'JPEG' in line and 'events told 0.97 to 0.55' in line]
         assert bool(found) == is_named

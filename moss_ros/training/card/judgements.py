@@ -35,9 +35,10 @@ UNKNOWN_BARS = {'event_recall': 0.85, 'sentence_precision': 0.93, 'silence_kept'
 KIND_BAR = 0.92
 LONG_SLACK, RENDERER_SLACK = 0.02, 0.03
 MAX_DELAY_FRAMES = 1
-# A camera under which a figure falls by more than this is named among what cannot be done; and a
-# model that tells less than this part of a world's events does not know that world.
+# A camera under which a figure falls by more than this, and out of its interval, is named among
+# what cannot be done.
 DISTURBED_SLACK = 0.1
+# A model that tells less than this part of a world's events does not know that world.
 KNOWN_WORLD = 0.5
 # Kinds that happened less often than this are not judged alone.
 LEAST_NUM = 10
@@ -140,6 +141,23 @@ def summary(figures: Mapping) -> list[str]:
             told = (f'it tells {unknown["event_recall"]:.1%} of the events; '
                     f'{unknown["sentence_precision"]:.1%} of its sentences are true.')
         found.append(f'{where} {told} {lie}')
+    return found + _of_real_pictures(figures)
+
+
+def _of_real_pictures(figures):
+    found = []
+    if stills := figures['stills']:
+        watched = stills['watched']
+        num, of = (sum(still[name] for still in watched)
+                   for name in ('num_frames_with_words', 'num_frames'))
+        speech = f'speaks after {num} of {of} frames' if num else 'keeps silent'
+        found.append(f'Before {len(watched)} still photographs it {speech}; asked about them, it '
+                     f'says {painted_words_of_stills(stills)} painted words.')
+    if clips := figures['clips']:
+        found.append(
+            f'Before {len(clips)} video clips it says {sum(len(clip["said"]) for clip in clips)} '
+            f'sentences, {sum(clip["num_painted_words"] for clip in clips)} painted words among '
+            'them and its answers.')
     return found
 
 
@@ -163,6 +181,7 @@ def cannot(figures: Mapping) -> list[str]:
             falls = [f'{FIGURES[figure]} {clean[figure]:.2f} to {disturbed[figure]:.2f}'
                      for figure in ('event_recall', 'sentence_precision', 'silence_kept')
                      if clean[figure] - disturbed[figure] > DISTURBED_SLACK
+                     and clean[figure] > disturbed['intervals'][figure][1]
                      and with_interval(disturbed, figure) != '-']
             if falls:
                 found.append(f'{DISTURBANCES[name].title}, {world} world: {", ".join(falls)}.')

@@ -80,16 +80,24 @@ def describe_stills(generator: Generator, files: Iterable[Path]) -> dict:
 
 
 def narrate_clip(session: StreamSession, file: Path) -> dict:
-    """Return what is said of a video clip, each with its time in seconds from its beginning."""
+    """
+    Return what is said of a video clip, each with its time in seconds from its beginning.
+
+    Before its last two frames it is asked whether anything moves, and what there is to see.
+    """
     session.reset()
     with VideoFile(file) as video:
         num_frames = max(1, int(video.duration_s * session.frame_rate_fps))
         times_s = [index / session.frame_rate_fps for index in range(num_frames)]
-        said, _, num_spoken = _watch(session, zip(times_s, video.frames_at(times_s)), {})
+        said, answers, num_spoken = _watch(
+            session, zip(times_s, video.frames_at(times_s)), {
+                num_frames - 1 - index: Prompt(question, question, 0)
+                for index, question in enumerate((SEE, MOVING)) if index < num_frames - 2})
         duration_s = video.duration_s
+    texts = [*(text for _, text in said), *answers.values()]
     return {'name': file.name, 'duration_s': round(duration_s, 1), 'num_frames': num_frames,
-            'num_frames_with_words': num_spoken, 'said': said,
-            'num_painted_words': sum(num_painted_words(text) for _, text in said)}
+            'num_frames_with_words': num_spoken, 'said': said, 'answers': answers,
+            'num_painted_words': sum(map(num_painted_words, texts))}
 
 
 def _watch(session, frames, prompts):
