@@ -87,10 +87,15 @@ class Disturbance:
 
 def _filled_upright(picture, time_s, generator):
     """Add to a picture above and below, until it is as upright as a phone's."""
-    missing_px = max(0, picture.shape[1] * 4 // 3 - picture.shape[0])
-    above_px = missing_px // 2
-    return cv2.copyMakeBorder(picture, above_px, missing_px - above_px, 0, 0,
-                              cv2.BORDER_REPLICATE)
+    height_px, width_px = picture.shape[:2]
+    missing_px = max(0, width_px * 4 // 3 - height_px)
+    num_rows, sigma = max(1, height_px // 25), width_px / 20
+    above, below = (
+        cv2.GaussianBlur(rows.mean(0, keepdims=True), (0, 0), sigma).astype(np.uint8)
+        for rows in (picture[:num_rows], picture[-num_rows:]))
+    num_above = missing_px // 2
+    return np.concatenate([np.repeat(above, num_above, 0), picture,
+                           np.repeat(below, missing_px - num_above, 0)])
 
 
 def _jpeg(picture, time_s, generator):
