@@ -68,8 +68,8 @@ def print_trace(run: StreamRun) -> None:
         print(f'{index:5d} {text}', file=sys.stderr)
 
 
-def main() -> int:
-    """Run the command line; the exit status is 2 for bad arguments."""
+def main(command_line: Sequence[str] | None = None) -> int:
+    """Run the command line, by default the process's; the exit status is 2 for a bad one."""
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.evaluate',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument('--num-threads', type=int, default=1, help='of one process (default 1)')
     parser.add_argument('--trace', action='store_true',
                         help='show on stderr what happened and what was said; in one process')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     torch.set_num_threads(arguments.num_threads)
     if arguments.num_processes < 1:
         parser.error(f'--num-processes is {arguments.num_processes}; take 1 or more')

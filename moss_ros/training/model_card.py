@@ -21,6 +21,7 @@ off goes on with --resume.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -75,8 +76,8 @@ def _known_figures(file: Path, arguments) -> dict:
     return {name: value for name, value in figures.items() if name not in (arguments.only or ())}
 
 
-def main() -> int:
-    """Run the command line; the exit status is 2 for bad arguments."""
+def main(command_line: Sequence[str] | None = None) -> int:
+    """Run the command line, by default the process's; the exit status is 2 for a bad one."""
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.model_card',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
@@ -105,7 +106,7 @@ def main() -> int:
                        help=f'measure only these anew: {", ".join(PARTS)}')
     again.add_argument('--redraw', action='store_true',
                        help='measure nothing, make the page anew from the figures')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     torch.set_num_threads(1)
     figures_file = arguments.output.with_suffix('.json')
     if not 0 < arguments.scale <= 20:

@@ -22,7 +22,7 @@ import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.stream import Frame, NarrationEvent, Prompt
 from moss_ros.training import evaluation_run
-from moss_ros.training.evaluate import evaluate
+from moss_ros.training.evaluate import evaluate, main
 from moss_ros.training.evaluation import Evaluator, open_session
 from moss_ros.training.evaluation_run import kind_of, wilson_interval
 from moss_ros.training.fresh_streams import Conditions, make_fresh
@@ -95,11 +95,11 @@ def test_trace_shows_what_happened_and_what_was_said():
     (('--num-frames', '3'), 'num_frames is 3; a scene needs at least 8'),
     (('--checkpoint', '/nowhere'), "'/nowhere' is neither a folder nor an id"),
 ])
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_are_refused(arguments, message, capsys):
     """Exit status 2 and a message with the value and the way out."""
-    result = run_evaluate(*arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
+    with pytest.raises(SystemExit, match='2'):
+        main(arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_any_seed_and_the_unknown_world_of_photographs(tmp_path):

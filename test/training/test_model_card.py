@@ -17,8 +17,6 @@
 import copy
 import json
 from pathlib import Path
-import subprocess
-import sys
 
 import av
 import cv2
@@ -28,7 +26,7 @@ from moss_ros.training.card.measures import (
     checkpoint_digest, Extent, PARTS, read_training_log, Sources,
 )
 from moss_ros.training.card.page import card_page
-from moss_ros.training.model_card import measure_card
+from moss_ros.training.model_card import main, measure_card
 import numpy as np
 import pytest
 
@@ -39,11 +37,6 @@ CARD, FIGURES = DOCS / 'model_card.md', DOCS / 'model_card.json'
 @pytest.fixture
 def figures():
     return json.loads(FIGURES.read_text(encoding='utf-8'))
-
-
-def run_model_card(*arguments):
-    return subprocess.run([sys.executable, '-m', 'moss_ros.training.model_card', *arguments],
-                          capture_output=True, text=True, timeout=120)
 
 
 def test_the_page_is_that_of_its_figures(figures):
@@ -154,8 +147,7 @@ def test_a_log_that_is_none_is_refused(tmp_path, text, message):
 
 def test_the_page_is_drawn_anew_without_measuring(tmp_path, figures):
     (tmp_path / 'card.json').write_text(json.dumps(figures))
-    result = run_model_card('--redraw', '--output', str(tmp_path / 'card.md'))
-    assert result.returncode == 0, result.stderr
+    assert main(['--redraw', '--output', str(tmp_path / 'card.md')]) == 0
     assert (tmp_path / 'card.md').read_text() == card_page(figures)
 
 
@@ -164,6 +156,7 @@ def test_the_page_is_drawn_anew_without_measuring(tmp_path, figures):
     (('--scale', '0'), '--scale is 0.0; take more than 0'),
     (('--resume', '--seed', '7'), 'and seed 1, not of'),
 ])
-def test_bad_arguments_are_refused(arguments, message):
-    result = run_model_card(*arguments)
-    assert result.returncode == 2 and message in result.stderr
+def test_bad_arguments_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main(arguments)
+    assert message in capsys.readouterr().err

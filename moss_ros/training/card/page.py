@@ -26,7 +26,7 @@ import jinja2
 from moss_ros.training.card.judgements import (
     bars, cannot, FIGURES, MAX_DELAY_FRAMES, summary,
 )
-from moss_ros.training.disturbances import DISTURBANCES
+from moss_ros.training.disturbances import CLEAN, DISTURBANCES
 from moss_ros.training.robustness import robustness_table, with_interval
 
 TEMPLATES = Path(__file__).with_name('templates')
@@ -46,6 +46,7 @@ def card_page(figures: Mapping) -> str:
             ('Unknown, of photographs', 'unknown_photographs')) if figures[name]],
         part_in_time=_part_in_time(figures['painted']['num_by_delay']),
         robustness=robustness_table(figures['robustness'], ('painted', 'unknown')),
+        clean=figures['robustness'][CLEAN]['painted'],
         still_answers=_still_answers(figures['stills']),
         colours_aside=_colours_aside(figures['robustness']),
         with_interval=with_interval, clock=_clock)
