@@ -126,7 +126,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
         arguments.output.write_text(card_page(figures), encoding='utf-8')
     except (ValueError, OSError, CheckpointError, MediaError) as error:
         parser.error(str(error))
-    print(f'{arguments.output} and {figures_file} written')
+    print(f'{arguments.output} written, from {figures_file}')
     return 0
 
 
