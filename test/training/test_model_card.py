@@ -83,7 +83,7 @@ def test_a_camera_under_which_it_falls_is_named(figures):
     rows = changed['robustness']
     rows['clean']['painted']['event_recall'] = 0.97
     for recall, is_named in ((0.95, False), (0.55, True)):
-        rows['jpeg_20']['painted'].update(event_recall=recall)
+        rows['jpeg_20']['painted'].update(event_recall=recall, num_events=100)
         rows['jpeg_20']['painted']['intervals']['event_recall'] = [recall - 0.02, recall + 0.02]
         found = [line for line in cannot(changed)
                  if 'JPEG' in line and 'events told 0.97 to 0.55' in line]

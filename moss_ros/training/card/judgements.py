@@ -40,7 +40,7 @@ MAX_DELAY_FRAMES = 1
 DISTURBED_SLACK = 0.1
 # A model that tells less than this part of a world's events does not know that world.
 KNOWN_WORLD = 0.5
-# Kinds that happened less often than this are not judged alone.
+# Kinds that happened less often than this are not judged alone, nor cameras that saw fewer events.
 LEAST_NUM = 10
 
 
@@ -183,7 +183,8 @@ def cannot(figures: Mapping) -> list[str]:
                      if clean[figure] - disturbed[figure] > DISTURBED_SLACK
                      and clean[figure] > disturbed['intervals'][figure][1]
                      and with_interval(disturbed, figure) != '-']
-            if falls:
+            # Of a handful of events any fall may be chance.
+            if falls and disturbed['num_events'] >= LEAST_NUM:
                 found.append(f'{DISTURBANCES[name].title}, {world} world: {", ".join(falls)}.')
     return found
 
