@@ -15,7 +15,7 @@ VIEW ?= browser
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate check-bags check-days soak benchmark-bag \
+.PHONY: demo venv test lint train evaluate model-card check-bags check-days soak benchmark-bag \
 	benchmark-pages benchmark-cameras benchmark-desk benchmark-drafts benchmark-stream \
 	benchmark-transport pictures clean help
 
@@ -45,6 +45,13 @@ train: venv  ## Train the embedded model anew, from a seed
 
 evaluate: venv  ## Score the embedded model on scenes it has never seen
 	$(RUN) -m moss_ros.training.evaluate --num-scenes 200 --seed 1 $(ARGS)
+
+# Folders of photographs and of video clips for the model card; without them it says less.
+PHOTOS ?=
+CLIPS ?=
+model-card: venv  ## Measure the embedded model and write docs/model_card.md; PHOTOS=DIR CLIPS=DIR
+	$(RUN) -m moss_ros.training.model_card --renderer test/training/other_renderer.py \
+	$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(CLIPS),--clips $(CLIPS)) $(ARGS)
 
 check-bags: venv  ## Narrate 2,000 hostile bags; ARGS='--hypothesis-seed=7' takes others
 	MOSS_NUM_BAGS=2000 OMP_NUM_THREADS=1 $(RUN) -m pytest test/bag/test_hostile_bags.py \

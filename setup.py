@@ -43,6 +43,7 @@ setup(
     packages=find_packages(include=[PACKAGE_NAME, f'{PACKAGE_NAME}.*']),
     package_data={
         f'{PACKAGE_NAME}.views': ['templates/*'],
+        f'{PACKAGE_NAME}.training.card': ['templates/*'],
         f'{PACKAGE_NAME}.checkpoints': ['*/*.json', '*/*.safetensors'],
     },
     data_files=[

@@ -37,7 +37,8 @@ ALLOWED_PARTS = {
     'engines': {'', 'checkpoints', 'engines', 'model', 'remote', 'stream'},
     'generator': {'', 'checkpoints', 'generator', 'media', 'model', 'stream'},
     'remote': {'', 'remote', 'stream'},
-    'training': {'checkpoints', 'model', 'stream', 'training'},
+    'training': {
+        'checkpoints', 'generator', 'images', 'media', 'model', 'stream', 'training'},
     'benchmark': {'benchmark', 'checkpoints', 'model', 'stream'},
     'nodes': {'', 'desk', 'engines', 'images', 'media', 'nodes', 'stream', 'training', 'views'},
     'bag': {

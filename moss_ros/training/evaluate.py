@@ -25,93 +25,36 @@ import argparse
 from collections.abc import Sequence
 import json
 from pathlib import Path
-import random
 import sys
-import time
 
-import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import CheckpointError
-from moss_ros.stream import StreamCheckpoint
-from moss_ros.training.evaluation_run import Evaluation, StreamRun
-from moss_ros.training.scenes import SceneRenderer
-from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream
-from moss_ros.training.unknown import film_of, make_unknown_stream
+from moss_ros.training.disturbances import CLEAN, DISTURBANCES
+from moss_ros.training.evaluation import Evaluator
+from moss_ros.training.evaluation_run import StreamRun
+from moss_ros.training.fresh_streams import (
+    Conditions, MAX_SEED, QUESTIONS, read_photographs, WORLDS,
+)
+from moss_ros.training.robustness import measure_robustness, robustness_table
 import numpy as np
 import torch
-
-# The demo camera's picture size.
-PICTURE_SIZE_PX = (320, 240)
-SCENES_PER_SEED = 10_000
-MAX_SEED = 2 ** 31
-# Scenes of seeds above that leave no room below the seeds of training begin here.
-FIRST_HIGH_SEED = 2 ** 40
-WORLDS = ('painted', 'unknown')
-QUESTIONS = ('known', 'wide')
-MAX_PHOTOGRAPHS = 4
 
 
 def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
              quantization: str | None = None, trace=None, world: str = 'painted',
-             photographs: Sequence[np.ndarray] = (), questions: str = 'known') -> dict:
+             photographs: Sequence[np.ndarray] = (), questions: str = 'known',
+             disturbance: str = CLEAN, renderer: Path | None = None) -> dict:
     """
-    Stream num_scenes fresh scenes of num_frames frames each; return the figures.
+    Stream fresh scenes in this process; return the figures.
 
-    seed: 0 to 2**31; no training with a seed below a million has the same streams. quantization:
-    as of load_model(). trace: called with each StreamRun. world: one of WORLDS. photographs: u8
-    [H, W, 3] RGB of which the unknown world's streams are made; none: of made-up pictures.
-    questions: 'known' asks in the wordings that the committed checkpoint was trained on, 'wide'
-    also in paraphrases and what nobody can answer. Raises ValueError for a value outside,
-    CheckpointError for a folder that is no checkpoint.
+    quantization: as of load_model(). trace: called with each StreamRun. The others: as of
+    Conditions. Raises ValueError for a value outside, CheckpointError for a folder that is no
+    checkpoint.
     """
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f'seed is {seed}; take one from 0 to {MAX_SEED}')
-    if not 1 <= num_scenes <= SCENES_PER_SEED:
-        raise ValueError(f'num_scenes is {num_scenes}; take 1 to {SCENES_PER_SEED}')
-    if num_frames < 8:
-        raise ValueError(f'num_frames is {num_frames}; a scene needs at least 8')
-    if photographs and world != 'unknown':
-        raise ValueError(f'world is {world!r}; photographs are for the unknown world')
-    opened = StreamCheckpoint.open(checkpoint)
-    session = opened.session(opened.load_model('cpu', 'float32', 'auto', quantization))
-    evaluation = Evaluation()
-    start_s = time.monotonic()
-    first = seed * SCENES_PER_SEED
-    first += 0 if first < FIRST_TRAINING_SEED else FIRST_HIGH_SEED
-    for scene_seed in range(first, first + num_scenes):
-        session.reset()
-        stream, picture_at = _made(world, scene_seed, num_frames, session.frame_rate_fps,
-                                   photographs)
-        run = StreamRun(session, stream, picture_at, random.Random(f'questions {scene_seed}'),
-                        questions == 'wide')
-        run.run()
-        run.count_into(evaluation)
-        if trace is not None:
-            trace(run)
-    elapsed_s = time.monotonic() - start_s
-    return {'world': world, 'questions': questions, **evaluation.figures(),
-            'num_scenes': num_scenes, 'seed': seed,
-            'frames_per_s': round(evaluation.num_frames / elapsed_s, 1)}
-
-
-def _made(world, seed, num_frames, frame_rate_fps, photographs):
-    """Return a stream and what gives the picture of a time."""
-    if world == 'painted':
-        stream = make_stream(seed, num_frames)
-        return stream, SceneRenderer(stream.scene, *PICTURE_SIZE_PX).render
-    stream = make_unknown_stream(seed, num_frames, frame_rate_fps)
-    generator = random.Random(f'photographs {seed}')
-    chosen = generator.sample(photographs, min(MAX_PHOTOGRAPHS, len(photographs)))
-    return stream, film_of(stream, chosen).picture
-
-
-def read_photographs(folder: Path) -> list[np.ndarray]:
-    """Return the pictures of a folder, u8 [H, W, 3] RGB, by name; ValueError if it has none."""
-    pictures = [cv2.imread(str(file), cv2.IMREAD_COLOR) for file in sorted(folder.glob('*'))]
-    found = [picture[..., ::-1].copy() for picture in pictures if picture is not None]
-    if not found:
-        raise ValueError(f'{folder} holds no pictures')
-    return found
+    conditions = Conditions(num_scenes, num_frames, seed, world, questions, photographs,
+                            disturbance, renderer)
+    with Evaluator(checkpoint, quantization) as evaluator:
+        return evaluator.figures(conditions, trace)
 
 
 def print_trace(run: StreamRun) -> None:
@@ -125,40 +68,72 @@ def print_trace(run: StreamRun) -> None:
         print(f'{index:5d} {text}', file=sys.stderr)
 
 
-def main() -> int:
-    """Run the command line; the exit status is 2 for bad arguments."""
+def main(command_line: Sequence[str] | None = None) -> int:
+    """Run the command line, by default the process's; the exit status is 2 for a bad one."""
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.evaluate',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
-    parser.add_argument('--world', choices=WORLDS, default='painted',
-                        help='painted (default), or unknown: of which the committed checkpoint '
-                             'has learned nothing')
+    parser.add_argument('--world', choices=WORLDS, help='painted (default), or unknown; '
+                        '--robustness takes both where it is not given')
     parser.add_argument('--photos', type=Path, metavar='DIR',
-                        help='make the streams of the unknown world from these photographs')
+                        help='make the streams of the unknown world, or the backgrounds of '
+                             '--renderer, from these photographs')
+    parser.add_argument('--renderer', type=Path, metavar='FILE',
+                        help='draw the painted world by the class Renderer of this Python file, '
+                             'such as test/training/other_renderer.py')
+    parser.add_argument('--disturbance', choices=DISTURBANCES, default=CLEAN, metavar='NAME',
+                        help=f'what the camera does to its pictures: {", ".join(DISTURBANCES)}')
+    parser.add_argument('--robustness', action='store_true',
+                        help='print the table of all disturbances, one row each')
     parser.add_argument('--questions', choices=QUESTIONS, default='known',
-                        help='known: in the wordings that the committed checkpoint was trained '
-                             'on (default); wide: also in paraphrases, and also questions that '
-                             'nobody can answer, counted apart')
+                        help='known: in the wordings of the docs (default); wide: also in '
+                             'paraphrases, and also questions that nobody can answer, counted '
+                             'apart')
     parser.add_argument('--num-scenes', type=int, default=200)
     parser.add_argument('--num-frames', type=int, default=60, help='frames a scene (default 60)')
     parser.add_argument('--seed', type=int, default=1, help=f'0 to {MAX_SEED} (default 1)')
     parser.add_argument('--quantization', choices=('int8', 'int4'),
                         help="bits of the decoder's weights (default: as they are)")
-    parser.add_argument('--num-threads', type=int, default=1)
+    parser.add_argument('--num-processes', type=int, default=1,
+                        help='how many share the scenes; the figures are the same (default 1)')
+    parser.add_argument('--num-threads', type=int, default=1, help='of one process (default 1)')
     parser.add_argument('--trace', action='store_true',
-                        help='show on stderr what happened and what was said')
-    arguments = parser.parse_args()
+                        help='show on stderr what happened and what was said; in one process')
+    arguments = parser.parse_args(command_line)
     torch.set_num_threads(arguments.num_threads)
+    if arguments.num_processes < 1:
+        parser.error(f'--num-processes is {arguments.num_processes}; take 1 or more')
+    if arguments.robustness and (arguments.trace or arguments.disturbance != CLEAN):
+        parser.error('--robustness is a table of all disturbances; leave out --disturbance and '
+                     '--trace')
     try:
-        photographs = read_photographs(arguments.photos) if arguments.photos else []
-        figures = evaluate(arguments.checkpoint, arguments.num_scenes, arguments.num_frames,
-                           arguments.seed, arguments.quantization,
-                           print_trace if arguments.trace else None, arguments.world,
-                           photographs, arguments.questions)
+        conditions = _conditions(arguments)
+        with Evaluator(arguments.checkpoint, arguments.quantization,
+                       arguments.num_processes) as evaluator:
+            if arguments.robustness:
+                worlds = (arguments.world,) if arguments.world else WORLDS
+                rows = measure_robustness(evaluator, conditions, worlds, _say)
+                print(robustness_table(rows, worlds))
+            else:
+                print(json.dumps(evaluator.figures(
+                    conditions, print_trace if arguments.trace else None)))
     except (ValueError, CheckpointError) as error:
         parser.error(str(error))
-    print(json.dumps(figures))
     return 0
+
+
+def _conditions(arguments):
+    """Return what the arguments ask for; ValueError for what cannot be."""
+    photographs = read_photographs(arguments.photos) if arguments.photos else []
+    world = arguments.world or (
+        'unknown' if arguments.robustness and photographs else 'painted')
+    return Conditions(arguments.num_scenes, arguments.num_frames, arguments.seed, world,
+                      arguments.questions, photographs, arguments.disturbance,
+                      arguments.renderer)
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == '__main__':

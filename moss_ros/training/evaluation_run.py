@@ -21,20 +21,23 @@ come out. Called by the evaluation program.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 import math
 import random
 import statistics
 
-from moss_ros.stream import Frame, NarrationEvent, Prompt, StreamSession, TokenEvent
+from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
-from moss_ros.training.scenes import COLOURS, Question, random_question, SHAPES
+from moss_ros.training.scenes import (
+    COLOURS, EventKind, Question, random_question, SHAPES,
+)
 from moss_ros.training.scenes.language import OTHER, WIDE_WORDINGS, WORDINGS
 from moss_ros.training.scoring import (
     match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
-from moss_ros.training.unknown import UnknownStream
+from moss_ros.training.unknown import SENTENCES, UnknownStream
+from moss_ros.training.watching import watch
 import numpy as np
 
 P_QUESTION = 0.04
@@ -55,6 +58,33 @@ def wilson_interval(num_right: int, num: int) -> tuple[float, float]:
     return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
+_KIND_BY_SENTENCE = {sentence: kind.value for kind, sentence in SENTENCES.items()}
+_PAINTED_KINDS = tuple(kind.value for kind in EventKind)
+
+
+def kind_of(sentence: str, is_painted: bool) -> str:
+    """
+    Return the kind of event that a sentence tells, in the words of the figures; or 'other'.
+
+    is_painted: it was said of the painted world. What belongs into the other world is named so.
+    """
+    if sentence == 'nothing':
+        return sentence
+    if sentence in _KIND_BY_SENTENCE:
+        return ('unknown world: ' if is_painted else '') + _KIND_BY_SENTENCE[sentence]
+    words = sentence.rstrip('.').split()
+    kind = next((kind for kind in _PAINTED_KINDS if kind in words), 'other')
+    return kind if is_painted or kind == 'other' else f'painted world: {kind}'
+
+
+def _without_colours(sentence):
+    return ' '.join(word for word in sentence.rstrip('.').split() if word not in COLOURS)
+
+
+def _rounded(bounds):
+    return [round(bound, 4) for bound in bounds]
+
+
 def num_painted_words(text: str) -> int:
     """Return how many words of text are of the painted vocabulary."""
     return sum(word.strip('.,?!').lower() in _PAINTED_WORDS for word in text.split())
@@ -65,6 +95,8 @@ class Evaluation:
     """Counts over all streams so far."""
 
     score: NarrationScore = field(default_factory=NarrationScore)
+    # The same with all names of colours left out, for cameras that see none.
+    score_colours_aside: NarrationScore = field(default_factory=NarrationScore)
     num_quiet_steps: int = 0
     num_kept_silent: int = 0
     num_questions: int = 0
@@ -77,8 +109,21 @@ class Evaluation:
     missed: Counter = field(default_factory=Counter)
     happened: Counter = field(default_factory=Counter)
     said_instead: Counter = field(default_factory=Counter)
+    # (kind that happened, kind of the sentence that was said instead), of what was missed.
+    confused: Counter = field(default_factory=Counter)
+    said_by_kind: Counter = field(default_factory=Counter)
+    false_by_kind: Counter = field(default_factory=Counter)
     false_sentences: Counter = field(default_factory=Counter)
     wrong_answers: Counter = field(default_factory=Counter)
+    asked: Counter = field(default_factory=Counter)
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    def add(self, other: 'Evaluation') -> None:
+        """Take over the counts of other streams; of the peaks of memory the larger one stays."""
+        for name in (field.name for field in fields(self)):
+            mine, others = getattr(self, name), getattr(other, name)
+            setattr(self, name, max(mine, others) if name == 'peak_memory_mb' else mine + others)
 
     def figures(self) -> dict:
         """Return the figures of the JSON line; fractions, 1 where nothing was asked for."""
@@ -95,9 +140,15 @@ class Evaluation:
                    for name, (right, num) in counts.items()}
         return {
             **figures,
-            'intervals': {name: [round(bound, 4) for bound in wilson_interval(*count)]
+            'intervals': {name: _rounded(wilson_interval(*count))
                           for name, count in counts.items()},
+            'num_quiet_frames': self.num_quiet_steps,
+            'event_recall_colours_aside': round(self.score_colours_aside.event_recall, 4),
+            'sentence_precision_colours_aside': round(
+                self.score_colours_aside.sentence_precision, 4),
             'median_delay_frames': statistics.median(self.delays) if self.delays else None,
+            'num_by_delay': {str(delay): num for delay, num in sorted(
+                Counter(self.delays).items())},
             'num_events': score.num_events,
             'num_said': score.num_said,
             'num_questions': self.num_questions,
@@ -107,10 +158,20 @@ class Evaluation:
             'recall_by_kind': {
                 kind: round(1 - self.missed[kind] / count, 3)
                 for kind, count in sorted(self.happened.items())},
+            'recall_intervals_by_kind': {
+                kind: _rounded(wilson_interval(count - self.missed[kind], count))
+                for kind, count in sorted(self.happened.items())},
             'num_by_kind': dict(sorted(self.happened.items())),
+            'confusion_by_kind': {
+                kind: {other: num for (missed, other), num in self.confused.most_common()
+                       if missed == kind}
+                for kind in sorted(self.happened)},
+            'num_said_by_kind': dict(sorted(self.said_by_kind.items())),
+            'num_false_by_kind': dict(sorted(self.false_by_kind.items())),
             'said_instead': dict(self.said_instead.most_common(30)),
             'false_sentences': dict(self.false_sentences.most_common(20)),
             'wrong_answers_by_kind': dict(sorted(self.wrong_answers.items())),
+            'num_asked_by_kind': dict(sorted(self.asked.items())),
         }
 
 
@@ -138,28 +199,25 @@ class StreamRun:
 
     def run(self) -> None:
         """Feed every frame; each is followed by as many tokens as the model wants to say."""
-        for index, time_s in enumerate(self.stream.times_s):
-            self._maybe_ask(index)
-            image = self._picture_at(time_s)
-            self._session.add_frame(Frame(image, round(time_s * 1e9), 0))
-            while self._session.has_work:
-                self._take(index, self._session.step())
-        self._take(len(self.stream.times_s) - 1, self._session.stop())
-
-    def _maybe_ask(self, index: int) -> None:
+        times_s = self.stream.times_s
+        prompts = {}
         # A frame or two must have been seen: nothing can be said of movement before.
-        if index < 2:
-            return
-        question = None
+        for index in range(2, len(times_s)):
+            if (question := self._question_at(index)) is not None:
+                prompts[index] = Prompt(question.text, f'question {index}', 0)
+                self.asked[prompts[index].prompt_id] = index, question
+        frames = ((time_s, self._picture_at(time_s)) for time_s in times_s)
+        for index, events in watch(self._session, frames, prompts):
+            self._take(index, events)
+        self._take(len(times_s) - 1, self._session.stop())
+
+    def _question_at(self, index: int) -> Question | None:
         if self._random.random() < P_QUESTION:
             objects = self.stream.objects[index] if isinstance(self.stream, Stream) else ()
-            question = random_question(self._random, objects, wordings=self._wordings)
-        elif self._other_random and self._other_random.random() < P_OTHER_QUESTION:
-            question = other_question(self._other_random)
-        if question is not None:
-            prompt_id = f'question {index}'
-            self.asked[prompt_id] = index, question
-            self._session.add_prompt(Prompt(question.text, prompt_id, 0))
+            return random_question(self._random, objects, wordings=self._wordings)
+        if self._other_random and self._other_random.random() < P_OTHER_QUESTION:
+            return other_question(self._other_random)
+        return None
 
     def _take(self, index: int, events: list) -> None:
         for event in events:
@@ -178,14 +236,21 @@ class StreamRun:
                  if 0 < index < num_frames - TOLERANCE_FRAMES]
         said = [(index, sentence) for index, sentence in self.said
                 if not self._is_of_cut_event(index, sentence, num_frames)]
-        evaluation.score += match_narration(
-            [(index, event.sentence) for index, event in truth], said, TOLERANCE_FRAMES)
-        for index, event in truth:
-            self._count_event(evaluation, index, event, said)
+        events = [(index, event.sentence) for index, event in truth]
+        evaluation.score += match_narration(events, said, TOLERANCE_FRAMES)
+        evaluation.score_colours_aside += match_narration(
+            *([(index, _without_colours(text)) for index, text in part]
+              for part in (events, said)), TOLERANCE_FRAMES)
         sentences = {(at, event.sentence) for index, event in truth
                      for at in range(index - TOLERANCE_FRAMES, index + TOLERANCE_FRAMES + 1)}
-        evaluation.false_sentences.update(
-            sentence for index, sentence in said if (index, sentence) not in sentences)
+        false = [(index, sentence) for index, sentence in said
+                 if (index, sentence) not in sentences]
+        for index, event in truth:
+            self._count_event(evaluation, index, event, said, false)
+        evaluation.false_sentences.update(sentence for _, sentence in false)
+        is_painted = isinstance(self.stream, Stream)
+        for counter, part in ((evaluation.said_by_kind, said), (evaluation.false_by_kind, false)):
+            counter.update(kind_of(sentence, is_painted) for _, sentence in part)
         busy = {index + delay for index, _ in self.stream.truth
                 for delay in range(-1, TOLERANCE_FRAMES + 1)}
         busy |= {index for index, _ in self.asked.values()}
@@ -197,18 +262,20 @@ class StreamRun:
             *(sentence for _, sentence in self.said), *self.answers.values()))
         self._count_answers(evaluation)
 
-    @staticmethod
-    def _count_event(evaluation: Evaluation, index: int, event, said) -> None:
+    def _count_event(self, evaluation: Evaluation, index: int, event, said, false) -> None:
         kind = event.kind.value
         evaluation.happened[kind] += 1
-        near = [(at - index, sentence) for at, sentence in said
-                if abs(at - index) <= TOLERANCE_FRAMES]
-        delays = [delay for delay, sentence in near if sentence == event.sentence]
+        delays = [at - index for at, sentence in said
+                  if sentence == event.sentence and abs(at - index) <= TOLERANCE_FRAMES]
         if delays:
             evaluation.delays.append(delays[0])
             return
         evaluation.missed[kind] += 1
-        evaluation.said_instead[f'{kind}: {near[0][1] if near else "nothing"}'] += 1
+        # What tells another event of that time is not said instead of this one.
+        instead = next((sentence for at, sentence in false
+                        if abs(at - index) <= TOLERANCE_FRAMES), 'nothing')
+        evaluation.said_instead[f'{kind}: {instead}'] += 1
+        evaluation.confused[kind, kind_of(instead, isinstance(self.stream, Stream))] += 1
 
     def _is_of_cut_event(self, index: int, sentence: str, num_frames: int) -> bool:
         """Return whether the sentence tells one of the events that are not counted."""
@@ -221,6 +288,7 @@ class StreamRun:
             # True when asked, or one frame before: what is seen is that old.
             accepted = {self.stream.answer(question, at) for at in (index - 1, index)}
             is_right = self.answers.get(prompt_id) in accepted
+            evaluation.asked[question.kind] += 1
             if question.kind == OTHER:
                 evaluation.num_other_questions += 1
                 evaluation.num_others_answered_right += is_right

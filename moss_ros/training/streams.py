@@ -73,12 +73,17 @@ class Stream:
 
 def make_stream(seed: int, num_frames: int) -> Stream:
     """Return the stream of num_frames frames of Scene(seed), with a seeded random phase."""
-    scene = Scene(seed)
     generator = random.Random(f'stream {seed}')
     start_s = generator.uniform(0.0, 1.0 / FRAME_RATE_FPS)
-    times_s = tuple(start_s + index / FRAME_RATE_FPS
-                    + generator.uniform(-TIME_JITTER_S, TIME_JITTER_S) * (index > 0)
-                    for index in range(num_frames))
+    return scene_stream(Scene(seed), tuple(
+        start_s + index / FRAME_RATE_FPS
+        + generator.uniform(-TIME_JITTER_S, TIME_JITTER_S) * (index > 0)
+        for index in range(num_frames)))
+
+
+def scene_stream(scene: Scene, times_s: Sequence[float]) -> Stream:
+    """Return what is true of scene at the frames of times_s, ascending, seconds of the scene."""
+    num_frames = len(times_s)
     events = scene.events_between(times_s[0], times_s[-1])
     grid = np.asarray(times_s)
     truth = tuple((int(np.searchsorted(grid, event.time_s)), event) for event in events)
@@ -88,7 +93,7 @@ def make_stream(seed: int, num_frames: int) -> Stream:
         if index < num_frames:
             observable[index].append(event)
     objects = tuple(tuple(scene.objects_at(time_s)) for time_s in times_s)
-    return Stream(scene, times_s, truth, tuple(map(tuple, observable)), objects)
+    return Stream(scene, tuple(times_s), truth, tuple(map(tuple, observable)), objects)
 
 
 def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:

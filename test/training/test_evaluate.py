@@ -20,10 +20,14 @@ import sys
 
 import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
+from moss_ros.stream import Frame, NarrationEvent, Prompt
 from moss_ros.training import evaluation_run
-from moss_ros.training.evaluate import evaluate
-from moss_ros.training.evaluation_run import wilson_interval
+from moss_ros.training.evaluate import evaluate, main
+from moss_ros.training.evaluation import Evaluator, open_session
+from moss_ros.training.evaluation_run import kind_of, wilson_interval
+from moss_ros.training.fresh_streams import Conditions, make_fresh
 from moss_ros.training.scenes.language import OTHER
+from moss_ros.training.watching import watch
 import numpy as np
 import pytest
 
@@ -85,14 +89,17 @@ def test_trace_shows_what_happened_and_what_was_said():
     (('--photos', '/nowhere'), '/nowhere holds no pictures'),
     (('--photos', 'docs'), 'photographs are for the unknown world'),
     (('--num-scenes', '0'), 'num_scenes is 0'),
+    (('--robustness', '--trace'), 'leave out --disturbance and --trace'),
+    (('--num-processes', '0'), '--num-processes is 0; take 1 or more'),
+    (('--renderer', '/nowhere.py'), 'renderer /nowhere.py is no file'),
     (('--num-frames', '3'), 'num_frames is 3; a scene needs at least 8'),
     (('--checkpoint', '/nowhere'), "'/nowhere' is neither a folder nor an id"),
 ])
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_are_refused(arguments, message, capsys):
     """Exit status 2 and a message with the value and the way out."""
-    result = run_evaluate(*arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
+    with pytest.raises(SystemExit, match='2'):
+        main(arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_any_seed_and_the_unknown_world_of_photographs(tmp_path):
@@ -136,6 +143,62 @@ def test_wide_questions_are_asked_too_and_counted_apart(monkeypatch):
     assert num_others == figures['num_other_questions'] > 3
     assert figures['num_questions'] == len(asked) - num_others
     assert 0 <= figures['other_question_accuracy'] <= 1
+
+
+def test_several_processes_give_the_figures_of_one():
+    """All but those of time and memory; and the counts of kinds add up."""
+    conditions = Conditions(3, 24, 5, questions='wide')
+    found = []
+    for num_processes in (1, 2):
+        with Evaluator(DEMO_CHECKPOINT, num_processes=num_processes) as evaluator:
+            figures = evaluator.figures(conditions)
+        assert figures.pop('cpu_s') > 0 and figures.pop('peak_memory_mb') > 50
+        assert figures.pop('frames_per_s') > 0
+        found.append(figures)
+    assert found[0] == found[1]
+    for kind, num in figures['num_by_kind'].items():
+        low, high = figures['recall_intervals_by_kind'][kind]
+        assert low <= figures['recall_by_kind'][kind] <= high
+        assert sum(figures['confusion_by_kind'][kind].values()) == pytest.approx(
+            num * (1 - figures['recall_by_kind'][kind]), abs=0.01)
+    assert sum(figures['num_by_kind'].values()) == figures['num_events']
+    assert sum(figures['num_said_by_kind'].values()) == figures['num_said']
+    assert sum(figures['num_by_delay'].values()) == sum(figures['num_by_kind'].values()) - sum(
+        sum(others.values()) for others in figures['confusion_by_kind'].values())
+
+
+def test_frames_in_groups_are_narrated_as_one_by_one():
+    """With a question in the middle, which must not be seen by the frames before it."""
+    session = open_session(DEMO_CHECKPOINT)
+    stream, picture_at = make_fresh(Conditions(1, 30, 5), 50_001, session.frame_rate_fps)
+    frames = [(time_s, picture_at(time_s)) for time_s in stream.times_s]
+    prompt = Prompt('What do you see?', 'asked', 0)
+    grouped = [(index, event) for index, events in watch(session, frames, {13: prompt})
+               for event in events]
+    session.reset()
+    single = []
+    for index, (time_s, picture) in enumerate(frames):
+        if index == 13:
+            session.add_prompt(prompt)
+        session.add_frame(Frame(picture, round(time_s * 1e9), 0))
+        while session.has_work:
+            single += [(index, event) for event in session.step()]
+    assert grouped == single
+    narrations = [event for _, event in single if isinstance(event, NarrationEvent)]
+    assert len(narrations) > 4 and 'asked' in {event.prompt_id for event in narrations}
+
+
+@pytest.mark.parametrize(('sentence', 'is_painted', 'kind'), [
+    ('The red ball moves left.', True, 'moves'),
+    ('The red ball moves left.', False, 'painted world: moves'),
+    ('The camera moves.', False, 'moves'),
+    ('The camera moves.', True, 'unknown world: moves'),
+    ('Something moves on the left.', False, 'something on the left'),
+    ('nothing', True, 'nothing'),
+    ('The the ball.', True, 'other'),
+])
+def test_kinds_of_sentences(sentence, is_painted, kind):
+    assert kind_of(sentence, is_painted) == kind
 
 
 def test_wilson_interval():

@@ -18,8 +18,8 @@ from collections import Counter
 import math
 import random
 
-from moss_ros.training.evaluate import read_photographs
 from moss_ros.training.evaluation_run import num_painted_words
+from moss_ros.training.fresh_streams import read_photographs
 from moss_ros.training.questions import other_question
 from moss_ros.training.samples import SampleMaker
 from moss_ros.training.scenes import Question, question_by_text
