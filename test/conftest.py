@@ -12,17 +12,37 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What all tests share: one CPU thread, a ROS domain, a babbling checkpoint and a browser."""
+"""What all tests share: one CPU thread, ROS domains, a babbling checkpoint and a browser."""
 
 import os
 
 import pytest
 from tools.browser import Browser, find_program
 
-# Before anything imports torch or rclpy. Domains 1 to 100 keep clear of the ephemeral ports.
+
+def domains() -> tuple[str, str]:
+    """
+    Return the ROS domain of the tests of this process, and one for programs with one of their own.
+
+    The processes that share the tests of a run have two each. Domains 1 to 100 keep clear of the
+    ephemeral ports.
+    """
+    worker = os.environ.get('PYTEST_XDIST_WORKER', '')
+    run, index = (os.getppid(), int(worker.removeprefix('gw'))) if worker else (os.getpid(), 0)
+    first = 2 * (run + index) % 100
+    return str(1 + first), str(2 + first)
+
+
+# Before anything imports torch or rclpy.
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+os.environ['ROS_DOMAIN_ID'], OTHER_DOMAIN_ID = domains()
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+@pytest.fixture
+def elsewhere():
+    """Return the environment of a program that has a ROS domain of its own."""
+    return {**os.environ, 'ROS_DOMAIN_ID': OTHER_DOMAIN_ID}
 
 
 @pytest.fixture(scope='session')

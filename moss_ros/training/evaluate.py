@@ -125,8 +125,8 @@ def print_trace(run: StreamRun) -> None:
         print(f'{index:5d} {text}', file=sys.stderr)
 
 
-def main() -> int:
-    """Run the command line; the exit status is 2 for bad arguments."""
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line, of args or sys.argv; the exit status is 2 for bad arguments."""
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.evaluate',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', type=Path, default=DEMO_CHECKPOINT)
@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument('--num-threads', type=int, default=1)
     parser.add_argument('--trace', action='store_true',
                         help='show on stderr what happened and what was said')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(args)
     torch.set_num_threads(arguments.num_threads)
     try:
         photographs = read_photographs(arguments.photos) if arguments.photos else []
