@@ -49,8 +49,11 @@ def test_without_a_gpu_the_build_for_the_cpu_is_taken_where_it_can_be_had():
             False, '', 'x86_64',
             lambda arguments, n=num_refused: asked.append(arguments) or len(asked) > n)
         assert (choice.build, choice.pip_arguments) == (CPU, expected)
+        assert choice.remark == ''
     choice = choose_torch(False, '', 'x86_64', lambda arguments: False)
     assert (choice.build, choice.pip_arguments) == (CUDA, [])
+    for part in ('no NVIDIA GPU', f'{PINNED}+cpu', TORCH_INDEX, 'TORCH_INDEX=URL'):
+        assert part in choice.remark
 
 
 def test_other_machines_have_one_build_only():
@@ -58,11 +61,25 @@ def test_other_machines_have_one_build_only():
     assert (choice.build, choice.pip_arguments) == (CPU, [])
 
 
-@pytest.mark.parametrize(('has_gpu', 'build'), [(True, CUDA), (False, CPU)])
-def test_a_place_of_ones_own_is_used(has_gpu, build):
-    choice = choose_torch(has_gpu, 'https://wheels.example/torch', 'x86_64', nothing_else)
+@pytest.mark.parametrize(('index', 'build'), [
+    ('https://wheels.example/torch', CUDA), ('https://wheels.example/cpu', CPU)])
+def test_a_place_of_ones_own_is_used_for_a_gpu(index, build):
+    choice = choose_torch(True, index, 'x86_64', nothing_else)
     assert choice.build is build
-    assert choice.pip_arguments == ['--extra-index-url', 'https://wheels.example/torch', PINNED]
+    assert choice.pip_arguments == ['--extra-index-url', index, PINNED]
+
+
+@pytest.mark.parametrize('has_one', [True, False])
+def test_a_place_of_ones_own_is_asked_for_the_build_for_the_cpu(has_one):
+    index = 'https://wheels.example/torch'
+    for_cpu = ['--extra-index-url', index, f'{PINNED}+cpu']
+    asked = []
+    choice = choose_torch(False, index, 'x86_64',
+                          lambda arguments: asked.append(arguments) or has_one)
+    assert asked == [for_cpu]
+    assert (choice.build, choice.pip_arguments) == (
+        (CPU, for_cpu) if has_one else (CUDA, ['--extra-index-url', index, PINNED]))
+    assert (index in choice.remark) is not has_one
 
 
 @pytest.mark.parametrize('build', [CPU, CUDA])
@@ -108,7 +125,7 @@ def test_pip_is_told_what_was_chosen(tmp_path, monkeypatch, capfd):
     assert f'{PINNED}+cpu' in told[2] and '--dry-run' not in told[2]
     assert [Path(name).name for name in told[2] if name.endswith('.txt')] == [
         'constraints.txt', 'runtime.txt', 'ros.txt', 'test.txt']
-    assert '2.0 GB, with torch for the CPU' in capfd.readouterr().out
+    assert f'{CPU.installed_gb} GB, with torch for the CPU' in capfd.readouterr().out
 
 
 def test_make_refuses_a_python_that_was_not_tried(tmp_path):
