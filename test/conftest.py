@@ -17,25 +17,12 @@
 import os
 
 import pytest
+from ros_domains import domains
 from tools.browser import Browser, find_program
-
-
-def domains() -> tuple[str, str]:
-    """
-    Return the ROS domain of the tests of this process, and one for programs with one of their own.
-
-    The processes that share the tests of a run have two each. Domains 1 to 100 keep clear of the
-    ephemeral ports.
-    """
-    worker = os.environ.get('PYTEST_XDIST_WORKER', '')
-    run, index = (os.getppid(), int(worker.removeprefix('gw'))) if worker else (os.getpid(), 0)
-    first = 2 * (run + index) % 100
-    return str(1 + first), str(2 + first)
-
 
 # Before anything imports torch or rclpy.
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ['ROS_DOMAIN_ID'], OTHER_DOMAIN_ID = domains()
+os.environ['ROS_DOMAIN_ID'], OTHER_DOMAIN_ID = map(str, domains())
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 

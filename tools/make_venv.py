@@ -57,7 +57,7 @@ CUDA = TorchBuild('torch for CUDA', 6.1, 9.0)
 
 @dataclass(frozen=True)
 class Choice:
-    """The build that is installed, pip's arguments for it, and what is to be said of the choice."""
+    """The build that is installed, pip's arguments for it, and what is to be said of it."""
 
     build: TorchBuild
     pip_arguments: list[str]
