@@ -106,6 +106,10 @@ class ScriptedModel:
         yield
         return self.encode_frames(pixel_values)
 
+    def decode(self, caches, token_ids):
+        return [self.extend(cache, torch.tensor([token_id]))
+                for cache, token_id in zip(caches, token_ids, strict=True)]
+
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()
         frames = [] if frame_states is None else frame_states.flatten().tolist()

@@ -28,8 +28,11 @@ PACKAGE = TEST.parent / 'moss_ros'
 MAX_LINES = 400
 # For now: the tests of a module lie in one file, however many there are, until they are sorted.
 MAX_TEST_LINES = 700
-# The one way to end a process at once, and what transformers has no other switch for.
-PUBLIC_ALL_THE_SAME = {'os._exit', '_prepare_aspect_ratio_attention_mask'}
+# The one way to end a process at once, and what transformers has no other switch for; what PyTorch
+# documents under these names, and the products that its compiler calls.
+PUBLIC_ALL_THE_SAME = {
+    'os._exit', '_prepare_aspect_ratio_attention_mask', 'torch._subclasses.fake_tensor',
+    'torch.utils._python_dispatch', '_linear_pointwise', '_reorder_linear_weight'}
 
 
 def private_accesses(source):
@@ -43,7 +46,8 @@ def _private_names(node):
         text = ast.unparse(node)
         if _is_private(node.attr) and not _is_own(node.value) and text not in PUBLIC_ALL_THE_SAME:
             yield text
-    elif isinstance(node, ast.ImportFrom) and node.module != '__future__':
+    elif isinstance(node, ast.ImportFrom) and node.module not in {
+            '__future__', *PUBLIC_ALL_THE_SAME}:
         yield from (f'from {node.module} import {alias.name}' for alias in node.names
                     if any(_is_private(part) for part in _parts(node.module, alias.name)))
     elif isinstance(node, ast.Import):

@@ -218,7 +218,7 @@ class OfflineAnswerer:
         while True:
             with self._model_lock:
                 if said:
-                    logits = self._model.extend(cache, said[-1:])
+                    [logits] = self._model.decode([cache], said[-1:])
                 token_id = self._chooser.choose(
                     logits, query.settings.sampling, said, generator)
                 if token_id in (self._chat.eot_id, self._chat.silence_id):

@@ -27,8 +27,10 @@ channels of a head.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 import math
+import re
 
 from moss_ros.model.config import RopeConfig
 import torch
@@ -75,7 +77,7 @@ class RotaryTables:
             tables = self._compute(max(256, 1 << (num_positions - 1).bit_length()), device, dtype)
             self._tables[key] = tables
         cosines, sines = tables
-        return cosines[:num_positions], sines[:num_positions]
+        return cosines.narrow(0, 0, num_positions), sines.narrow(0, 0, num_positions)
 
     def _compute(self, num_positions, device, dtype):
         # A table made inside inference mode could not be used for training later.
@@ -97,9 +99,28 @@ def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> t
     return torch.addcmul(heads * cosines, swapped, sines)
 
 
+def rotation_matrices(cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
+    """
+    Return the matrices [S, K, K] for cosines and signed sines [S, K]: heads @ matrix is rotate().
+
+    One product in place of three operations, which pays where a few heads of a token are rotated.
+    """
+    unit, swap = _unit_and_swap(cosines.shape[1], cosines.device, cosines.dtype)
+    return torch.addcmul(unit * cosines.unsqueeze(1), swap, sines.unsqueeze(1))
+
+
+@cache
+def _unit_and_swap(size, device, dtype):
+    """Return two matrices [K, K]: one keeps each channel, one puts its partner in its place."""
+    with torch.inference_mode(False):
+        unit = torch.eye(size, device=device, dtype=dtype)
+        return unit, unit.roll(size // 2, dims=0)
+
+
 ATTENTION_NAMES = ('auto', 'sdpa', 'flash')
 # flash-attn 2 has kernels for Ampere (8.0) and newer.
 _MIN_CUDA_CAPABILITY = 8
+_MIN_FLASH_VERSION = (2, 1)
 
 
 def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
@@ -149,7 +170,10 @@ def flash_kernel(attention: str, device: torch.device,
     obstacle = _obstacle(device, dtype)
     if obstacle is None:
         try:
-            return import_module('flash_attn').flash_attn_func
+            flash_attn = import_module('flash_attn')
+            obstacle = _age(flash_attn.__version__)
+            if obstacle is None:
+                return flash_attn.flash_attn_func
         except (ImportError, AttributeError) as error:
             obstacle = (f'flash-attn can not be imported ({error}): install it with "pip install '
                         f'flash-attn --no-build-isolation", which needs a CUDA compiler, or use '
@@ -157,6 +181,16 @@ def flash_kernel(attention: str, device: torch.device,
     if attention == 'flash':
         raise ValueError(f"attention is 'flash', but {obstacle}")
     return None
+
+
+def _age(version: str) -> str | None:
+    """Return why this version of flash-attn is too old, and the way out; None if it is not."""
+    numbers = tuple(map(int, re.findall(r'\d+', version)[:2]))
+    if numbers >= _MIN_FLASH_VERSION:
+        return None
+    return (f'flash-attn {version} aligns causal attention to the first key, not the last as '
+            f'needed here: install {".".join(map(str, _MIN_FLASH_VERSION))} or newer, or use '
+            f'attention=sdpa')
 
 
 def _obstacle(device, dtype):

@@ -31,13 +31,18 @@ import torch
 
 
 class KeyValueBuffer:
-    """Keys and values of one layer, [1, Hkv, capacity, K] each, filled from the front."""
+    """
+    Keys and values of one layer, [1, Hkv, capacity, K] each, filled from the front.
 
-    __slots__ = ('keys', 'values')
+    row: the two as they are for one token, [Hkv, capacity, K] each.
+    """
+
+    __slots__ = ('keys', 'values', 'row')
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor):
         self.keys = keys
         self.values = values
+        self.row = keys.squeeze(0), values.squeeze(0)
 
     def write(self, start: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Copy keys and values [1, Hkv, n, K] to positions start to start + n - 1."""
@@ -85,6 +90,11 @@ class DecoderCache:
         self.cosines, self.sines = tables.first(max_tokens, device, dtype)  # each [max_tokens, K]
         self.token_index = torch.arange(max_tokens, device=device)
         self.frame_of_state = torch.arange(max_frames * num_states, device=device) // num_states
+
+    @property
+    def num_states(self) -> int:
+        """States of the frames that are filled: num_frames * N."""
+        return self.num_frames * self._num_states
 
     @property
     def nbytes(self) -> int:

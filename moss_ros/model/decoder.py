@@ -110,6 +110,10 @@ class CrossAttentionLayer(nn.Module):
         self.mlp_gate = nn.Parameter(torch.empty(1))
         self.flash = None
 
+    def gates(self) -> tuple[float, float]:
+        """Return by how much attention and MLP count: the tanh of their gates, as numbers."""
+        return float(self.attention_gate.tanh()), float(self.mlp_gate.tanh())
+
     def project_frames(self, frame_states: torch.Tensor,
                        rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor]:
         """

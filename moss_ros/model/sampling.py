@@ -94,23 +94,32 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
     Return the id of the next token for logits [V], which are not changed.
 
     The repetition penalty applies to previous_ids, except those in exempt_ids; ids of V or more
-    are ignored. The same generator state gives the same token. The generator may be on another
-    device than the logits. Raises ValueError if the logits hold nan or allow no token.
+    are ignored. The same generator state gives the same token. The generator is a CPU's, whatever
+    device the logits are on. Raises ValueError if the logits hold nan or allow no token.
     """
     logits = logits.float()
     if options.repetition_penalty != 1.0:
         logits = _penalised(logits, options.repetition_penalty, previous_ids, exempt_ids)
     if not options.do_sample:
-        best, index = logits.max(dim=0)  # nan counts as the largest
-        _check(best)
-        return int(index)
-    logits, ids = _candidates(logits / options.temperature, options)
-    _check(logits.max())
-    probabilities = logits.softmax(dim=0)
-    if generator is not None:
-        probabilities = probabilities.to(generator.device)
-    choice = int(torch.multinomial(probabilities, 1, generator=generator))
-    return choice if ids is None else int(ids[choice])
+        best, choice = logits.max(dim=0)  # nan counts as the largest
+    else:
+        logits, ids = _candidates(logits / options.temperature, options)
+        best = logits.max()
+        choice = _drawn(logits, torch.rand(1, generator=generator))
+        choice = choice if ids is None else ids.gather(0, choice)
+    # Both numbers are read at once: on a GPU each reading waits for it.
+    best, choice = torch.stack((best.double(), choice.double().squeeze())).tolist()
+    if math.isnan(best) or best == -math.inf:
+        raise ValueError(f'no token can be chosen: the largest logit is {best}')
+    return int(choice)
+
+
+def _drawn(logits, number):
+    """Return the index, int64 [1], whose share of the probabilities a number in [0, 1) hits."""
+    summed = logits.softmax(dim=0, dtype=torch.float64).cumsum(dim=0)
+    hit = torch.searchsorted(summed, number.to(logits.device, summed.dtype) * summed[-1],
+                             right=True)
+    return hit.clamp(max=logits.shape[0] - 1)
 
 
 def _penalised(logits, penalty, previous_ids, exempt_ids):
@@ -138,9 +147,3 @@ def _candidates(logits, options):
         reached = probabilities.cumsum(dim=0) - probabilities >= options.top_p
         logits = logits.masked_fill(reached, -math.inf)
     return logits, ids
-
-
-def _check(best):
-    value = float(best)
-    if math.isnan(value) or value == -math.inf:
-        raise ValueError(f'no token can be chosen: the largest logit is {value}')

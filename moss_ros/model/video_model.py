@@ -25,11 +25,14 @@ N after it, Dv vision channels, D text channels, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from importlib import import_module
 
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.config import ModelConfig
+from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
+from moss_ros.model.step_graphs import StepGraphs
 from moss_ros.model.vision import run_to_end, VisionEncoder, VisionLayer
 import torch
 from torch import nn
@@ -56,6 +59,8 @@ class VideoModel(nn.Module):
         self.decoder = TextDecoder(config)
         self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         self.quantization = None  # 'int8' or 'int4' where load_model() quantised the decoder
+        self.eager = False  # True: no step of decode() is recorded as a CUDA graph
+        self._step: DecodeStep | None = None
         if not self.lm_head.weight.is_meta:
             initialise(self)
 
@@ -142,6 +147,43 @@ class VideoModel(nn.Module):
             raise
         last = hidden[-1][-1] if last_only else torch.cat(hidden)
         return self.lm_head(self.decoder.norm(last))
+
+    @torch.inference_mode()
+    def decode(self, caches: Sequence[DecoderCache],
+               token_ids: Sequence[int]) -> torch.Tensor:
+        """
+        Append a text token to each of some caches; return the logits [S, V] after them.
+
+        What extend() gives for each, within rounding, in one pass over the weights; made to be as
+        fast as memory allows. Weights and gates must stay as they are from the first call on,
+        until train() or eval() is called. Raises ValueError, and leaves the caches unchanged, if a
+        token is no text token or does not fit, or if a cache is given twice.
+        """
+        for cache, token_id in zip(caches, token_ids, strict=True):
+            if token_id == self.config.image_token_id:
+                raise ValueError(f'token id {token_id} is an image token; extend() takes frames')
+            self._check_extension(cache, (token_id,), 0, None)
+        if len(set(map(id, caches))) < len(caches):
+            raise ValueError('a cache is given twice; a step has one token for each')
+        if self._step is None:
+            self._step = DecodeStep(self.decoder, self.lm_head,
+                                    None if self.eager else StepGraphs(), self._fused_kernels())
+        return self._step.run(caches, token_ids)
+
+    def _fused_kernels(self):
+        """Return kernels for one stream on CUDA, or None where they can not be used."""
+        if self.device.type != 'cuda' or self.quantization is not None:
+            return None
+        # Imported here: it makes torch import its compiler, which takes seconds.
+        fused_kernels = import_module('moss_ros.model.fused_kernels')
+        text = self.config.text
+        return fused_kernels.FusedKernels(text, self.device) if fused_kernels.can_fuse(text) \
+            else None
+
+    def train(self, mode: bool = True) -> VideoModel:
+        """Set the mode as torch does; what decode() has prepared is prepared anew."""
+        self._step = None
+        return super().train(mode)
 
     def _check_extension(self, cache, ids, num_image_tokens, frame_states):
         text = self.config.text

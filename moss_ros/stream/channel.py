@@ -34,6 +34,7 @@ from moss_ros.stream.events import ErrorEvent, Event, EventDelivery, SessionStat
 from moss_ros.stream.feed import SessionFeed
 from moss_ros.stream.mailbox import Mailbox
 from moss_ros.stream.pace import Pace
+from moss_ros.stream.passes import PassGenerator
 from moss_ros.stream.session import StreamSession
 from moss_ros.stream.worker_thread import WorkerState
 
@@ -218,15 +219,20 @@ class EngineChannel:
             return self._pace.wait_s(now_s)
         return 0.0 if self._feed.has_work else math.inf
 
-    def serve(self) -> None:
-        """Take in what waits, step the session once and deliver the events."""
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the next step will probably say a word of a narration that has begun."""
+        return self._session.state is SessionState.SPEAKING
+
+    def serve(self) -> PassGenerator[None]:
+        """Take in what waits, step the session once and deliver the events; see passes.py."""
         if self._is_restart_wanted:
             self._begin_anew()
         self._apply_change()
         if self._is_paused:
             return
         begin_s = time.monotonic()
-        events = self._feed.step(should_yield=lambda: self._host.has_requests)
+        events = yield from self._feed.step_shared(lambda: self._host.has_requests)
         self._is_new = False
         self._pace.token_said(begin_s)
         self._delivery.deliver(events)

@@ -32,6 +32,7 @@ from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
 from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.passes import pass_alone, PassGenerator, TokenPass
 import torch
 
 
@@ -205,7 +206,14 @@ class StreamContext:
         a frame. If it does not fit, the oldest part is forgotten and the rest goes through the
         model again, from position 0.
         """
+        return pass_alone(self.forward_shared())
+
+    def forward_shared(self) -> PassGenerator[torch.Tensor]:
+        """Do as forward(); if only a text token was added, yield it and take its logits [V]."""
         self._make_room()
+        new_ids = self._new_ids()
+        if len(new_ids) == 1 and self._cache.num_frames == self.num_frames:
+            return (yield TokenPass(self._model, self._cache, new_ids[0]))
         return self._extend(last_only=True)
 
     def forward_silently(self, following: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -274,11 +282,15 @@ class StreamContext:
 
     def _extend(self, last_only):
         """Run the model over all tokens and frames that are not in the cache; return logits."""
-        new_ids = self.token_ids[self._cache.num_tokens:]
+        new_ids = self._new_ids()
         new_states = self._frame_states[self._cache.num_frames:]
         return self._model.extend(
             self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None,
             last_only=last_only)
+
+    def _new_ids(self):
+        num_seen = self._cache.num_tokens - len(self._opening_ids)
+        return self._ids[num_seen:] if num_seen >= 0 else self._opening_ids[num_seen:] + self._ids
 
     def _make_room(self):
         if self.num_tokens > self._options.max_context_tokens \

@@ -34,13 +34,15 @@ import torch
 
 
 class TokenChooser:
-    """Chooses tokens for one model. It keeps no state between calls: any thread may call."""
+    """Chooses tokens for one model. No call depends on those before: any thread may call."""
 
     def __init__(self, chat: ChatFormat, vocab_size: int, device: torch.device):
         """Prepare for logits of vocab_size ids, on device."""
         self._chat = chat
-        self._never_said = torch.tensor(
-            chat.never_said_ids(vocab_size), dtype=torch.int64, device=device)
+        self._never_said = torch.zeros(vocab_size)
+        self._never_said[list(chat.never_said_ids(vocab_size))] = -math.inf
+        self._never_said = self._never_said.to(device)
+        self._biases: dict[float, torch.Tensor] = {}
 
     @torch.inference_mode()
     def choose(self, logits: torch.Tensor, sampling: SamplingOptions, said_ids: Iterable[int],
@@ -52,9 +54,17 @@ class TokenChooser:
         silence_logit_bias is added to the logit of <|silence|>. Raises ValueError if the logits
         hold nan or allow no token.
         """
-        logits = logits.float().index_fill(0, self._never_said, -math.inf)  # a copy
-        logits[self._chat.silence_id] += silence_logit_bias
-        return sample_token(logits, sampling, said_ids, self._chat.control_ids, generator)
+        return sample_token(logits.float() + self._bias(silence_logit_bias), sampling, said_ids,
+                            self._chat.control_ids, generator)
+
+    def _bias(self, silence_logit_bias):
+        """Return what is added to all logits [V]; kept, since it seldom changes."""
+        bias = self._biases.get(silence_logit_bias)
+        if bias is None:
+            bias = self._never_said.clone()
+            bias[self._chat.silence_id] += silence_logit_bias
+            self._biases = {silence_logit_bias: bias}
+        return bias
 
 
 _REPLACEMENT = '\ufffd'

@@ -17,7 +17,8 @@ Moves prompts and frames from a mailbox to a session, and steps the session.
 
 A mailbox and a session go in, the session's events come out, one step at a time. Frames are
 encoded in parts, so that a slow model does not keep prompts and requests waiting. Used by the
-worker's channels and by the queue API's live runs, on the thread that steps the session.
+worker's channels and by the queue API's live runs, on the thread that steps the session. On a
+GPU they are encoded beside the decoder, and become visible at the step after they are ready.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from collections.abc import Callable, Generator, Iterable
 from statistics import median
 import time
 
-from moss_ros.stream.events import Event
-from moss_ros.stream.frame import Frame, Prompt
+from moss_ros.stream.events import Event, SessionState
+from moss_ros.stream.frame import EncodedFrame, Frame, Prompt
 from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.passes import pass_alone, PassGenerator
 from moss_ros.stream.session import StreamSession
-import torch
+from moss_ros.stream.side_stream import Mark, SideStream
 
 _NUM_COSTS = 5
 
@@ -47,9 +49,14 @@ class SessionFeed:
     vision encoder at most.
     """
 
-    def __init__(self, session: StreamSession, mailbox: Mailbox):
+    def __init__(self, session: StreamSession, mailbox: Mailbox,
+                 side_stream: SideStream | None = None):
+        """Encode in side_stream; None: in one of the model's device."""
         self._session = session
         self._mailbox = mailbox
+        self._side_stream = side_stream or SideStream(session.model.device)
+        self._encoded: list[EncodedFrame] = []  # the device may still be at them
+        self._mark: Mark | None = None
         self._costs_s: deque[float] = deque(maxlen=_NUM_COSTS)
         self._encoding: Generator | None = None
         self._num_encoding = 0
@@ -58,7 +65,7 @@ class SessionFeed:
     @property
     def has_work(self) -> bool:
         """Whether step() would do something."""
-        return self._encoding is not None or self._session.has_work \
+        return self._encoding is not None or bool(self._encoded) or self._session.has_work \
             or self._mailbox.has_prompts or self._mailbox.has_frames
 
     @property
@@ -74,11 +81,17 @@ class SessionFeed:
         should_yield() is called between the blocks of the vision encoder. If it returns True, the
         rest of the encoding is left to the next call.
         """
+        return pass_alone(self.step_shared(should_yield))
+
+    def step_shared(
+            self, should_yield: Callable[[], bool] = lambda: False) -> PassGenerator[list[Event]]:
+        """Do the same as step(), but yield the passes of tokens as a session does."""
         prompts, _ = self._mailbox.drain(max_frames=0)
         self.add_prompts(prompts)
         self._begin_encoding()
         self._go_on_encoding(should_yield)
-        return self._session.step()
+        self._take_over()
+        return (yield from self._session.step_shared())
 
     def add_prompts(self, prompts: Iterable[Prompt]) -> None:
         """Give prompts to the session, for its next step."""
@@ -87,10 +100,10 @@ class SessionFeed:
 
     def drop_frames(self) -> None:
         """Forget frames that are being encoded."""
-        self._encoding = None
+        self._encoding, self._encoded = None, []
 
     def _begin_encoding(self):
-        if self._encoding is not None or self._session.num_waiting_frames:
+        if self._encoding is not None or self._encoded or self._session.num_waiting_frames:
             return
         frames = self._take_frames()
         if frames:
@@ -108,21 +121,31 @@ class SessionFeed:
         begin_s = time.monotonic()
         while self._encoding is not None:
             try:
-                next(self._encoding)
+                with self._side_stream.use():
+                    next(self._encoding)
             except StopIteration as end:
-                self._encoding = None
-                self._take_over(end.value, begin_s)
-                return
+                self._encoding, self._encoded = None, end.value
+                self._mark = self._side_stream.mark()
             now_s = time.monotonic()
-            if now_s - begin_s >= self._session.options.max_step_s \
+            if self._encoding is None or now_s - begin_s >= self._session.options.max_step_s \
                     or self._mailbox.has_prompts or should_yield():
                 self._spent_s += now_s - begin_s
                 return
 
-    def _take_over(self, frames, begin_s):
-        if frames[0].states.is_cuda:
-            torch.cuda.current_stream(frames[0].states.device).synchronize()
-        self._spent_s += time.monotonic() - begin_s
+    def _take_over(self):
+        """Give frames to the session once they are encoded; wait for it only in silence."""
+        if not self._encoded:
+            return
+        if self._mark is not None:
+            begin_s = time.monotonic()
+            if not self._mark.is_passed():
+                if self._session.state is SessionState.SPEAKING:
+                    return
+                self._mark.wait()
+                self._spent_s += time.monotonic() - begin_s
         self._costs_s.append(self._spent_s / self._num_encoding)
-        for frame in frames:
+        for frame in self._encoded:
+            if self._mark is not None:
+                self._mark.hand_over(frame.states)
             self._session.add_frame(frame)
+        self._encoded = []

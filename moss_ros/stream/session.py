@@ -38,6 +38,7 @@ from moss_ros.stream.frame import (
     encode_frames, encode_frames_in_blocks, EncodedFrame, Frame, Prompt,
 )
 from moss_ros.stream.options import StreamOptions
+from moss_ros.stream.passes import pass_alone, PassGenerator
 import torch
 
 # These may change while a stream runs. The others determine its memory or its opening.
@@ -212,7 +213,6 @@ class StreamSession:
             raise ValueError(f'a Prompt is needed, not {prompt!r}')
         self._prompts.append(prompt)
 
-    @torch.inference_mode()
     def step(self) -> list[Event]:
         """
         Take in what is queued, say at most one token, and return the events, in order.
@@ -222,11 +222,20 @@ class StreamSession:
         context. Either way there is at most one pass through the decoder. After an exception only
         end() and reset() may be called: end() returns the events of the failed step.
         """
+        return pass_alone(self.step_shared())
+
+    @torch.inference_mode()
+    def step_shared(self) -> PassGenerator[list[Event]]:
+        """
+        Do as step(), but yield the pass of a token that needs nothing else, see passes.py.
+
+        Between begin and end nothing else of the session may be called.
+        """
         self._conversation.tell_state()
         if self.has_work:
             self._take_in_prompts()
             if self._context.last is not Last.SILENCE:
-                self._go_on()
+                yield from self._go_on()
             elif self._frames:
                 return [event for events in self._watch(len(self._frames)) for event in events]
         return self._conversation.take_events()
@@ -336,7 +345,7 @@ class StreamSession:
             self._context.add_frames([frame.states])
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
-        self._say(self._sample(self._context.forward()))
+        self._say(self._sample((yield from self._context.forward_shared())))
 
     def _watch(self, num_frames):
         """

@@ -15,8 +15,9 @@
 """
 The one thread that runs the model: it serves the sessions of all channels in turn.
 
-It sleeps on a condition while there is nothing to do. A channel that fails is not served until it
-is started again; the others go on. Nodes own the worker.
+Those that are speaking share their passes through the decoder (passes.py). It sleeps on a
+condition while there is nothing to do. A channel that fails is not served until it is started
+again; the others go on. Nodes own the worker.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from moss_ros.checks import require_count, require_number
 from moss_ros.stream.channel import EngineChannel
 from moss_ros.stream.events import Event
 from moss_ros.stream.mailbox import Mailbox
+from moss_ros.stream.passes import pass_together
 from moss_ros.stream.session import StreamSession
 from moss_ros.stream.worker_thread import WorkerState, WorkerThread
 import torch
@@ -124,9 +126,9 @@ class EngineWorker(WorkerThread):
             else:
                 torch.set_num_threads(self._num_torch_threads)
             while (job := self._next_job()) is not None:
-                function, future, channel = job
-                if channel is not None:
-                    if not self._serve(channel):
+                function, future, channels = job
+                if channels:
+                    if not self._serve(channels):
                         return
                 elif future.set_running_or_notify_cancel():
                     _fulfil(future, function)
@@ -138,40 +140,47 @@ class EngineWorker(WorkerThread):
             self._cancel_calls()
             self._state = WorkerState.STOPPED
 
-    def _serve(self, channel):
-        """Serve one step of a channel; return whether any channel is left that has not failed."""
-        try:
-            channel.serve()
-        except BaseException as error:
-            self._fail([channel], error)
+    def _serve(self, channels):
+        """Serve one step of channels; return whether any channel is left that has not failed."""
+        failures = pass_together([channel.serve() for channel in channels])
+        for channel, error in zip(channels, failures):
+            if error is not None:
+                self._fail([channel], error)
         return self._state is not WorkerState.FAILED
 
     def _next_job(self):
         """
-        Wait for the next call, or for a channel whose step is due.
+        Wait for the next call, or for channels whose step is due.
 
-        Returns (function, future, None) or (None, None, channel); None to stop.
+        Returns (function, future, ()) or (None, None, channels); None to stop.
         """
         with self._condition:
             while not self._is_stop_wanted:
                 if self._calls:
-                    return *self._calls.popleft(), None
+                    return *self._calls.popleft(), ()
                 now_s = time.monotonic()
-                shortest_s = math.inf
-                for index, channel in enumerate(self._channels):
-                    wait_s = channel.wait_s(now_s)
-                    if wait_s == 0:
-                        # Move it behind the others, so that all are served in turn.
-                        self._channels.append(self._channels.pop(index))
-                        return None, None, channel
-                    shortest_s = min(shortest_s, wait_s)
+                waits_s = [channel.wait_s(now_s) for channel in self._channels]
+                due = [channel for channel, wait_s in zip(self._channels, waits_s) if wait_s == 0]
+                if due:
+                    return None, None, self._take_turn(due)
+                shortest_s = min(waits_s, default=math.inf)
                 self._condition.wait(
                     None if math.isinf(shortest_s) else min(shortest_s, threading.TIMEOUT_MAX))
         return None
 
+    def _take_turn(self, due):
+        """Return the first of the channels that are due, and if it speaks all that do, too."""
+        channels = due[:1]
+        if due[0].is_speaking:
+            channels += [channel for channel in due[1:] if channel.is_speaking]
+        # Move them behind the others, so that all are served in turn.
+        self._channels = [channel for channel in self._channels if channel not in channels]
+        self._channels += channels
+        return channels
+
     def _fail(self, channels, error):
         message = f'the model failed: {error!r}; start the worker again'
-        details = traceback.format_exc()
+        details = ''.join(traceback.format_exception(error))
         _LOGGER.error('%s\n%s', message, details)
         for channel in channels:
             channel.mark_failed()

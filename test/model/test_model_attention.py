@@ -55,7 +55,8 @@ class FakeFlash:
 def flash_on_a_gpu(monkeypatch):
     """Pretend that there is a new GPU and that flash-attn is installed; return its function."""
     flash = FakeFlash()
-    monkeypatch.setitem(sys.modules, 'flash_attn', SimpleNamespace(flash_attn_func=flash))
+    monkeypatch.setitem(sys.modules, 'flash_attn', SimpleNamespace(
+        flash_attn_func=flash, __version__='2.8.3.post1'))
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (8, 7))
     return flash
 
@@ -147,6 +148,20 @@ def test_flash_is_refused_on_an_old_gpu(flash_on_a_gpu, monkeypatch):
     with pytest.raises(ValueError, match='needs compute capability 8.0 and this GPU has 7.5: use '
                                          'attention=sdpa'):
         flash_kernel('flash', CUDA, torch.bfloat16)
+
+
+@pytest.mark.parametrize('version', ['1.0.9', '2.0.8'])
+def test_a_flash_attn_that_aligns_otherwise_is_refused(flash_on_a_gpu, version):
+    sys.modules['flash_attn'].__version__ = version
+    with pytest.raises(ValueError, match=f'flash-attn {version} aligns .* install 2.1 or newer'):
+        flash_kernel('flash', CUDA, torch.bfloat16)
+    assert flash_kernel('auto', CUDA, torch.bfloat16) is None
+
+
+@pytest.mark.parametrize('version', ['2.1', '2.10.0', '3.0.0b1'])
+def test_newer_versions_are_taken(flash_on_a_gpu, version):
+    sys.modules['flash_attn'].__version__ = version
+    assert flash_kernel('flash', CUDA, torch.bfloat16) is flash_on_a_gpu
 
 
 def test_a_missing_flash_attn_is_an_error_that_says_how_to_get_it(flash_on_a_gpu, monkeypatch):

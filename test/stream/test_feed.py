@@ -14,13 +14,16 @@
 
 """A slow model keeps nobody waiting: frames are encoded in parts, as many as time allows."""
 
+from contextlib import nullcontext
 import threading
 
 from moss_ros.stream import (
-    EngineWorker, Mailbox, Prompt, PromptEvent, SilenceEvent, StreamSession, WorkerState,
+    EngineWorker, Mailbox, Prompt, PromptEvent, SessionState, SilenceEvent, StreamSession,
+    WorkerState,
 )
 from moss_ros.stream.feed import SessionFeed
 import pytest
+import torch
 
 WAIT_S = 20.0  # an upper bound for what takes milliseconds
 NUM_BLOCKS = 4
@@ -190,3 +193,70 @@ def test_an_interrupt_in_the_midst_of_a_frame_comes_after_the_block(stuck):
     model.may_go_on.release()
     future.result(WAIT_S)
     assert model.blocks.acquire(timeout=WAIT_S)  # the frame is gone on with
+
+
+class HeldMark:
+    """Stands in for a place in a CUDA stream; the test lets the device pass it."""
+
+    def __init__(self):
+        self.is_there, self.num_waits, self.handed_over = False, 0, 0
+
+    def is_passed(self):
+        return self.is_there
+
+    def wait(self):
+        self.num_waits += 1
+        self.is_there = True
+
+    def hand_over(self, states):
+        assert self.is_there and isinstance(states, torch.Tensor)
+        self.handed_over += 1
+
+
+class HeldStream:
+    """Stands in for a side stream on CUDA."""
+
+    def __init__(self):
+        self.marks = []
+
+    def use(self):
+        return nullcontext()
+
+    def mark(self):
+        self.marks.append(HeldMark())
+        return self.marks[-1]
+
+
+def test_words_go_on_until_the_device_has_encoded_a_frame(tools, chat):
+    session, model = tools.scripted_session(' A red ball appears on the left.')
+    mailbox, side = Mailbox(4), HeldStream()
+    feed = SessionFeed(session, mailbox, side)
+    mailbox.submit_frame(tools.frame(1))
+    feed.step()
+    assert side.marks[0].num_waits == 1  # in silence there is nothing else to do
+    assert session.state is SessionState.SPEAKING
+    mailbox.submit_frame(tools.frame(2))
+    for _ in range(2):
+        feed.step()
+    assert (side.marks[1].is_there, side.marks[1].num_waits) == (False, 0)
+    assert session.context.num_frames == 1 and len(model.extensions) == 3
+    side.marks[1].is_there = True
+    feed.step()
+    assert session.context.num_frames == 2
+    assert [mark.handed_over for mark in side.marks] == [1, 1]
+    assert model.extensions[-1][-1] == chat.image_id  # seen by the token of that very step
+
+
+def test_frames_that_the_device_is_at_are_work_and_can_be_dropped(tools):
+    session, model = tools.scripted_session(' A red ball appears on the left.')
+    mailbox, side = Mailbox(4), HeldStream()
+    feed = SessionFeed(session, mailbox, side)
+    mailbox.submit_frame(tools.frame(1))
+    feed.step()
+    mailbox.submit_frame(tools.frame(2))
+    feed.step()
+    session.stop()
+    assert feed.has_work
+    feed.drop_frames()
+    assert not feed.has_work
+    assert session.context.num_frames == 1

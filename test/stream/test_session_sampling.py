@@ -115,6 +115,10 @@ class BiasedModel:
     def __getattr__(self, name):
         return getattr(self._model, name)
 
+    def decode(self, caches, token_ids):
+        self._model.decode(caches, token_ids)
+        return [self.logits for _ in caches]
+
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         self._model.extend(cache, token_ids, frame_states)
         return self.logits if last_only else self.logits.expand(len(token_ids), -1)
