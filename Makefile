@@ -24,6 +24,11 @@ demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; S
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
 
 venv: $(STAMP)  ## Make the virtual environment .venv with everything pinned (once)
+ifeq ($(origin PYTHON),command line)
+	@asked="$$($(PYTHON) -V)" && made="$$($(RUN) -V)" && [ "$$asked" = "$$made" ] || { \
+	echo "$(VENV) is there with $$made, and $(PYTHON) is $$asked: make clean takes it away" >&2; \
+	exit 1; }
+endif
 
 # The stamp is written last: an installation that was broken off is taken up again.
 $(STAMP): $(REQUIREMENTS)

@@ -140,3 +140,22 @@ def test_make_refuses_a_python_that_was_not_tried(tmp_path):
     assert refused.returncode != 0
     assert 'Python 3.11 to 3.13 is needed' in refused.stderr
     assert not (tmp_path / 'env').exists()
+
+
+def test_make_does_not_take_an_environment_of_another_python_for_the_one_asked_for(tmp_path):
+    environment = tmp_path / 'env'
+    (environment / 'bin').mkdir(parents=True)
+    pythons = environment / 'bin' / 'python', tmp_path / 'python3.12', tmp_path / 'python3.13'
+    for python, version in zip(pythons, ('3.12.1', '3.12.1', '3.13.0')):
+        python.write_text(f'#!/bin/sh\necho Python {version}\n')
+        python.chmod(0o755)
+    (environment / '.installed').touch()
+    # Without what the make hands on that these tests may run in.
+    variables = {name: value for name, value in os.environ.items() if 'MAKE' not in name}
+    same, other, unsaid = (subprocess.run(
+        ['make', '--no-print-directory', 'venv', f'VENV={environment}', *said],
+        cwd=REPOSITORY, capture_output=True, text=True, env=variables)
+        for said in ([f'PYTHON={pythons[1]}'], [f'PYTHON={pythons[2]}'], []))
+    assert same.returncode == unsaid.returncode == 0, same.stderr + unsaid.stderr
+    assert other.returncode != 0
+    assert 'is there with Python 3.12.1' in other.stderr and 'make clean' in other.stderr
