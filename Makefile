@@ -17,8 +17,9 @@ JOBS ?= 2
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
-.PHONY: demo venv test lint train evaluate check-bags check-days benchmark-bag benchmark-pages \
-	benchmark-cameras benchmark-desk benchmark-transport pictures clean help
+.PHONY: demo venv test lint train evaluate check-bags check-days soak benchmark-bag \
+	benchmark-pages benchmark-cameras benchmark-desk benchmark-drafts benchmark-transport \
+	pictures clean help
 
 demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; SECONDS=30 ends it
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
@@ -59,6 +60,9 @@ check-bags: venv  ## Narrate 2,000 hostile bags; ARGS='--hypothesis-seed=7' take
 check-days: venv  ## Narrate 200,000 frames in one go, and killed and resumed; compare the outputs
 	$(RUN) -m tools.days_check $(ARGS)
 
+soak: venv  ## Run a session and a narrator for a day of stream time; fail where anything grows
+	@OMP_NUM_THREADS=1 $(RUN) -m tools.soak $(ARGS)
+
 benchmark-bag: venv  ## Measure how fast bags are narrated, and in how much memory
 	$(RUN) -m tools.bag_benchmark $(ARGS)
 
@@ -70,6 +74,9 @@ benchmark-cameras: venv  ## Measure how well several cameras are narrated, alone
 
 benchmark-desk: venv  ## Measure what the desk and its browsers cost a narrator
 	@$(RUN) -m tools.desk_benchmark $(ARGS)
+
+benchmark-drafts: venv  ## Count what drafts of the next tokens save, and time what they cost
+	@$(RUN) -m tools.draft_benchmark $(ARGS)
 
 benchmark-transport: venv  ## Measure how many large images arrive over DDS, and how late
 	@$(RUN) -m tools.transport_benchmark $(ARGS)

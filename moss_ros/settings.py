@@ -87,6 +87,8 @@ class NarratorSettings:
     quantization: str = parameter(
         'none', "Bits of the decoder's weights, for small devices; needs torchao.",
         choices=('none', 'int8', 'int4'))
+    eager: bool = parameter(
+        False, 'On a GPU, record and replay no CUDA graphs: slower, with errors where they arise.')
     num_threads: int = parameter(
         1, 'CPU threads of the model; more help with large models only.', minimum=1, maximum=256)
     frame_rate: float = parameter(

@@ -75,10 +75,14 @@ class ScriptedModel:
     script: what to say, each an id or an exception to raise; silence when it is used up. A
     callable script is asked with this model whenever it decides; seen_ids are then all the ids
     that it decides after. Remembers what it was shown.
+
+    A cache is taken for one in which a context is built ahead until somebody looks at what it
+    says, or restores it; until then, the ids that it is shown are in pieces. The first serves.
     """
 
     device = torch.device('cpu')
     dtype = torch.float32
+    num_cheap_rows = 1
 
     def __init__(self, chat: ChatFormat, script=()):
         self.config = SimpleNamespace(
@@ -90,11 +94,15 @@ class ScriptedModel:
         self.encoded = []  # every frame's state, in order
         self.seen_ids = []
         self._silence_id = chat.silence_id
-        self._silent_ids = {chat.silence_id, chat.eot_id}
 
     def new_cache(self, max_tokens, max_frames):
-        self.caches.append(ScriptedCache(max_tokens, max_frames))
+        self.caches.append(ScriptedCache(max_tokens, max_frames, serves=not self.caches))
         return self.caches[-1]
+
+    @property
+    def pieces(self):
+        """The ids of each piece of a context that is built ahead."""
+        return [ids for cache in self.caches if not cache.serves for ids in cache.pieces]
 
     def encode_frames(self, pixel_values):
         """Return frame states [k, 1, 1]: a frame's sum of pixels, by which it is known."""
@@ -107,8 +115,8 @@ class ScriptedModel:
         return self.encode_frames(pixel_values)
 
     def decode(self, caches, token_ids):
-        return [self.extend(cache, torch.tensor([token_id]))
-                for cache, token_id in zip(caches, token_ids, strict=True)]
+        return torch.stack([self.extend(cache, torch.tensor([token_id]))
+                            for cache, token_id in zip(caches, token_ids, strict=True)])
 
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()
@@ -117,26 +125,34 @@ class ScriptedModel:
         assert ids.count(self.config.image_token_id) == len(frames)
         assert cache.num_tokens + len(ids) <= cache.max_tokens
         assert cache.num_frames + len(frames) <= cache.max_frames
-        self.extensions.append(ids)
-        logits = torch.zeros(len(ids), self.config.text.vocab_size)
-        num_new = len(frames) - cache.num_shown_before(frames)
-        for row in [-1] if last_only else self._rows_after_silence(ids, num_new):
-            said = self._next(cache.ids + ids[:len(ids) if row == -1 else row + 1])
-            if isinstance(said, BaseException):
-                raise said
-            logits[row, said] = 10.0
-            if said not in self._silent_ids:
-                break  # nobody will ask what it would have said after that
+        seen_ids = cache.ids + ids
+        rows = Rows(self._logits_after, seen_ids, range(cache.num_tokens, len(seen_ids)))
+        if not last_only:
+            self.note_that_it_serves(cache)
+        if not cache.serves:
+            cache.pieces.append(ids)
+            rows = Unseen(self, cache, rows)
+        else:
+            self.extensions.append(ids)
+            if not callable(self.script) and self.script \
+                    and isinstance(self.script[0], BaseException):
+                raise self.script.pop(0)
+            rows = rows[-1] if last_only else rows
         cache.append(ids, frames)
-        return logits[-1] if last_only else logits
+        return rows
 
-    def _rows_after_silence(self, ids, num_new):
-        """Rows of the new frames, where it is asked: the last, and before it every other token."""
-        num_pairs = 0
-        while num_pairs + 1 < num_new and ids[-3 - 2 * num_pairs:-1 - 2 * num_pairs] == [
-                self.config.image_token_id, self._silence_id]:
-            num_pairs += 1
-        return range(len(ids) - 1 - 2 * num_pairs, len(ids), 2)
+    def note_that_it_serves(self, cache):
+        if not cache.serves:
+            cache.serves = True
+            self.extensions += cache.pieces
+
+    def _logits_after(self, seen_ids):
+        said = self._next(seen_ids)
+        if isinstance(said, BaseException):
+            raise said
+        logits = torch.zeros(self.config.text.vocab_size)
+        logits[said] = 10.0
+        return logits
 
     def _next(self, seen_ids):
         self.seen_ids = seen_ids
@@ -145,12 +161,42 @@ class ScriptedModel:
         return self.script.pop(0) if self.script else self._silence_id
 
 
+class Rows:
+    """The logits [n, V] of a forward; the script says each when it is looked at, not before."""
+
+    def __init__(self, logits_after, ids, places):
+        self._logits_after = logits_after
+        self._ids = ids
+        self._places = places  # in ids, of the token of each row
+
+    def __len__(self):
+        return len(self._places)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Rows(self._logits_after, self._ids, self._places[index])
+        return self._logits_after(self._ids[:self._places[index] + 1])
+
+
+class Unseen:
+    """The logits of a pass that perhaps nobody looks at."""
+
+    def __init__(self, model, cache, rows):
+        self._model, self._cache, self._rows = model, cache, rows
+
+    def float(self):
+        self._model.note_that_it_serves(self._cache)
+        return self._rows[-1]
+
+
 class ScriptedCache:
     """The ids and frames that a ScriptedModel was shown and that were not forgotten since."""
 
-    def __init__(self, max_tokens, max_frames):
+    def __init__(self, max_tokens, max_frames, serves):
         self.max_tokens = max_tokens
         self.max_frames = max_frames
+        self.serves = serves
+        self.pieces = []
         self.reset()
 
     @property
@@ -164,12 +210,6 @@ class ScriptedCache:
     def append(self, ids, frames):
         self.ids += ids
         self.frames += frames
-        self._forgotten = []
-
-    def num_shown_before(self, frames):
-        """How many of frames, from the first on, were in it before it was reset."""
-        return max(num for num in range(len(frames) + 1)
-                   if not num or self._forgotten[-num:] == frames[:num])
 
     def truncate(self, num_tokens, num_frames):
         del self.ids[num_tokens:]
@@ -180,9 +220,8 @@ class ScriptedCache:
 
     def restore(self, ids, frames):
         self.ids, self.frames = ids.tolist(), frames.tolist()
-        self._forgotten = []
+        self.serves = True
 
     def reset(self):
-        self._forgotten = getattr(self, 'frames', [])
         self.ids = []
         self.frames = []

@@ -18,8 +18,8 @@ import json
 
 from moss_ros.records import event_json, EVENTS_SCHEMA, read_event, record_of
 from moss_ros.stream import (
-    EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, StateEvent,
-    TokenEvent,
+    EndReason, ErrorEvent, NarrationEvent, PromptEvent, RolloverEvent, SessionState, SilenceEvent,
+    StateEvent, TokenEvent,
 )
 import pytest
 
@@ -38,6 +38,7 @@ EVENTS = [
                     standing_prompt_id='p', reason=EndReason.INTERRUPTED),
      {'type': 'narration', 'text': 'Red.', 'first_stamp_ns': 4, 'reason': 'interrupted',
       'narration_id': 2, 'num_tokens': 3, 'standing_prompt_id': 'p'}),
+    (RolloverEvent(**SEEN), {'type': 'rollover'}),
     (ErrorEvent(**SEEN, message='out of memory', traceback='...'),
      {'type': 'error', 'text': 'out of memory'}),
 ]

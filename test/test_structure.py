@@ -32,7 +32,8 @@ MAX_TEST_LINES = 700
 # documents under these names, and the products that its compiler calls.
 PUBLIC_ALL_THE_SAME = {
     'os._exit', '_prepare_aspect_ratio_attention_mask', 'torch._subclasses.fake_tensor',
-    'torch.utils._python_dispatch', '_linear_pointwise', '_reorder_linear_weight'}
+    'torch.utils._python_dispatch', '_linear_pointwise', '_reorder_linear_weight',
+    '_weight_int8pack_mm'}
 
 
 def private_accesses(source):

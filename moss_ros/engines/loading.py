@@ -99,8 +99,10 @@ def make_model(checkpoint: StreamCheckpoint, settings: NarratorSettings) -> Vide
     # The thread that loads and warms up must not take all cores either.
     torch.set_num_threads(settings.num_threads)
     quantization = None if settings.quantization == 'none' else settings.quantization
-    return checkpoint.load_model(
+    model = checkpoint.load_model(
         settings.device, settings.dtype, settings.attention, quantization)
+    model.eager = settings.eager
+    return model
 
 
 def session_of(checkpoint: StreamCheckpoint, model: VideoModel,

@@ -50,7 +50,7 @@ class SharedEngine:
             return make_engine(settings)  # a process of its own, which shares nothing
         checkpoint = open_checkpoint(settings)
         key = (checkpoint.folder, settings.device, settings.dtype, settings.attention,
-               settings.quantization)
+               settings.quantization, settings.eager)
         model = self._models.get(key)
         is_new = model is None
         if is_new:

@@ -112,6 +112,11 @@ class DecoderCache:
         self.num_tokens = num_tokens
         self.num_frames = num_frames
 
+    def take_back(self, num_tokens: int) -> None:
+        """Count num_tokens entries again that truncate() left behind and nothing overwrote."""
+        assert self.num_tokens + num_tokens <= self.max_tokens
+        self.num_tokens += num_tokens
+
     def export(self) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Return copies of the filled parts, in the cache's dtype and on its device.

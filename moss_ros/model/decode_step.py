@@ -26,6 +26,7 @@ Letters: S streams, V vocabulary.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,8 @@ class DecodeStep:
         """
         Append a text token to each of the caches and return the logits [S, V] after them.
 
-        Each cache must have room for it. None may be given twice.
+        Each cache must have room for it. One that is given several times takes its tokens in their
+        order.
         """
         if len(caches) == 1 and self._fused is not None:
             logits = self._run_fused(caches, token_ids)
@@ -96,12 +98,14 @@ class DecodeStep:
             # Without a frame the layers that look at frames are skipped.
             return torch.cat([self._compute(kernels, [cache], [token_id])
                               for cache, token_id in zip(caches, token_ids)])
+        positions = _positions(caches)
         x = kernels.embed(token_ids, self._embedding)
-        rotations = kernels.rotations(caches)
+        rotations = kernels.rotations(caches, positions)
         for index, layer in enumerate(self._layers):
             if layer.query_norm is None:
                 x = kernels.remember(x, layer, rotations, [
-                    Memory(*cache.buffers[index].row, cache.num_tokens + 1) for cache in caches])
+                    Memory(*cache.buffers[index].row, position + 1)
+                    for cache, position in zip(caches, positions)])
             elif caches[0].num_frames:
                 x = kernels.look(x, layer, rotations, [
                     Memory(*cache.buffers[index].row, cache.num_states) for cache in caches])
@@ -109,3 +113,15 @@ class DecodeStep:
                 continue
             x = kernels.mlp(x, layer)
         return kernels.logits(x, self._norm, self._head)
+
+
+def _positions(caches):
+    """Return where each token goes: behind those that its cache has, and those given before it."""
+    if len(caches) == 1:
+        return [caches[0].num_tokens]
+    num_before: Counter = Counter()
+    positions = []
+    for cache in caches:
+        positions.append(cache.num_tokens + num_before[cache])
+        num_before[cache] += 1
+    return positions

@@ -201,7 +201,8 @@ class FusedKernels:
         """Return the row x [1, D] of a table for the token id of begin()."""
         return table.index_select(0, self._inputs.narrow(0, 0, 1))
 
-    def rotations(self, caches: Sequence[DecoderCache]) -> tuple[torch.Tensor, torch.Tensor]:
+    def rotations(self, caches: Sequence[DecoderCache],
+                  _positions: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the tables of cosines and sines [max_tokens, K] of the cache."""
         return caches[0].cosines, caches[0].sines
 

@@ -89,11 +89,12 @@ class PlainKernels:
         """Return the rows x [S, D] of a table for token ids."""
         return F.embedding(torch.tensor(token_ids, device=table.device), table)
 
-    def rotations(self, caches: Sequence[DecoderCache]) -> torch.Tensor:
-        """Return what rotates the heads of each cache's next token, for the methods below."""
+    def rotations(self, caches: Sequence[DecoderCache],
+                  positions: Sequence[int]) -> torch.Tensor:
+        """Return what rotates the heads of tokens at these positions, for the methods below."""
         return rotation_matrices(
-            torch.stack([cache.cosines[cache.num_tokens] for cache in caches]),
-            torch.stack([cache.sines[cache.num_tokens] for cache in caches]))  # [S, K, K]
+            torch.stack([cache.cosines[at] for cache, at in zip(caches, positions)]),
+            torch.stack([cache.sines[at] for cache, at in zip(caches, positions)]))  # [S, K, K]
 
     def remember(self, x: torch.Tensor, layer: LayerWeights, rotations: torch.Tensor,
                  memories: Sequence[Memory]) -> torch.Tensor:
@@ -186,10 +187,12 @@ class RowKernels:
         """Return the row x [D] of a table for the token id."""
         return table[token_ids[0]]
 
-    def rotations(self, caches: Sequence[DecoderCache]) -> torch.Tensor:
-        """Return what rotates the heads of the cache's next token, as one matrix [K, K]."""
-        cosines, sines, position = caches[0].cosines, caches[0].sines, caches[0].num_tokens
-        return rotation_matrices(cosines[position, None], sines[position, None])[0]
+    def rotations(self, caches: Sequence[DecoderCache],
+                  positions: Sequence[int]) -> torch.Tensor:
+        """Return what rotates the heads of the token at the position, as one matrix [K, K]."""
+        [cache], [position] = caches, positions
+        return rotation_matrices(
+            cache.cosines[position, None], cache.sines[position, None])[0]
 
     def remember(self, x: torch.Tensor, layer: LayerWeights, rotation: torch.Tensor,
                  memories: Sequence[Memory]) -> torch.Tensor:

@@ -32,6 +32,7 @@ from moss_ros.model.cache import DecoderCache
 from moss_ros.model.config import ModelConfig
 from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
+from moss_ros.model.large_matrices import is_large
 from moss_ros.model.step_graphs import StepGraphs
 from moss_ros.model.vision import run_to_end, VisionEncoder, VisionLayer
 import torch
@@ -76,6 +77,16 @@ class VideoModel(nn.Module):
     def attention(self) -> str:
         """Return the attention kernels in use: 'sdpa' (PyTorch's) or 'flash' (flash-attn's)."""
         return 'flash' if self.decoder.layers[0].flash is not None else 'sdpa'
+
+    @property
+    def num_cheap_rows(self) -> int:
+        """
+        Return how many tokens decode() appends in about the time of one.
+
+        More than one where reading the weights is what takes the time: with large matrices on a
+        CPU. On a GPU it was not measured.
+        """
+        return 4 if is_large(self.decoder.layers[0].mlp.gate_up_proj.weight) else 1
 
     def use_flash(self, flash: Callable[..., torch.Tensor] | None) -> None:
         """Compute attention by flash-attn's function; None: by PyTorch's kernels, the default."""
@@ -155,16 +166,18 @@ class VideoModel(nn.Module):
         Append a text token to each of some caches; return the logits [S, V] after them.
 
         What extend() gives for each, within rounding, in one pass over the weights; made to be as
-        fast as memory allows. Weights and gates must stay as they are from the first call on,
-        until train() or eval() is called. Raises ValueError, and leaves the caches unchanged, if a
-        token is no text token or does not fit, or if a cache is given twice.
+        fast as memory allows. A cache that is given several times takes its tokens in their order.
+        Weights and gates must stay as they are from the first call on, until train() or eval() is
+        called. Raises ValueError, and leaves the caches unchanged, if a token is no text token or
+        does not fit.
         """
+        ids_by_cache: dict[DecoderCache, list[int]] = {}
         for cache, token_id in zip(caches, token_ids, strict=True):
             if token_id == self.config.image_token_id:
                 raise ValueError(f'token id {token_id} is an image token; extend() takes frames')
-            self._check_extension(cache, (token_id,), 0, None)
-        if len(set(map(id, caches))) < len(caches):
-            raise ValueError('a cache is given twice; a step has one token for each')
+            ids_by_cache.setdefault(cache, []).append(token_id)
+        for cache, ids in ids_by_cache.items():
+            self._check_extension(cache, ids, 0, None)
         if self._step is None:
             self._step = DecodeStep(self.decoder, self.lm_head,
                                     None if self.eager else StepGraphs(), self._fused_kernels())

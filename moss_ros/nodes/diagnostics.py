@@ -248,6 +248,7 @@ class Diagnostics:
             values['context frames'] = f'{context.num_frames} of {context.max_frames}'
             values['context fill (%)'] = 100 * max(
                 context.num_tokens / context.max_tokens, context.num_frames / context.max_frames)
+            values['context rollovers'] = context.num_rollovers
         values['memory of the process (MB)'] = _resident_bytes() / 1e6
         device = figures.device
         if device is not None and device.type == 'cuda':

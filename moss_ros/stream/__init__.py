@@ -21,8 +21,8 @@ from .contract import (
     Channel, ChannelHost, ContextFill, Session, SessionFigures, StreamChange, Worker,
 )
 from .events import (
-    EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent, PromptEvent, SessionState,
-    SilenceEvent, StateEvent, TokenEvent,
+    EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent, PromptEvent, RolloverEvent,
+    SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
 from .frame import encode_frames, EncodedFrame, Frame, Prompt
 from .intake import FrameSampler
@@ -37,8 +37,8 @@ from .worker_thread import WorkerState, WorkerThread
 __all__ = [
     'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill', 'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame',
     'EndReason', 'EngineChannel', 'EngineWorker', 'ErrorEvent', 'Event', 'EventDelivery', 'Frame',
-    'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent', 'Session',
-    'SessionFigures', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange',
+    'FrameSampler', 'Mailbox', 'NarrationEvent', 'Prompt', 'PromptEvent', 'RolloverEvent',
+    'Session', 'SessionFigures', 'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange',
     'StreamCheckpoint', 'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed',
     'StreamStatistics', 'TokenEvent', 'Worker', 'WorkerState', 'WorkerThread', 'encode_frames',
 ]

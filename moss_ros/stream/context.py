@@ -16,9 +16,9 @@
 What the model sees of a stream: the transcript of its tokens and frames, kept within bounds.
 
 Frame states and token ids go in; logits of the next token come out. When something would not fit,
-the oldest part is forgotten and the rest goes through the model again. A StreamSnapshot holds all
-of it as data. One StreamSession owns the context. One thread at a time may call; forward() and
-forward_silently() block while the model computes.
+the oldest part is forgotten; the context without it was built meanwhile, see rollover.py. A
+StreamSnapshot holds all of it as data. One StreamSession owns the context. One thread at a time
+may call; forward(), forward_silently(), work_ahead() and restore() block while the model computes.
 
 Letters: k frames, N states a frame, D text channels, V vocabulary.
 """
@@ -31,8 +31,10 @@ from dataclasses import astuple, dataclass, replace
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
+from moss_ros.stream.drafts import TokenReader
 from moss_ros.stream.options import StreamOptions
-from moss_ros.stream.passes import pass_alone, PassGenerator, TokenPass
+from moss_ros.stream.passes import pass_alone, PassGenerator
+from moss_ros.stream.rollover import ContextAhead, Question, RolloverRule, Transcript
 import torch
 
 
@@ -54,15 +56,6 @@ class StreamSnapshot:
 _NUM_SPARE = 4
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A user turn, tokens start to end - 1 of the transcript; both 0 if it is in the opening."""
-
-    text: str
-    start: int = 0
-    end: int = 0
-
-
 class StreamContext:
     """
     The opening and the transcript after it.
@@ -80,6 +73,9 @@ class StreamContext:
         self._options = options
         self.require_options(options)
         self._cache = model.new_cache(options.max_context_tokens, options.max_context_frames)
+        self._reader = TokenReader(model, self._cache, chat)
+        self._rule = RolloverRule(options, lambda text: len(self._opening(text)))
+        self._ahead = ContextAhead(model, options)
         self.reset()
 
     def require_options(self, options: StreamOptions) -> None:
@@ -105,11 +101,13 @@ class StreamContext:
     def reset(self) -> None:
         """Forget everything; the cache's memory is kept."""
         self._cache.reset()
+        self._ahead.reset()
+        self._reader.forget()
         self._opening_ids: list[int] = []
         self._ids: list[int] = []
         self._frame_positions: list[int] = []
         self._frame_states: list[torch.Tensor] = []  # [N, D] each
-        self._questions: list[_Question] = []  # the first one is the opening's
+        self._questions: list[Question] = []  # the first one is the opening's
         self._said: list[tuple[int, int]] = []  # (position, id) of each text token of the model
         self._last = Last.SILENCE
         self._num_rollovers = 0
@@ -166,8 +164,8 @@ class StreamContext:
 
     def open(self, question: str = '') -> None:
         """Begin with the system turn and a question, if any; a frame must be added next."""
-        self._questions = [_Question(question)]
-        self._opening_ids = self._opening(self._questions[0])
+        self._questions = [Question(question)]
+        self._opening_ids = self._opening(question)
         self._last = Last.SILENCE
         self._max_answer_tokens = self._room_after(question)
 
@@ -176,7 +174,7 @@ class StreamContext:
         start = len(self._ids)
         ids, self._last = self._layout.question(text, self._last)
         self._ids += ids
-        self._questions.append(_Question(text, start, len(self._ids)))
+        self._questions.append(Question(text, start, len(self._ids)))
         self._max_answer_tokens = self._room_after(text)
 
     def add_frames(self, frame_states: Iterable[torch.Tensor]) -> None:
@@ -203,18 +201,18 @@ class StreamContext:
         Run the model over what was added, and return the logits [V] of the next token.
 
         Something must have been added since the last call, and the context must be open and hold
-        a frame. If it does not fit, the oldest part is forgotten and the rest goes through the
-        model again, from position 0.
+        a frame. If it does not fit, the oldest part is forgotten, and what work_ahead() has not
+        read of the rest goes through the model again.
         """
         return pass_alone(self.forward_shared())
 
     def forward_shared(self) -> PassGenerator[torch.Tensor]:
-        """Do as forward(); if only a text token was added, yield it and take its logits [V]."""
+        """Do as forward(); if only a text token was added, yield its pass, see passes.py."""
         self._make_room()
         new_ids = self._new_ids()
-        if len(new_ids) == 1 and self._cache.num_frames == self.num_frames:
-            return (yield TokenPass(self._model, self._cache, new_ids[0]))
-        return self._extend(last_only=True)
+        if len(new_ids) > 1 or self._cache.num_frames < self.num_frames:
+            return self._extend(last_only=True)
+        return (yield from self._reader.read(new_ids[0], self._ids))
 
     def forward_silently(self, following: Sequence[torch.Tensor]) -> torch.Tensor:
         """
@@ -241,11 +239,37 @@ class StreamContext:
         self._ids = self._ids[:len(self._ids) - 2 * num]
         self._last = Last.FRAME
         self._cache.truncate(self.num_tokens, num_kept)
+        self._ahead.keep_only(len(self._ids), self._ids)
+
+    def work_ahead(self, num_steps: int = 1) -> None:
+        """
+        Build the context that will serve when this one is full: num_steps pieces at most.
+
+        To be called after each forward() or forward_silently(), as soon as its logits were read
+        and the frames taken back, with the number of tokens that were chosen. Costs nothing as
+        long as there is time. Without these calls all is read at once when the context is full.
+        """
+        if not self.is_open or not self._ahead.is_possible:
+            return
+        if self._ahead.cut is None:
+            self._begin_ahead()
+        # What the model has not been shown yet stays for the pass after the context is full.
+        num_seen_ids = self._cache.num_tokens - len(self._opening_ids)
+        num_steps_left = self._rule.num_steps_left(self.num_tokens, self.num_frames)
+        for _ in range(num_steps):
+            num_behind = self._ahead.num_pieces_behind(num_seen_ids)
+            if not num_behind or 2 * num_behind < num_steps_left:
+                return
+            self._add_piece_ahead()
 
     def snapshot(self) -> StreamSnapshot:
-        """Return a copy of all that forward() depends on, including keys and values."""
-        text_cache, frame_cache = self._cache.export()
-        tensors = {'text_cache': text_cache, 'frame_cache': frame_cache}
+        """
+        Return a copy of all that forward() depends on, including keys and values.
+
+        Of those that were built ahead only the number is in it: restore() builds them again, in
+        the same pieces, so bit for bit the same.
+        """
+        foreseen_ids, tensors = self._reader.snapshot()
         if self._frame_states:
             tensors['frame_states'] = torch.stack(self._frame_states)
         return StreamSnapshot({
@@ -255,6 +279,8 @@ class StreamContext:
             'questions': [list(astuple(question)) for question in self._questions],
             'said': [list(said) for said in self._said],
             'num_rollovers': self._num_rollovers,
+            'num_tokens_ahead': self._ahead.num_tokens,
+            'foreseen_ids': foreseen_ids,
             'last': self._last.value,
         }, tensors)
 
@@ -262,26 +288,27 @@ class StreamContext:
         """Take over a snapshot() of a context with the same model and options."""
         state, tensors = snapshot.state, snapshot.tensors
         self.reset()
-        self._cache.restore(tensors['text_cache'], tensors['frame_cache'])
+        self._reader.restore(state.get('foreseen_ids', []), tensors)
         self._opening_ids = list(state['opening_ids'])
         self._ids = list(state['ids'])
         self._frame_positions = list(state['frame_positions'])
         if self._frame_positions:
             self._frame_states = list(tensors['frame_states'].to(self._model.device))
-        self._questions = [_Question(*question) for question in state['questions']]
+        self._questions = [Question(*question) for question in state['questions']]
         self._said = [(position, token_id) for position, token_id in state['said']]
         self._num_rollovers = state['num_rollovers']
         self._last = Last(state['last'])
         self._max_answer_tokens = self._room_after(
             self._questions[-1].text if self._questions else '')
+        self._restore_ahead(state.get('num_tokens_ahead', 0))
 
     def _room_after(self, question):
         """Return how many tokens of an answer fit after a question in the opening."""
-        opening_ids = self._layout.opening(self._options.system_prompt, question)
-        return self._options.max_context_tokens - _NUM_SPARE - len(opening_ids)
+        return self._options.max_context_tokens - _NUM_SPARE - len(self._opening(question))
 
     def _extend(self, last_only):
         """Run the model over all tokens and frames that are not in the cache; return logits."""
+        self._reader.forget()
         new_ids = self._new_ids()
         new_states = self._frame_states[self._cache.num_frames:]
         return self._model.extend(
@@ -298,35 +325,41 @@ class StreamContext:
             self._roll_over()
 
     def _roll_over(self):
-        """Forget the oldest part so that the rest and a few more tokens fit; empty the cache."""
-        cut = self._cut()
+        """Forget the oldest part so that the rest and a few more tokens fit."""
+        transcript = self._transcript()
+        # Also where nothing was built: what is kept depends on the transcript alone.
+        cut = self._rule.cut_ahead(transcript)
+        if cut is None or not self._rule.is_good(cut, transcript):
+            self._ahead.reset()
+            cut = self._rule.cut(transcript)
         if cut is None:
             self._fold()
         else:
             self._forget_before(cut)
-        self._cache.reset()
+        self._reader.forget()
+        self._ahead.take_over(self._cache)
         self._num_rollovers += 1
-        assert self.num_tokens <= self._options.max_context_tokens
+        assert self._cache.num_tokens < self.num_tokens <= self._options.max_context_tokens
 
-    def _cut(self):
-        """Return the position of the oldest frame to keep; None if even the newest is too old."""
-        options = self._options
-        # Leave some room, or the next token would make the context roll over again.
-        num_spare = max((options.max_context_tokens - options.keep_context_tokens) // 4,
-                        options.max_context_tokens // 16)
-        num_openings = {}
-        for position in self._frame_positions[-options.keep_context_frames:]:
-            question = self._question_at(position)
-            if question not in num_openings:
-                num_openings[question] = len(self._opening(question))
-            num_free = options.max_context_tokens - num_openings[question]
-            num_free -= min(num_free // 4, num_spare)
-            num_most = options.keep_context_tokens
-            if position == self._frame_positions[-1]:
-                num_most = num_free
-            if len(self._ids) - position <= min(num_most, num_free):
-                return position
-        return None
+    def _transcript(self):
+        return Transcript(
+            len(self._opening_ids), len(self._ids), self._frame_positions, self._questions)
+
+    def _begin_ahead(self):
+        transcript = self._transcript()
+        cut = self._rule.cut_ahead(transcript)
+        if cut is not None:
+            self._ahead.begin(cut, self._opening(transcript.question_at(cut).text))
+
+    def _add_piece_ahead(self):
+        num_kept = self._transcript().num_frames_from(self._ahead.cut)
+        self._ahead.add_piece(self._ids, self._frame_states[-num_kept:])
+
+    def _restore_ahead(self, num_tokens):
+        if num_tokens:
+            self._begin_ahead()
+        while self._ahead.cut is not None and self._ahead.num_tokens < num_tokens:
+            self._add_piece_ahead()
 
     def _fold(self):
         """
@@ -343,13 +376,13 @@ class StreamContext:
         self._ids = [self._chat.image_id, *self._ids[question.end:]]
         self._said = [(at - question.end + 1, token_id) for at, token_id in self._said
                       if at >= question.end]
-        self._set_opening(_Question(question.text), [])
+        self._set_opening(Question(question.text), [])
         self._frame_positions = [0]
         self._frame_states = self._frame_states[-1:]
 
     def _forget_before(self, cut):
         self._set_opening(
-            _Question(self._question_at(cut).text),
+            Question(self._transcript().question_at(cut).text),
             [replace(later, start=later.start - cut, end=later.end - cut)
              for later in self._questions if later.start > cut])
         self._ids = self._ids[cut:]
@@ -360,11 +393,7 @@ class StreamContext:
 
     def _set_opening(self, question, later_questions):
         self._questions = [question, *later_questions]
-        self._opening_ids = self._opening(question)
-
-    def _question_at(self, position):
-        """Return the latest question before position, or else that of the opening."""
-        return [question for question in self._questions if question.end <= position][-1]
+        self._opening_ids = self._opening(question.text)
 
     def _opening(self, question):
-        return self._layout.opening(self._options.system_prompt, question.text)
+        return self._layout.opening(self._options.system_prompt, question)

@@ -62,12 +62,13 @@ class StreamChange:
 
 @dataclass(frozen=True)
 class ContextFill:
-    """How much of its context a stream uses."""
+    """How much of its context a stream uses, and how often it forgot the oldest part so far."""
 
     num_tokens: int
     max_tokens: int
     num_frames: int
     max_frames: int
+    num_rollovers: int
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from moss_ros.stream.events import (
-    EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, SessionState, SilenceEvent,
-    StateEvent, TokenEvent,
+    EndReason, ErrorEvent, Event, NarrationEvent, PromptEvent, RolloverEvent, SessionState,
+    SilenceEvent, StateEvent, TokenEvent,
 )
 from moss_ros.stream.frame import Prompt
 
@@ -80,6 +80,7 @@ class Conversation:
         self._question: _Question | None = None
         self._num_narrations = 0
         self._num_tokens_since_input = 0
+        self._num_rollovers = 0
         self._stamp_ns: int | None = None
         self._received_ns: int | None = None
 
@@ -174,6 +175,12 @@ class Conversation:
         self.end(EndReason.STOPPED)
         self._close_question(EndReason.STOPPED)
 
+    def count_rollovers(self, num: int) -> None:
+        """Note how often the oldest part of the stream was forgotten; emit an event if it was."""
+        if num > self._num_rollovers:
+            self._num_rollovers = num
+            self._emit(RolloverEvent)
+
     def report_error(self, message: str, prompt_id: str | None = None) -> None:
         """Emit an ErrorEvent."""
         self._emit(ErrorEvent, message=message, prompt_id=prompt_id)
@@ -192,6 +199,7 @@ class Conversation:
             'question': asdict(self._question) if self._question else None,
             'num_narrations': self._num_narrations,
             'num_tokens_since_input': self._num_tokens_since_input,
+            'num_rollovers': self._num_rollovers,
             'stamp_ns': self._stamp_ns,
             'received_ns': self._received_ns,
         }
@@ -206,6 +214,7 @@ class Conversation:
         self._question = _Question(**question) if question else None
         self._num_narrations = snapshot['num_narrations']
         self._num_tokens_since_input = snapshot['num_tokens_since_input']
+        self._num_rollovers = snapshot.get('num_rollovers', 0)
         self._stamp_ns, self._received_ns = snapshot['stamp_ns'], snapshot['received_ns']
 
     @property

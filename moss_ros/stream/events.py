@@ -136,6 +136,11 @@ class NarrationEvent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RolloverEvent(Event):
+    """The context was full: the model has forgotten the oldest part of the stream."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErrorEvent(Event):
     """
     Something went wrong.

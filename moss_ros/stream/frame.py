@@ -24,6 +24,7 @@ Letters: N states a frame, D text channels.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -143,3 +144,14 @@ def _pixel_values(model, frames):
 def _with_times(states, frames):
     return [EncodedFrame(frame_states, frame.stamp_ns, frame.received_ns)
             for frame_states, frame in zip(states, frames)]
+
+
+def encode_waiting(model: VideoModel, waiting: deque[Frame | EncodedFrame],
+                   num_frames: int) -> list[EncodedFrame]:
+    """Encode the first num_frames of a queue where they are not, in the queue; return them."""
+    frames = [waiting[index] for index in range(num_frames)]
+    new = iter(encode_frames(model, [frame for frame in frames if isinstance(frame, Frame)]))
+    for index, frame in enumerate(frames):
+        if isinstance(frame, Frame):
+            waiting[index] = next(new)
+    return [waiting[index] for index in range(num_frames)]

@@ -40,8 +40,9 @@ class StreamOptions:
     - system_prompt: text of the system turn.
     - max_context_frames, max_context_tokens: upper limits of the context, and so of the cache.
       The published model was trained with 30 to 155 frames and 4096 tokens.
-    - keep_context_frames, keep_context_tokens: how much of the transcript is kept at most when a
-      full context rolls over; the opening is not counted.
+    - keep_context_frames, keep_context_tokens: how much of the transcript is kept when a full
+      context rolls over: that many frames at most, about that many tokens at most; the opening is
+      not counted.
     - max_tokens_between_frames: a narration ends after so many text tokens without a new frame.
     - answer_within_s: stream time in seconds after which a question counts as unanswered.
     - max_step_s: longest time to encode frames before the worker looks for prompts and requests

@@ -19,7 +19,7 @@ A step of a stream is a generator that yields when it needs one: most of the tim
 said. Whoever runs several such generators has the model decode() all of their tokens at once, so
 its weights are read once and not once for each stream. Used by sessions, channels and the worker.
 
-Letters: V vocabulary.
+Letters: T tokens of a pass, V vocabulary.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ T = TypeVar('T')
 
 
 class TokenPass(NamedTuple):
-    """One text token to be appended to a cache of a model by its decode()."""
+    """Text tokens, most of the time one, to be appended to a cache of a model by its decode()."""
 
     model: VideoModel
     cache: DecoderCache
-    token_id: int
+    token_ids: Sequence[int]
 
 
-# It yields its token passes, is sent the logits [V] after each, and returns a result.
+# It yields its token passes, is sent the logits [T, V] after the T tokens of each, and returns a
+# result.
 PassGenerator: TypeAlias = Generator[TokenPass, torch.Tensor, T]
 
 
@@ -88,12 +89,14 @@ def pass_together(generators: Sequence[PassGenerator[None]]) -> list[BaseExcepti
 
 
 def _decode(passes):
-    return passes[0].model.decode([wanted.cache for wanted in passes],
-                                  [wanted.token_id for wanted in passes])
+    logits = passes[0].model.decode(
+        [wanted.cache for wanted in passes for _ in wanted.token_ids],
+        [token_id for wanted in passes for token_id in wanted.token_ids])
+    return logits.split([len(wanted.token_ids) for wanted in passes])
 
 
 def _decode_or_errors(passes):
-    """Return for each pass its logits [V], or what decode() raised."""
+    """Return for each pass its logits [T, V], or what decode() raised."""
     try:
         return list(_decode(passes))
     except Exception as error:

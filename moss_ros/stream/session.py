@@ -35,7 +35,7 @@ from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.dialogue import Last
 from moss_ros.stream.events import EndReason, Event, SessionState
 from moss_ros.stream.frame import (
-    encode_frames, encode_frames_in_blocks, EncodedFrame, Frame, Prompt,
+    encode_frames_in_blocks, encode_waiting, EncodedFrame, Frame, Prompt,
 )
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.passes import pass_alone, PassGenerator
@@ -119,7 +119,7 @@ class StreamSession:
 
     @property
     def num_waiting_frames(self) -> int:
-        """Return the number of frames that were added, but not yet seen by the model."""
+        """Frames that were added, but not yet seen by the model."""
         return len(self._frames)
 
     @property
@@ -169,17 +169,16 @@ class StreamSession:
 
     def require_prompt(self, text: str) -> None:
         """Raise ValueError if text is too long to be asked and answered; any thread."""
-        num_too_many = self._context.num_tokens_too_many(text)
-        if num_too_many:
-            raise ValueError(
-                f'prompt is {num_too_many} tokens too long for a context of '
-                f'{self._options.max_context_tokens} tokens; ask it in fewer words')
+        obstacle = self._length_obstacle(text)
+        if obstacle:
+            raise ValueError(f'prompt is {obstacle}')
 
     def figures(self) -> SessionFigures:
         """Return the device and how full the context is; any thread."""
+        context, options = self._context, self._options
         return SessionFigures(self._model.device, ContextFill(
-            self._context.num_tokens, self._options.max_context_tokens,
-            self._context.num_frames, self._options.max_context_frames))
+            context.num_tokens, options.max_context_tokens, context.num_frames,
+            options.max_context_frames, context.num_rollovers))
 
     def give_up(self) -> None:
         """Do nothing: this session ends without delay anyway."""
@@ -322,9 +321,11 @@ class StreamSession:
     def _take_in_prompts(self):
         while self._prompts:
             prompt = self._prompts.popleft()
-            num_too_many = self._context.num_tokens_too_many(prompt.text)
-            if num_too_many:
-                self._refuse(prompt, num_too_many)
+            obstacle = self._length_obstacle(prompt.text)
+            if obstacle:
+                self._conversation.report_error(
+                    f'prompt {prompt.prompt_id!r} is refused: it is {obstacle} (it begins '
+                    f'{prompt.text.strip()[:40]!r})', prompt.prompt_id)
                 continue
             if self._context.is_open:
                 self._context.add_question(prompt.text)
@@ -332,20 +333,24 @@ class StreamSession:
                 self._context.open(prompt.text)
             self._conversation.ask(prompt)
 
-    def _refuse(self, prompt, num_too_many):
-        self._conversation.report_error(
-            f'prompt {prompt.prompt_id!r} is refused: it is {num_too_many} tokens too long for a '
-            f'context of {self._options.max_context_tokens} tokens; ask it in fewer words (it '
-            f'begins {prompt.text.strip()[:40]!r})', prompt.prompt_id)
+    def _length_obstacle(self, text):
+        num_too_many = self._context.num_tokens_too_many(text)
+        return num_too_many and (
+            f'{num_too_many} tokens too long for a context of '
+            f'{self._options.max_context_tokens} tokens; ask it in fewer words')
 
     def _go_on(self):
         """Go on with a sentence, after taking in a frame if one waits, or answer a question."""
         if self._context.last is Last.TEXT and self._frames:
-            [frame] = self._encode(1)
+            [frame] = encode_waiting(self._model, self._frames, 1)
             self._context.add_frames([frame.states])
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
-        self._say(self._sample((yield from self._context.forward_shared())))
+        token_id = self._sample((yield from self._context.forward_shared()))
+        # The token is known by now: on a GPU, what is done ahead does not hold it up.
+        self._context.work_ahead()
+        self._conversation.count_rollovers(self._context.num_rollovers)
+        self._say(token_id)
 
     def _watch(self, num_frames):
         """
@@ -355,7 +360,7 @@ class StreamSession:
         """
         if not self._context.is_open:
             self._context.open()
-        frames = self._encode(num_frames)
+        frames = encode_waiting(self._model, self._frames, num_frames)
         self._context.add_frames([frames[0].states])
         logits = self._context.forward_silently([frame.states for frame in frames[1:]])
         token_ids = []
@@ -364,10 +369,12 @@ class StreamSession:
             if not self._is_silence(token_ids[-1]):
                 break
         self._context.take_back_frames(len(logits) - len(token_ids))
+        self._context.work_ahead(len(token_ids))
         steps = []
         for frame, token_id in zip(frames, token_ids):
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
+            self._conversation.count_rollovers(self._context.num_rollovers)
             # The context already holds the silence after all frames but the last.
             if len(steps) + 1 < len(token_ids):
                 self._conversation.fall_silent()
@@ -375,16 +382,6 @@ class StreamSession:
                 self._say(token_id)
             steps.append(self._conversation.take_events())
         return steps
-
-    def _encode(self, num_frames):
-        """Encode the first num_frames of the queue, replace them in the queue and return them."""
-        frames = [self._frames[index] for index in range(num_frames)]
-        new = iter(encode_frames(self._model, [
-            frame for frame in frames if isinstance(frame, Frame)]))
-        encoded = [next(new) if isinstance(frame, Frame) else frame for frame in frames]
-        for index, frame in enumerate(encoded):
-            self._frames[index] = frame
-        return encoded
 
     def _sample(self, logits):
         return self._chooser.choose(

@@ -62,6 +62,11 @@ class ScriptedModel(StreamModel):
         """All ids that the model was shown, in order."""
         return [token_id for ids in self.extensions for token_id in ids]
 
+    def new_cache(self, max_tokens, max_frames):
+        cache = super().new_cache(max_tokens, max_frames)
+        cache.serves = True  # that of a query; no stream of these tests is long
+        return cache
+
     def encode_frames(self, pixel_values):
         self.num_encoded.append(len(pixel_values))
         self.frame_means += [float(mean) * 0.2686 * 255 + 0.4815 * 255

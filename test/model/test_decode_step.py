@@ -86,6 +86,15 @@ def test_streams_in_one_step_do_not_disturb_each_other(toy_model, num_frames):
             assert (logits[row] - expected).abs().max() < TOLERANCE
 
 
+@pytest.mark.parametrize('num_frames', [0, 3])
+def test_a_cache_that_is_given_several_times_takes_its_tokens_in_order(toy_model, num_frames):
+    ours, other, reference = (filled(toy_model, num_frames) for _ in range(3))
+    logits = toy_model.decode([ours, other, ours, ours], [4, 9, 5, 6])
+    expected = toy_model.extend(reference, [4, 5, 6], last_only=False)
+    assert (logits[[0, 2, 3]] - expected).abs().max() < TOLERANCE
+    assert (ours.num_tokens, other.num_tokens) == (reference.num_tokens, reference.num_tokens - 2)
+
+
 def test_what_is_returned_stays_as_it_is(toy_model):
     cache = filled(toy_model, 2)
     first = toy_model.decode([cache], [3])
@@ -107,12 +116,14 @@ def test_other_weights_are_taken_over_by_eval(toy_values):
 
 def test_what_a_step_refuses_leaves_the_caches_as_they_were(toy_model):
     cache, other = filled(toy_model, 2), filled(toy_model, 1, max_tokens=7)
+    nearly = filled(toy_model, 1, max_tokens=8)
     before = cache.num_tokens
     for caches, ids, reason in (
             ([cache], [IMAGE], 'is an image token'),
             ([cache], [99], 'token id 99 is outside'),
             ([cache, other], [1, 2], '1 more tokens do not fit: the cache holds 7 of at most 7'),
-            ([cache, cache], [1, 2], 'a cache is given twice')):
+            ([nearly, nearly], [1, 2], '2 more tokens do not fit: the cache holds 7 of at most 8'),
+    ):
         with pytest.raises(ValueError, match=reason):
             toy_model.decode(caches, ids)
     assert cache.num_tokens == before
@@ -154,6 +165,7 @@ import torch
 from moss_ros.model import ModelConfig, VideoModel
 from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.fused_kernels import FusedKernels
+from moss_ros.model.step_graphs import StepGraphs
 sys.path.insert(0, {folder!r})
 from test_decode_step import assert_same, record
 

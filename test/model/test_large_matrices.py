@@ -15,6 +15,7 @@
 """Products with large matrices are what PyTorch's usual ones are, packed or not."""
 
 from moss_ros.model.large_matrices import is_large, LargeMatrices
+from moss_ros.model.quantization import quantise
 import pytest
 import torch
 from torch.nn import functional as F
@@ -47,3 +48,16 @@ def test_other_dtypes_are_left_to_torch():
     weight = torch.ones(2048, 1024, dtype=torch.bfloat16)
     assert not is_large(weight)
     assert (LargeMatrices().linear(weight[:2], weight) == 1024).all()
+
+
+@pytest.mark.parametrize('num_rows', [1, 3])
+def test_eight_bit_products_are_those_of_bfloat16(num_rows):
+    pytest.importorskip('torchao')
+    generator = torch.Generator().manual_seed(num_rows)
+    weight = quantise(torch.randn(1100, 1024, generator=generator), 'int8')
+    x = torch.randn(num_rows, 1024, generator=generator)
+    assert is_large(weight) and not is_large(quantise(torch.randn(90, 1024), 'int8'))
+    with torch.inference_mode():
+        product, usual = LargeMatrices().linear(x, weight), F.linear(x, weight)
+    assert product.dtype == torch.float32
+    assert (product - usual).norm() < 0.005 * usual.norm()

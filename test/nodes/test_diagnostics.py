@@ -95,6 +95,7 @@ def test_figures_of_a_stream_and_troubles_of_its_camera(robot, watch):
                 'memory of the process (MB)'):
         assert float(model[key]) > 0, key
     assert model['context frames'].startswith('3 of ')
+    assert model['context rollovers'] == '0'
     robot.show(encoding='rgb9')
     values = watch.until('camera', DiagnosticStatus.WARN, 'unknown_encoding: 1')
     assert values['images bad: unknown_encoding'] == '1'

@@ -17,7 +17,7 @@
 from types import SimpleNamespace
 
 from moss_ros.model import ModelConfig, VideoModel
-from moss_ros.stream import ChatFormat, Frame, StreamOptions, StreamSession
+from moss_ros.stream import ChatFormat, Frame, Prompt, StreamOptions, StreamSession
 import numpy as np
 import pytest
 from scripted_model import (
@@ -69,4 +69,5 @@ def tools(chat):
 
     return SimpleNamespace(
         scripted_session=scripted_session, scripted_model=ScriptedModel, frame=make_frame,
+        prompt=lambda prompt_id: Prompt('Is there a red ball?', prompt_id),
         options=make_options, write_tokenizer=write_tokenizer, control_tokens=CONTROL_TOKENS)

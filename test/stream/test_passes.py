@@ -130,7 +130,7 @@ def test_only_the_stream_to_blame_fails():
 
     def stream(cache):
         for token_id in range(3):
-            said[cache] = (yield TokenPass(model, cache, token_id)).item()
+            said[cache] = (yield TokenPass(model, cache, [token_id])).item()
 
     failures = pass_together([stream('good'), stream('bad'), stream('fine')])
     assert [failures[0], failures[2]] == [None, None]
@@ -145,7 +145,7 @@ def test_a_stream_that_fails_by_itself_leaves_the_others_alone():
         for token_id in range(3):
             if token_id == fails_at:
                 raise ValueError(f'{cache} fails')
-            yield TokenPass(model, cache, token_id)
+            yield TokenPass(model, cache, [token_id])
         ends.append(cache)
 
     failures = pass_together([stream('a', None), stream('b', 1), stream('c', 0)])
@@ -159,7 +159,7 @@ def test_streams_of_two_models_share_nothing():
     said = []
 
     def stream(model, cache):
-        said.append((yield TokenPass(model, cache, 5)).item())
+        said.append((yield TokenPass(model, cache, [5])).item())
 
     failures = pass_together([stream(models[0], 'here'), stream(models[1], 'there')])
     assert failures[0] is None and isinstance(failures[1], RuntimeError)

@@ -117,7 +117,7 @@ class BiasedModel:
 
     def decode(self, caches, token_ids):
         self._model.decode(caches, token_ids)
-        return [self.logits for _ in caches]
+        return self.logits.expand(len(caches), -1)
 
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         self._model.extend(cache, token_ids, frame_states)
