@@ -12,6 +12,8 @@ TORCH_INDEX ?=
 SECONDS ?= 0
 # Where 'make demo' is to be seen: browser (a page, and lines in the terminal) or terminal.
 VIEW ?= browser
+# How many processes share the tests; 0: none, as a debugger needs it.
+JOBS ?= 2
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
@@ -23,6 +25,11 @@ demo: venv  ## Narrate the demo camera live, in a browser or by VIEW=terminal; S
 	@$(RUN) -m moss_ros.nodes.demo --seconds $(SECONDS) --view $(VIEW) $(ARGS)
 
 venv: $(STAMP)  ## Make the virtual environment .venv with everything pinned (once)
+ifeq ($(origin PYTHON),command line)
+	@asked="$$($(PYTHON) -V)" && made="$$($(RUN) -V)" && [ "$$asked" = "$$made" ] || { \
+	echo "$(VENV) is there with $$made, and $(PYTHON) is $$asked: make clean takes it away" >&2; \
+	exit 1; }
+endif
 
 # The stamp is written last: an installation that was broken off is taken up again.
 $(STAMP): $(REQUIREMENTS)
@@ -32,8 +39,8 @@ $(STAMP): $(REQUIREMENTS)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) tools/make_venv.py $(VENV)
 	@touch $@
 
-test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest $(ARGS)
+test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some; JOBS=0 in one process)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: venv  ## Check the style as ament does
 	$(RUN) -m flake8

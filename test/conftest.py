@@ -12,17 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What all tests share: one CPU thread, a ROS domain, a babbling checkpoint and a browser."""
+"""What all tests share: one CPU thread, ROS domains, a babbling checkpoint and a browser."""
 
 import os
 
 import pytest
+from ros_domains import domains
 from tools.browser import Browser, find_program
 
-# Before anything imports torch or rclpy. Domains 1 to 100 keep clear of the ephemeral ports.
+# Before anything imports torch or rclpy.
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+os.environ['ROS_DOMAIN_ID'], OTHER_DOMAIN_ID = map(str, domains())
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+@pytest.fixture
+def elsewhere():
+    """Return the environment of a program that has a ROS domain of its own."""
+    return {**os.environ, 'ROS_DOMAIN_ID': OTHER_DOMAIN_ID}
 
 
 @pytest.fixture(scope='session')

@@ -49,8 +49,11 @@ def test_without_a_gpu_the_build_for_the_cpu_is_taken_where_it_can_be_had():
             False, '', 'x86_64',
             lambda arguments, n=num_refused: asked.append(arguments) or len(asked) > n)
         assert (choice.build, choice.pip_arguments) == (CPU, expected)
+        assert choice.remark == ''
     choice = choose_torch(False, '', 'x86_64', lambda arguments: False)
     assert (choice.build, choice.pip_arguments) == (CUDA, [])
+    for part in ('no NVIDIA GPU', f'{PINNED}+cpu', TORCH_INDEX, 'TORCH_INDEX=URL'):
+        assert part in choice.remark
 
 
 def test_other_machines_have_one_build_only():
@@ -58,11 +61,25 @@ def test_other_machines_have_one_build_only():
     assert (choice.build, choice.pip_arguments) == (CPU, [])
 
 
-@pytest.mark.parametrize(('has_gpu', 'build'), [(True, CUDA), (False, CPU)])
-def test_a_place_of_ones_own_is_used(has_gpu, build):
-    choice = choose_torch(has_gpu, 'https://wheels.example/torch', 'x86_64', nothing_else)
+@pytest.mark.parametrize(('index', 'build'), [
+    ('https://wheels.example/torch', CUDA), ('https://wheels.example/cpu', CPU)])
+def test_a_place_of_ones_own_is_used_for_a_gpu(index, build):
+    choice = choose_torch(True, index, 'x86_64', nothing_else)
     assert choice.build is build
-    assert choice.pip_arguments == ['--extra-index-url', 'https://wheels.example/torch', PINNED]
+    assert choice.pip_arguments == ['--extra-index-url', index, PINNED]
+
+
+@pytest.mark.parametrize('has_one', [True, False])
+def test_a_place_of_ones_own_is_asked_for_the_build_for_the_cpu(has_one):
+    index = 'https://wheels.example/torch'
+    for_cpu = ['--extra-index-url', index, f'{PINNED}+cpu']
+    asked = []
+    choice = choose_torch(False, index, 'x86_64',
+                          lambda arguments: asked.append(arguments) or has_one)
+    assert asked == [for_cpu]
+    assert (choice.build, choice.pip_arguments) == (
+        (CPU, for_cpu) if has_one else (CUDA, ['--extra-index-url', index, PINNED]))
+    assert (index in choice.remark) is not has_one
 
 
 @pytest.mark.parametrize('build', [CPU, CUDA])
@@ -108,7 +125,7 @@ def test_pip_is_told_what_was_chosen(tmp_path, monkeypatch, capfd):
     assert f'{PINNED}+cpu' in told[2] and '--dry-run' not in told[2]
     assert [Path(name).name for name in told[2] if name.endswith('.txt')] == [
         'constraints.txt', 'runtime.txt', 'ros.txt', 'test.txt']
-    assert '2.0 GB, with torch for the CPU' in capfd.readouterr().out
+    assert f'{CPU.installed_gb} GB, with torch for the CPU' in capfd.readouterr().out
 
 
 def test_make_refuses_a_python_that_was_not_tried(tmp_path):
@@ -123,3 +140,22 @@ def test_make_refuses_a_python_that_was_not_tried(tmp_path):
     assert refused.returncode != 0
     assert 'Python 3.11 to 3.13 is needed' in refused.stderr
     assert not (tmp_path / 'env').exists()
+
+
+def test_make_does_not_take_an_environment_of_another_python_for_the_one_asked_for(tmp_path):
+    environment = tmp_path / 'env'
+    (environment / 'bin').mkdir(parents=True)
+    pythons = environment / 'bin' / 'python', tmp_path / 'python3.12', tmp_path / 'python3.13'
+    for python, version in zip(pythons, ('3.12.1', '3.12.1', '3.13.0')):
+        python.write_text(f'#!/bin/sh\necho Python {version}\n')
+        python.chmod(0o755)
+    (environment / '.installed').touch()
+    # Without what the make hands on that these tests may run in.
+    variables = {name: value for name, value in os.environ.items() if 'MAKE' not in name}
+    same, other, unsaid = (subprocess.run(
+        ['make', '--no-print-directory', 'venv', f'VENV={environment}', *said],
+        cwd=REPOSITORY, capture_output=True, text=True, env=variables)
+        for said in ([f'PYTHON={pythons[1]}'], [f'PYTHON={pythons[2]}'], []))
+    assert same.returncode == unsaid.returncode == 0, same.stderr + unsaid.stderr
+    assert other.returncode != 0
+    assert 'is there with Python 3.12.1' in other.stderr and 'make clean' in other.stderr

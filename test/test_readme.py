@@ -47,6 +47,8 @@ PACKAGE_BY_TYPE = {
 NODE_BY_FILE = {
     **dict.fromkeys(('activation', 'diagnostics', 'image_input', 'output_topics'), 'narrator'),
     'narrator_feed': 'desk'}
+# Keys of rosdep that are not named as the package is; setuptools comes with colcon.
+ROSDEP_KEYS = {'pillow': 'python3-pil', 'setuptools': None}
 # What builds and runs leave behind.
 UNTOLD_FOLDERS = {'.pytest_cache', '.venv', 'build', 'install', 'log', '__pycache__'}
 
@@ -250,6 +252,16 @@ def test_every_page_is_among_those_that_the_readme_lists():
 
 def test_the_readme_is_short():
     assert len(page(README).splitlines()) <= MAX_README_LINES
+
+
+def test_each_requirement_comes_by_rosdep_or_as_the_readme_says_by_pip():
+    by_rosdep = set(re.findall(r'<exec_depend>(.*)</exec_depend>', page('package.xml')))
+    text = re.search(r"rosdep can't bring.*?\(PyTorch,(.*?);", page(README), re.DOTALL).group(1)
+    by_pip = {'torch', *re.findall(r'\w+', text)} - {'and'}
+    required = set(re.findall(r'^([\w.]+)==', page('requirements/runtime.txt'), re.MULTILINE))
+    keys = {name: ROSDEP_KEYS.get(name, f'python3-{name}') for name in required - by_pip}
+    assert by_pip < required
+    assert {key for key in keys.values() if key} <= by_rosdep
 
 
 def test_the_readme_begins_with_two_commands():

@@ -47,9 +47,11 @@ def sourced(tmp_path):
 
 
 def run_pytest(environment, folder, *arguments):
+    # Its cache lies elsewhere: other tests look at the folders of the repository meanwhile.
+    cache = f'cache_dir={environment["PYTHONPATH"]}/cache'
     return subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', *arguments], cwd=folder, capture_output=True,
-        text=True, env=environment, timeout=60)
+        [sys.executable, '-m', 'pytest', '-q', '-o', cache, *arguments], cwd=folder,
+        capture_output=True, text=True, env=environment, timeout=60)
 
 
 def test_the_plugins_of_ros_do_not_keep_tests_from_running(sourced, tmp_path):

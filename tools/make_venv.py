@@ -51,16 +51,17 @@ class TorchBuild:
     needed_gb: float
 
 
-CPU = TorchBuild('torch for the CPU', 2.0, 3.0)
-CUDA = TorchBuild('torch for CUDA', 5.7, 9.0)
+CPU = TorchBuild('torch for the CPU', 2.1, 3.0)
+CUDA = TorchBuild('torch for CUDA', 6.1, 9.0)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The build that is installed, and pip's arguments for it."""
+    """The build that is installed, pip's arguments for it, and what is to be said of it."""
 
     build: TorchBuild
     pip_arguments: list[str]
+    remark: str = ''
 
 
 def torch_version() -> str:
@@ -84,19 +85,21 @@ def choose_torch(has_gpu: bool, index: str, machine: str,
     - can_be_had: whether pip finds what its arguments say.
     """
     version = torch_version()
-    if index:
-        # What it has is known to whoever named it: the larger one, to be safe.
-        build = CPU if 'cpu' in index or not has_gpu else CUDA
-        return Choice(build, ['--extra-index-url', index, f'torch=={version}'])
+    pinned, for_cpu = f'torch=={version}', f'torch=={version}+cpu'
+    extra = ['--extra-index-url', index or TORCH_INDEX]
+    usual = [*extra, pinned] if index else []
     if has_gpu:
-        return Choice(CUDA, [])
+        return Choice(CPU if 'cpu' in index else CUDA, usual)
     if machine not in ('x86_64', 'AMD64'):
-        return Choice(CPU, [])  # built for the CPU anyway
-    for arguments in ([f'torch=={version}+cpu'],
-                      ['--extra-index-url', TORCH_INDEX, f'torch=={version}+cpu']):
+        return Choice(CPU, usual)  # built for the CPU anyway
+    for arguments in ([*extra, for_cpu],) if index else ([for_cpu], [*extra, for_cpu]):
         if can_be_had(arguments):
             return Choice(CPU, arguments)
-    return Choice(CUDA, [])
+    return Choice(
+        CUDA, usual,
+        f'There is no NVIDIA GPU here, but {for_cpu} cannot be had for this Python from '
+        f'{index or TORCH_INDEX}. The torch for CUDA works without a GPU too. For a smaller one:  '
+        'make venv TORCH_INDEX=URL')
 
 
 def disk_obstacle(build: TorchBuild, folder: Path,
@@ -136,6 +139,8 @@ def main(args=None) -> int:
     if obstacle:
         print(obstacle, file=sys.stderr)
         return 1
+    if choice.remark:
+        print(choice.remark, flush=True)
     print(f'Installing the pinned packages into {folder} (once; about '
           f'{choice.build.installed_gb:.1f} GB, with {choice.build.text}) ...', flush=True)
     files = [part for name in ('runtime', 'ros', 'test')

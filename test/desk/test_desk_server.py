@@ -298,15 +298,15 @@ def deaf_browser(desk, *messages):
 
 
 def test_a_browser_that_reads_nothing_for_long_is_cut_off(desk, monkeypatch):
-    monkeypatch.setattr(client_module, 'SEND_TIMEOUT_S', 0.3)
-
     async def until(is_true):
         async with asyncio.timeout(20):
             while not is_true():
                 await asyncio.sleep(0.01)
 
     async def run():
-        with deaf_browser(desk, {'type': 'watch', 'pictures': [list(PICTURE)]}):
+        with monkeypatch.context() as patch, \
+                deaf_browser(desk, {'type': 'watch', 'pictures': [list(PICTURE)]}):
+            patch.setattr(client_module, 'SEND_TIMEOUT_S', 0.3)
             await until(lambda: desk.server.watched == {PICTURE})
             for _ in range(1000):
                 desk.say('a' * 10_000)

@@ -211,12 +211,13 @@ def hung_step(monkeypatch):
     is_entered, is_free = threading.Event(), threading.Event()
 
     def hang(session):
-        def step():
+        def step_shared():
             is_entered.set()
             assert is_free.wait(WAIT_S)
+            yield from ()
             return []
 
-        monkeypatch.setattr(session, 'step', step)
+        monkeypatch.setattr(session, 'step_shared', step_shared)
 
     yield hang, is_entered, is_free
     is_free.set()

@@ -139,7 +139,7 @@ def test_services_say_why_they_make_no_sense_now(operated, monkeypatch):
         raise RuntimeError('broken')
 
     with monkeypatch.context() as patch:
-        patch.setattr(StreamSession, 'step', fail)
+        patch.setattr(StreamSession, 'step_shared', fail)
         robot.show()
         robot.host.until(lambda: robot.listener.of_type('error'), what='an error')
         answer = operator.call('reset')
@@ -150,14 +150,14 @@ def test_a_service_waits_for_the_step_and_the_executor_does_not(operated, monkey
     robot, operator = operated()
     robot.wait_active()
     is_open, is_entered = threading.Event(), threading.Event()
-    step = StreamSession.step
+    step = StreamSession.step_shared
 
     def slow(self):
         is_entered.set()
         assert is_open.wait(WAIT_S)
         return step(self)
 
-    monkeypatch.setattr(StreamSession, 'step', slow)
+    monkeypatch.setattr(StreamSession, 'step_shared', slow)
     robot.show()
     robot.host.until(is_entered.is_set, what='the step')
     future = operator.begin('interrupt')
@@ -182,14 +182,14 @@ def test_a_request_that_a_deactivation_overtakes_is_answered(operated, monkeypat
     robot, operator = operated()
     robot.wait_active()
     is_open, is_entered = threading.Event(), threading.Event()
-    step = StreamSession.step
+    step = StreamSession.step_shared
 
     def slow(self):
         is_entered.set()
         assert is_open.wait(WAIT_S)
         return step(self)
 
-    monkeypatch.setattr(StreamSession, 'step', slow)
+    monkeypatch.setattr(StreamSession, 'step_shared', slow)
     robot.show()
     robot.host.until(is_entered.is_set, what='the step')
     future = operator.begin('interrupt')
@@ -325,7 +325,7 @@ def test_time_set_back_while_the_stream_has_failed_is_no_trouble(robot, monkeypa
         raise RuntimeError('broken')
 
     with monkeypatch.context() as patch:
-        patch.setattr(StreamSession, 'step', fail)
+        patch.setattr(StreamSession, 'step_shared', fail)
         robot.show()
         robot.host.until(lambda: robot.listener.of_type('error'), what='an error')
     robot.next_ns = START_NS - 60 * PERIOD_NS

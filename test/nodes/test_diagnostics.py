@@ -138,7 +138,7 @@ def test_a_device_out_of_memory_is_an_error_until_it_works_again(robot, watch, m
         raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 MiB')
 
     with monkeypatch.context() as patch:
-        patch.setattr(StreamSession, 'step', fail)
+        patch.setattr(StreamSession, 'step_shared', fail)
         robot.show()
         watch.until('model', DiagnosticStatus.ERROR, 'OutOfMemoryError', 'quantization',
                     'started again in')

@@ -138,13 +138,13 @@ def test_a_narrator_that_hangs_in_a_step_stops_it(host, robot, manager, monkeypa
     # Without frames nothing has to be done, however long that lasts.
     host.until(lambda: manager.told('WATCHDOG=1'), what='a beat')
     assert robot.narrator.stuck_s == 0.0
-    step = StreamSession.step
+    step = StreamSession.step_shared
 
     def hang(session):
         is_free.wait()
         return step(session)
 
-    monkeypatch.setattr(StreamSession, 'step', hang)
+    monkeypatch.setattr(StreamSession, 'step_shared', hang)
     robot.show()
     try:
         host.until(lambda: robot.show() or manager.told('STATUS=the model hangs'), what='no beat')

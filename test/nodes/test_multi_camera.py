@@ -184,7 +184,7 @@ def test_a_stream_that_fails_and_images_that_are_bad_leave_the_other_alone(
         raise RuntimeError('broken')
 
     with monkeypatch.context() as patch:
-        patch.setattr(narrators[0].session, 'step', fail)
+        patch.setattr(narrators[0].session, 'step_shared', fail)
         ears[0].show()
         host.until(lambda: ears[0].of_type('error'), what='an error')
         assert narrators[0].channel.state is WorkerState.FAILED

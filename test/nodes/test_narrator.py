@@ -225,7 +225,7 @@ def test_a_failing_model_is_reported_and_started_again(robot, monkeypatch):
         raise MemoryError('the model is out of memory')
 
     with monkeypatch.context() as patch:
-        patch.setattr(StreamSession, 'step', fail)
+        patch.setattr(StreamSession, 'step_shared', fail)
         robot.show()
         error = robot.host.until(lambda: robot.listener.of_type('error'), what='an error')[0]
     assert 'the model is out of memory' in error['text']

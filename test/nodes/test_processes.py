@@ -159,13 +159,12 @@ def test_console_prints_what_it_hears_without_a_terminal(
     assert console.popen.returncode == 0
 
 
-def test_demo_ends_by_itself_and_compares(babbling_checkpoint):
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
+def test_demo_ends_by_itself_and_compares(babbling_checkpoint, elsewhere):
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '4', '--checkpoint',
          str(babbling_checkpoint)],
         cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        env=environment)
+        env=elsewhere)
     assert demo.returncode == 0, demo.stderr
     lines = demo.stdout.splitlines()
     assert re.fullmatch(r'Look at it in a browser: http://127\.0\.0\.1:\d+/', lines[0])
@@ -173,14 +172,13 @@ def test_demo_ends_by_itself_and_compares(babbling_checkpoint):
     assert ' events, ' in lines[-1] and 'quiet frames' in lines[-1]
 
 
-def test_demo_narrates_a_video_of_which_no_truth_is_known(tmp_path, babbling_checkpoint):
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
+def test_demo_narrates_a_video_of_which_no_truth_is_known(tmp_path, babbling_checkpoint, elsewhere):
     path = write_video(tmp_path / "my 'clip'.mp4", evenly(10, step=20), crf=1)
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '2', '--view', 'terminal',
          '--video', str(path), '--checkpoint', str(babbling_checkpoint)],
         cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        env=environment)
+        env=elsewhere)
     assert demo.returncode == 0, demo.stderr
     first, *_, last = demo.stdout.splitlines()
     assert first.startswith(f'The video {path} as a camera, again and again')
@@ -188,25 +186,23 @@ def test_demo_narrates_a_video_of_which_no_truth_is_known(tmp_path, babbling_che
         r'\d+ sentences? said in \d+ frames; what truly happened is not known', last)
 
 
-def test_demo_reports_a_process_that_died(tmp_path):
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
+def test_demo_reports_a_process_that_died(elsewhere):
     # rclpy refuses the parameter: the camera ends at once.
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seed', '-5'],
         cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        env=environment)
+        env=elsewhere)
     assert demo.returncode == 1
     assert 'demo_camera ended with exit status 1' in demo.stderr
     assert 'seed out of range' in demo.stderr
 
 
-def test_demo_ends_on_a_signal_to_it_alone(babbling_checkpoint):
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100)}
+def test_demo_ends_on_a_signal_to_it_alone(babbling_checkpoint, elsewhere):
     demo = subprocess.Popen(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--view', 'terminal', '--checkpoint',
          str(babbling_checkpoint)],
         cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        env=environment)
+        env=elsewhere)
     # The time of day: something was said. What compares hears it on a way of its own, and may have
     # been found a moment later than the console.
     num_said = 0
