@@ -172,7 +172,8 @@ def test_demo_ends_by_itself_and_compares(babbling_checkpoint, elsewhere):
     assert ' events, ' in lines[-1] and 'quiet frames' in lines[-1]
 
 
-def test_demo_narrates_a_video_of_which_no_truth_is_known(tmp_path, babbling_checkpoint, elsewhere):
+def test_demo_narrates_a_video_of_which_no_truth_is_known(
+        tmp_path, babbling_checkpoint, elsewhere):
     path = write_video(tmp_path / "my 'clip'.mp4", evenly(10, step=20), crf=1)
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '2', '--view', 'terminal',

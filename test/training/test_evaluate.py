@@ -25,7 +25,7 @@ from moss_ros.stream import Frame, NarrationEvent, Prompt
 from moss_ros.training import evaluation_run
 from moss_ros.training.evaluate import evaluate, main
 from moss_ros.training.evaluation import Evaluator, open_session
-from moss_ros.training.evaluation_run import kind_of, wilson_interval
+from moss_ros.training.evaluation_run import Evaluation, kind_of, wilson_interval
 from moss_ros.training.fresh_streams import Conditions, make_fresh
 from moss_ros.training.scenes.language import OTHER
 from moss_ros.training.watching import watch
