@@ -30,7 +30,7 @@ from moss_ros.model import TextDecoder
 from moss_ros.training.samples import EVENT_KINDS, HAPPENINGS, IGNORED, Sample
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
-from moss_ros.training.unknown import GOING_ON
+from moss_ros.training.unknown import GOING_ON, SOMETHING_BY_ZONE
 import numpy as np
 import torch
 from torch import nn
@@ -41,6 +41,8 @@ NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 NUM_LAYERS_AFTER_SUMMARY = 2
 # What happens is rare: an event weighs as much as ten quiet slots.
 EVENT_WEIGHT = 10.0
+# What moves before a standing camera is hard to tell from a moving one.
+MOVER_WEIGHT = 3.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ class FrameTruthHeads(nn.Module):
         weights[0] = 1.0
         loss = F.cross_entropy(self.happenings(last), batch.happenings, weights)
         if (batch.going_on != IGNORED).any():
-            loss = loss + 2.0 * F.cross_entropy(self.going_on(summary), batch.going_on,
+            kinds = torch.tensor([MOVER_WEIGHT if kind in SOMETHING_BY_ZONE else 1.0
+                                  for kind in GOING_ON])
+            loss = loss + 2.0 * F.cross_entropy(self.going_on(summary), batch.going_on, kinds,
                                                 ignore_index=IGNORED)
         return loss
 

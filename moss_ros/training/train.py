@@ -78,9 +78,11 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1600, 96), unknown=(3600, 40), vision_steps=4500, vision_batches=(48, 12),
+    painted=(1400, 96), unknown=(3600, 40), vision_steps=3200, vision_batches=(28, 16),
     vision_learning_rate=1.5e-3,
-    course=Course(((700, 64, 10), (700, 48, 18), (2400, 32, 28)), learning_rate=2.5e-3, mix=MIX))
+    course=Course(((400, 64, 10), (500, 48, 18), (2000, 32, 28)), learning_rate=2.5e-3, mix=MIX))
+# What --finish does with the text side of a checkpoint.
+FINISH_COURSE = Course(((1100, 32, 28),), learning_rate=1.2e-3, mix=MIX)
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=30000, vision_batches=(48, 16),
@@ -222,13 +224,18 @@ def main() -> None:
                         help='train this checkpoint of the same widths on')
     parser.add_argument('--keep-vision', action='store_true',
                         help='leave the vision encoder of --start-from as it is')
+    parser.add_argument('--finish', action='store_true',
+                        help='train the text side of --start-from once more, more slowly')
     arguments = parser.parse_args()
-    if arguments.keep_vision and arguments.start_from is None:
-        parser.error('--keep-vision needs --start-from')
+    for name in ('keep_vision', 'finish'):
+        if getattr(arguments, name) and arguments.start_from is None:
+            parser.error(f'--{name.replace("_", "-")} needs --start-from')
     recipe = LONG_RECIPE if arguments.long else RECIPE
+    if arguments.finish:
+        recipe = replace(recipe, course=FINISH_COURSE)
     train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
           arguments.num_threads, arguments.work_dir, arguments.start_from,
-          arguments.keep_vision)
+          arguments.keep_vision or arguments.finish)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@
 """Unknown scenes: what a camera anywhere may see, how it looks, and what is said of it."""
 
 from moss_ros.training.unknown.statements import (
-    GOING_ON, Happening, SENTENCES, UnknownEvent,
+    GOING_ON, Happening, SENTENCES, SOMETHING_BY_ZONE, UnknownEvent,
 )
 from moss_ros.training.unknown.unknown_streams import (
     film_of, make_unknown_stream, render_unknown_stream, render_unknown_streams, UnknownStream,
@@ -29,6 +29,7 @@ __all__ = [
     'render_unknown_stream',
     'render_unknown_streams',
     'SENTENCES',
+    'SOMETHING_BY_ZONE',
     'UnknownEvent',
     'UnknownStream',
 ]
