@@ -88,6 +88,26 @@ class OwnDecoder:
         self.cache.truncate(self.num_tokens, self.num_frames)
 
 
+class SharedDecoder:
+    """Several streams that say a token each in one step: a Decoder."""
+
+    def __init__(self, model: VideoModel, num_streams: int, num_tokens: int, num_frames: int,
+                 num_steps: int):
+        """Fill as many caches as OwnDecoder fills one."""
+        self._model = model
+        self._caches = [model.new_cache(num_tokens + num_steps, num_frames)
+                        for _ in range(num_streams)]
+        for cache in self._caches:
+            fill_cache(cache, model, num_tokens, num_frames)
+        self._token_ids = [0] * num_streams
+
+    def step(self) -> None:
+        """Decode a token of each stream greedily; see Decoder."""
+        token_ids = self._model.decode(self._caches, self._token_ids).argmax(-1).tolist()
+        image_id = self._model.config.image_token_id
+        self._token_ids = [0 if token_id == image_id else token_id for token_id in token_ids]
+
+
 def fill_cache(cache: DecoderCache, model: VideoModel, num_tokens: int, num_frames: int) -> None:
     """Put random keys and values of so many tokens and frames into an empty cache."""
     text = model.config.text

@@ -63,6 +63,9 @@ def _rows(figures) -> Iterator[tuple[str, str]]:
     num_syncs = figures['host_syncs']
     yield ('host synchronisations a step',
            'none: a CPU has no device to wait for' if num_syncs is None else str(num_syncs))
+    shared = figures['shared']
+    yield (f'{shared["num_streams"]} streams in one step',
+           f'{shared["tokens_per_s"]:.1f} tokens/s in all, {shared["ratio"]:.2f} times one')
     if figures['peer'] is not None:
         yield from _peer_rows(figures['peer'])
     first = figures['first_token_ms']

@@ -49,6 +49,9 @@ import psutil
 import torch
 
 _MOST_STEPS = 64  # of a round
+# Streams that share a step, as the cameras of one machine.
+_NUM_STREAMS = 4
+_NUM_SHARED_PAIRS = 5
 _NUM_ROUNDS = 3
 _GROUP = 8  # frames encoded at once
 # A room for what a stream says, in case that it is faster than the model by itself was measured.
@@ -177,9 +180,9 @@ def measure(bench: Bench, say: Callable[[str], None]) -> dict:
         'frames': bench.num_frames, 'text_tokens': bench.num_tokens, 'seconds': plan.seconds,
         'copy_gb_per_s': bytes_per_s / 1e9, 'note': None,
         **dict.fromkeys((
-            'decode', 'operations', 'gpu_launches', 'host_syncs', 'peer', 'first_token_ms',
-            'frame_to_token_ms', 'encode_ms', 'ingest', 'memory_bytes', 'more_frames',
-            'layers'))}
+            'decode', 'operations', 'gpu_launches', 'host_syncs', 'shared', 'peer',
+            'first_token_ms', 'frame_to_token_ms', 'encode_ms', 'ingest', 'memory_bytes',
+            'more_frames', 'layers'))}
     if bench.subject is None:
         say('one layer of each kind')
         figures['note'] = ('the model does not fit into memory: these are single layers, and say '
@@ -216,6 +219,7 @@ def _measure_model(bench, bytes_per_s, figures, say):
     figures['gpu_launches'] = count_gpu_launches(decoder.step, bench.device)
     figures['host_syncs'] = count_host_syncs(decoder.step, bench.device)
     del decoder
+    figures['shared'] = _shared(bench, num_steps, say)
     if plan.num_pairs:
         figures['peer'] = _peer(bench, num_steps, say)
         if bench.device.type == 'cuda':  # the peak is told of this package alone
@@ -233,6 +237,19 @@ def _measure_model(bench, bytes_per_s, figures, say):
         'bytes_per_64': cache_bytes(bench.config, 0, 64, bench.dtype)[1]
         + state_bytes(bench.config, 64, bench.dtype),
         'step_ms': [list(point) for point in points]}
+
+
+def _shared(bench, num_steps, say):
+    say(f'{_NUM_STREAMS} streams in one step, in turn with one')
+    model, num_all = bench.subject.model, (_NUM_SHARED_PAIRS + 1) * num_steps
+    one = measures.OwnDecoder(model, bench.num_tokens, bench.num_frames, num_all)
+    shared = measures.SharedDecoder(
+        model, _NUM_STREAMS, bench.num_tokens, bench.num_frames, num_all)
+    pairs_ms = measures.measure_pairs(one, shared, num_steps, _NUM_SHARED_PAIRS)
+    return {
+        'num_streams': _NUM_STREAMS,
+        'tokens_per_s': 1e3 * _NUM_STREAMS / median(shared_ms for _, shared_ms in pairs_ms),
+        'ratio': median(_NUM_STREAMS * one_ms / shared_ms for one_ms, shared_ms in pairs_ms)}
 
 
 def _peer(bench, num_steps, say):

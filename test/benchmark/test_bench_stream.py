@@ -98,6 +98,12 @@ def test_the_peer_has_the_same_sizes_and_took_turns(figures):
         median(theirs / ours for ours, theirs in peer['pairs_ms']), rel=1e-3)
 
 
+def test_streams_that_share_a_step_took_turns_with_one_alone(figures):
+    shared = figures['shared']
+    assert shared['num_streams'] == 4
+    assert shared['ratio'] > 0.5 and shared['tokens_per_s'] > 0
+
+
 def test_a_stream_is_timed_with_and_without_frames(figures):
     assert figures['frames'] == 3
     assert figures['host_syncs'] is None
