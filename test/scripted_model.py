@@ -101,7 +101,7 @@ class ScriptedModel:
 
     @property
     def pieces(self):
-        """The ids of each piece of a context that is built ahead."""
+        """Return the ids of each piece of a context that is built ahead."""
         return [ids for cache in self.caches if not cache.serves for ids in cache.pieces]
 
     def encode_frames(self, pixel_values):
