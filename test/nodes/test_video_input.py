@@ -240,8 +240,9 @@ def narrations_of_a_process(host, listener, start_process, checkpoint, transport
         publisher.publish(message)
         stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         if stamp_ns % 500_000_000 == 0:  # one that is shown, at two a second
+            # Until all is said of it: where in a sentence the next one came would be chance.
             host.until(lambda: any(
-                record['stamp_ns'] == stamp_ns and record['type'] != 'state'
+                record['stamp_ns'] == stamp_ns and record['type'] in ('silence', 'narration')
                 for record in listener.events), what=f'the picture of {stamp_ns} ns')
     said = [(record['first_stamp_ns'], record['text'])
             for record in listener.of_type('narration')]
