@@ -254,7 +254,7 @@ def narrations_of_a_process(host, listener, start_process, checkpoint, transport
 
 def test_a_narrator_says_of_video_what_it_says_of_raw_pictures(
         host, listener, start_process, trained_checkpoint):
-    renderer = SceneRenderer(Scene(71), 160, 120)
+    renderer = SceneRenderer(Scene(33), 160, 120)
     pictures = [renderer.render(index / 10) for index in range(150)]
     packets = encode_video('h264', pictures, gop=30, parameters='crf=16')
     videos = [message_of(packet) for packet in packets]
