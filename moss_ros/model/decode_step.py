@@ -76,6 +76,8 @@ class DecodeStep:
         Each cache must have room for it. One that is given several times takes its tokens in their
         order.
         """
+        if len(caches) > 1 and not self._is_shared(caches):
+            return self._run_in_turn(caches, token_ids)
         if len(caches) == 1 and self._fused is not None:
             logits = self._run_fused(caches, token_ids)
         else:
@@ -84,6 +86,26 @@ class DecodeStep:
         for cache in caches:
             cache.num_tokens += 1
         return logits
+
+    def _is_shared(self, caches):
+        """
+        Return whether one pass serves all of them.
+
+        A small model spends its time on calls, of which several rows need more; and without a
+        frame the layers that look at frames are skipped.
+        """
+        return not isinstance(self._single, RowKernels) and len(
+            {cache.num_frames > 0 for cache in caches}) == 1
+
+    def _run_in_turn(self, caches, token_ids):
+        before = [cache.num_tokens for cache in caches]
+        try:
+            return torch.cat([self.run([cache], [token_id])
+                              for cache, token_id in zip(caches, token_ids)])
+        except BaseException:
+            for cache, num_tokens in zip(caches, before):
+                cache.num_tokens = num_tokens
+            raise
 
     def _run_fused(self, caches, token_ids):
         [cache] = caches
@@ -94,10 +116,6 @@ class DecodeStep:
             self._fused, caches, token_ids))
 
     def _compute(self, kernels, caches, token_ids):
-        if len({cache.num_frames > 0 for cache in caches}) > 1:
-            # Without a frame the layers that look at frames are skipped.
-            return torch.cat([self._compute(kernels, [cache], [token_id])
-                              for cache, token_id in zip(caches, token_ids)])
         positions = _positions(caches)
         x = kernels.embed(token_ids, self._embedding)
         rotations = kernels.rotations(caches, positions)

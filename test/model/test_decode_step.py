@@ -95,6 +95,18 @@ def test_a_cache_that_is_given_several_times_takes_its_tokens_in_order(toy_model
     assert (ours.num_tokens, other.num_tokens) == (reference.num_tokens, reference.num_tokens - 2)
 
 
+def test_streams_in_sixteen_bits_share_a_pass_and_take_tokens_in_order(toy_values):
+    torch.manual_seed(1)
+    model = VideoModel(ModelConfig.from_dict(toy_values)).to(torch.bfloat16).eval()
+    for num_frames in ((3, 3), (0, 0), (0, 3)):
+        ours, reference = ([filled(model, num, seed=row) for row, num in enumerate(num_frames)]
+                           for _ in range(2))
+        logits = model.decode([ours[0], ours[1], ours[0]], [4, 9, 5])
+        expected = [model.extend(reference[row], [token_id])
+                    for row, token_id in ((0, 4), (1, 9), (0, 5))]
+        assert (logits - torch.stack(expected)).abs().max() < 0.02
+
+
 def test_what_is_returned_stays_as_it_is(toy_model):
     cache = filled(toy_model, 2)
     first = toy_model.decode([cache], [3])
