@@ -26,6 +26,14 @@ os.environ['ROS_DOMAIN_ID'], OTHER_DOMAIN_ID = map(str, domains())
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
+@pytest.fixture(autouse=True, scope='module')
+def usual_scheduling():
+    """Fail a file of tests that leaves the process in another scheduling class."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before, 'an encoder ran without kept_priorities()'
+
+
 @pytest.fixture
 def elsewhere():
     """Return the environment of a program that has a ROS domain of its own."""

@@ -19,6 +19,7 @@ import struct
 
 import av
 import numpy as np
+from thread_priorities import kept_priorities
 
 SIZE = HEIGHT_PX, WIDTH_PX = 48, 64
 
@@ -36,7 +37,7 @@ def levels_at(video, times_s):
 def write_video(path, pictures, codec='libx264', time_base=Fraction(1, 90_000), container=None,
                 **options):
     """Write pictures, {begin in seconds: grey level or picture}; container: options of it."""
-    with av.open(str(path), 'w', options=container or {}) as file:
+    with kept_priorities(), av.open(str(path), 'w', options=container or {}) as file:
         stream = file.add_stream(codec, rate=10, options={
             name: str(value) for name, value in options.items()})
         stream.height, stream.width = HEIGHT_PX, WIDTH_PX

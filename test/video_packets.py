@@ -20,6 +20,7 @@ from fractions import Fraction
 import av
 from moss_ros.images import PacketDecoder
 import numpy as np
+from thread_priorities import kept_priorities
 
 CODECS = ('h264', 'hevc', 'av1')
 FPS = 30
@@ -67,11 +68,12 @@ def encode_video(codec, pictures, gop=GOP, is_reordered=False, parameters=''):
     encoder.time_base, encoder.framerate = Fraction(1, FPS), Fraction(FPS)
     encoder.options = options
     packets = []
-    for index, picture in enumerate(pictures):
-        frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
-        frame.pts = index
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
+    with kept_priorities():
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+            frame.pts = index
+            packets += encoder.encode(frame)
+        packets += encoder.encode(None)
     assert len(packets) == len(pictures)
     return [VideoPacket(bytes(packet), packet.pts) for packet in packets]
 
