@@ -118,6 +118,9 @@ class ScriptedModel:
         return torch.stack([self.extend(cache, torch.tensor([token_id]))
                             for cache, token_id in zip(caches, token_ids, strict=True)])
 
+    def append(self, cache, token_ids, frame_states=None, last_only=True):
+        return self.extend(cache, torch.tensor(token_ids), frame_states, last_only)
+
     def extend(self, cache, token_ids, frame_states=None, last_only=True):
         ids = token_ids.tolist()
         frames = [] if frame_states is None else frame_states.flatten().tolist()

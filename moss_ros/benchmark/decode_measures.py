@@ -81,7 +81,7 @@ class OwnDecoder:
     def step_with_frame(self) -> None:
         """Take in an encoded frame instead of a text token, and choose a token after it."""
         image_id = self.model.config.image_token_id
-        int(self.model.extend(self.cache, [image_id], self._states).argmax())
+        int(self.model.append(self.cache, [image_id], self._states).argmax())
 
     def rewind(self) -> None:
         """Forget the tokens and frames of all steps."""

@@ -84,7 +84,7 @@ def given_sampling(settings: NarratorSettings) -> dict[str, float | int | bool]:
 
 def make_session(settings: NarratorSettings) -> StreamSession:
     """
-    Load the weights, allocate the stream's memory and run one step to warm up.
+    Load the weights, allocate the stream's memory and run two steps to warm up.
 
     Raises CheckpointError or ValueError that say what is wrong and the way out.
     """
@@ -114,9 +114,10 @@ def session_of(checkpoint: StreamCheckpoint, model: VideoModel,
 
 
 def warm_up(session: StreamSession) -> None:
-    """Run one step of a session that no worker serves, and forget it."""
-    session.add_frame(Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns=0))
-    session.step()
+    """Run a step with the opening and one without in a session without a worker; forget them."""
+    for stamp_ns in (0, 1):
+        session.add_frame(Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns))
+        session.step()
     session.reset()
 
 

@@ -76,7 +76,7 @@ def findings(settings: NarratorSettings, environment: Mapping[str, str],
 
     profile: where the package's own profile for Fast DDS is.
     """
-    for check in (check_python, check_packages, check_torch,
+    for check in (check_python, check_packages, check_torch, check_numba,
                   lambda: check_gpu(settings.device), lambda: check_checkpoint(settings),
                   check_shared_memory, lambda: check_transport(environment, profile)):
         yield check()
@@ -121,6 +121,17 @@ def check_torch() -> Finding:
     if torch.version.cuda or torch.version.hip:
         built_for = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'ROCm'
     return Finding(Verdict.OK, 'torch', f'{torch.__version__}, built for {built_for}')
+
+
+def check_numba(import_one: Callable[[str], object] = import_module) -> Finding:
+    """Look for what compiles the step of a small model on a CPU."""
+    try:
+        import_one('numba')
+    except Exception as error:
+        return Finding(Verdict.WARN, 'Numba', f'cannot be imported ({error}), so the embedded '
+                       'model is several times slower than it could be',
+                       'pip install -r requirements/runtime.txt, in the environment of colcon')
+    return Finding(Verdict.OK, 'Numba', 'can be imported')
 
 
 def check_gpu(device: str = 'auto', driver: Path = Path('/proc/driver/nvidia')) -> Finding:

@@ -60,12 +60,20 @@ class DecoderCache:
     Decoder state of one stream: a buffer for each layer, and how far they are filled.
 
     Self-attention layers hold max_tokens entries, cross-attention layers max_frames * N. Only
-    VideoModel.extend() and restore() increase num_tokens and num_frames. One thread at a time
-    may call.
+    the model and restore() increase num_tokens and num_frames. One thread at a time may call.
+
+    arrays: the memory of a cache whose entries come last, as CompiledStep takes it: keys and
+    values of text and frames, [layers, 2, Hkv, K, entries] each, cosines and sines; else None.
     """
 
     def __init__(self, config: ModelConfig, max_tokens: int, max_frames: int, device: torch.device,
-                 dtype: torch.dtype, tables: RotaryTables):
+                 dtype: torch.dtype, tables: RotaryTables, entries_last: bool = False):
+        """
+        Allocate.
+
+        entries_last: the entries of a channel lie side by side in memory and not the channels of
+        an entry; for CompiledKernels. What shapes say is the same.
+        """
         for name, value, minimum in (('max_tokens', max_tokens, 1), ('max_frames', max_frames, 0)):
             require_count(name, value, minimum)
         text = config.text
@@ -76,18 +84,24 @@ class DecoderCache:
         self.num_tokens = 0
         self.num_frames = 0
         self._num_states = num_states
-        self._text = torch.zeros(
-            (text.num_hidden_layers - num_cross, 2, 1, text.num_key_value_heads, max_tokens,
-             text.head_dim), device=device, dtype=dtype)
-        self._frames = torch.zeros(
-            (num_cross, 2, 1, text.num_key_value_heads, max_frames * num_states, text.head_dim),
-            device=device, dtype=dtype)
+
+        def allocate(num_layers, num_entries):
+            sizes = (text.head_dim, num_entries) if entries_last else (num_entries, text.head_dim)
+            memory = torch.zeros((num_layers, 2, 1, text.num_key_value_heads, *sizes),
+                                 device=device, dtype=dtype)
+            return memory.mT if entries_last else memory
+
+        self._text = allocate(text.num_hidden_layers - num_cross, max_tokens)
+        self._frames = allocate(num_cross, max_frames * num_states)
         buffers = {True: iter(self._frames), False: iter(self._text)}
         self.buffers = [
             KeyValueBuffer(*next(buffers[index in text.cross_attention_layers]))
             for index in range(text.num_hidden_layers)]
         # Masks and rotations are made from these; computed once, sliced in every step.
         self.cosines, self.sines = tables.first(max_tokens, device, dtype)  # each [max_tokens, K]
+        self.arrays = tuple(tensor.numpy() for tensor in (
+            self._text.squeeze(2).mT, self._frames.squeeze(2).mT, self.cosines, self.sines)
+        ) if entries_last else None
         self.token_index = torch.arange(max_tokens, device=device)
         self.frame_of_state = torch.arange(max_frames * num_states, device=device) // num_states
 

@@ -19,20 +19,25 @@ TextDecoder.extend() is the reference: any number of tokens and frames, written 
 the same arithmetic for what is done most of the time, a text token a stream, and nothing is done
 in it that does not depend on the token. Weights are read once for all streams, and a layer is a
 few calls (kernels.py). On CUDA the step of one stream is recorded as a graph and replayed
-(step_graphs.py). VideoModel.decode() calls it.
+(step_graphs.py); that of a small model on a CPU is compiled (compiled_step.py). Called by
+VideoModel's decode() and append().
 
-Letters: S streams, V vocabulary.
+Letters: S streams, T tokens, k frames, N states a frame, D channels, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+import logging
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.decoder import TextDecoder
-from moss_ros.model.kernels import LayerWeights, Memory, PlainKernels, RowKernels
+from moss_ros.model.kernels import LayerWeights, Memory, PlainKernels
 from moss_ros.model.large_matrices import is_large
 from moss_ros.model.step_graphs import StepGraphs
 import torch
@@ -40,6 +45,33 @@ from torch import nn
 
 if TYPE_CHECKING:  # it makes torch import its compiler, which takes seconds
     from moss_ros.model.fused_kernels import FusedKernels
+
+# More tokens of one stream are faster together, by TextDecoder.extend().
+_MOST_IN_TURN = 32
+
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def can_compile(decoder: TextDecoder) -> bool:
+    """Return whether a stream of this decoder is a case for CompiledStep: small, float32, CPU."""
+    return decoder.config.text.hidden_act == 'silu' and decoder.layers[0].flash is None and all(
+        type(weight) is nn.Parameter and weight.dtype == torch.float32
+        and weight.device.type == 'cpu' and not is_large(weight)
+        for weight in (*decoder.layers.parameters(), decoder.embed_tokens.weight)
+    ) and _compiled_step() is not None
+
+
+@lru_cache(1)
+def _compiled_step() -> ModuleType | None:
+    """Import the compiled step, and Numba with it, which takes a moment; None without Numba."""
+    try:
+        return import_module('moss_ros.model.compiled_step')
+    except (ImportError, OSError) as error:
+        _LOGGER.warning(
+            'Numba cannot be imported (%s): this small model is several times slower than it '
+            'could be; install it as requirements/runtime.txt says', error)
+        return None
 
 
 class DecodeStep:
@@ -57,16 +89,14 @@ class DecodeStep:
 
         fused: kernels for one stream at a time, whose steps graphs repeat if they are given.
         """
-        text = decoder.config.text
         self._embedding = decoder.embed_tokens.weight
         self._layers = [LayerWeights.of(layer) for layer in decoder.layers]
         self._norm, self._head = decoder.norm.weight, lm_head.weight
         self._fused, self._graphs = fused, graphs
-        self._plain = self._single = PlainKernels(text)
-        if all(type(weight) is nn.Parameter and weight.dtype == torch.float32
-               and weight.device.type == 'cpu' and not is_large(weight)
-               for weight in (*decoder.layers.parameters(), self._embedding)):
-            self._single = RowKernels(text)
+        self._plain = PlainKernels(decoder.config.text)
+        self._compiled = None
+        if can_compile(decoder):
+            self._compiled = _compiled_step().CompiledStep(decoder, lm_head)
 
     @torch.inference_mode()
     def run(self, caches: Sequence[DecoderCache], token_ids: Sequence[int]) -> torch.Tensor:
@@ -78,11 +108,12 @@ class DecodeStep:
         """
         if len(caches) > 1 and not self._is_shared(caches):
             return self._run_in_turn(caches, token_ids)
+        if self._compiled is not None and caches[0].arrays is not None:
+            return self._compiled.run(caches[0], token_ids)
         if len(caches) == 1 and self._fused is not None:
             logits = self._run_fused(caches, token_ids)
         else:
-            logits = self._compute(self._single if len(caches) == 1 else self._plain, caches,
-                                   token_ids)
+            logits = self._compute(self._plain, caches, token_ids)
         for cache in caches:
             cache.num_tokens += 1
         return logits
@@ -91,11 +122,25 @@ class DecodeStep:
         """
         Return whether one pass serves all of them.
 
-        A small model spends its time on calls, of which several rows need more; and without a
-        frame the layers that look at frames are skipped.
+        What is compiled takes one stream at a time; and without a frame the layers that look at
+        frames are skipped.
         """
-        return not isinstance(self._single, RowKernels) and len(
-            {cache.num_frames > 0 for cache in caches}) == 1
+        return self._compiled is None and len({cache.num_frames > 0 for cache in caches}) == 1
+
+    def takes(self, cache: DecoderCache, num_tokens: int) -> bool:
+        """Return whether append() of so many tokens is faster than TextDecoder.extend()."""
+        return self._compiled is not None and cache.arrays is not None \
+            and num_tokens <= _MOST_IN_TURN
+
+    @torch.inference_mode()
+    def append(self, cache: DecoderCache, token_ids: list[int],
+               frame_states: torch.Tensor | None) -> torch.Tensor:
+        """
+        Append what it takes() to a cache with room for it; return the logits [T, V] after each.
+
+        frame_states [k, N, D] belong to the k image tokens among token_ids, in order.
+        """
+        return self._compiled.run(cache, token_ids, frame_states)
 
     def _run_in_turn(self, caches, token_ids):
         before = [cache.num_tokens for cache in caches]

@@ -15,12 +15,9 @@
 """
 What a layer does with one token of each of some streams, as a few calls.
 
-DecodeStep makes them. Three classes have the same methods and agree within rounding:
-
-- PlainKernels for any number of streams, any device and quantised weights;
-- RowKernels for one stream of a small model on a CPU in float32, which spends its time on calls
-  and not on numbers;
-- FusedKernels (fused_kernels.py) for one stream on CUDA, with seven launches a layer.
+DecodeStep makes them. Two classes have the same methods and agree within rounding: PlainKernels
+for any number of streams, any device and quantised weights, and FusedKernels (fused_kernels.py)
+for one stream on CUDA, with seven launches a layer.
 
 Letters: S streams, D hidden channels, M channels of the MLP, H query heads, Hkv key/value heads,
 G = H / Hkv, K channels of a head, L entries of a cache, V vocabulary.
@@ -150,92 +147,3 @@ def _attend(query, memory):
     return F.scaled_dot_product_attention(
         query.view(keys.shape[0], 1, -1, keys.shape[2]), keys.narrow(1, 0, number).unsqueeze(1),
         values.narrow(1, 0, number).unsqueeze(1)).view(1, -1)
-
-
-class RowKernels:
-    """
-    For one stream on a CPU in float32: vectors in fixed buffers, and as few calls as possible.
-
-    x is [D], and what a method returns is overwritten two calls later. The root of a norm is a
-    number, the factor of the matrix product after it.
-    """
-
-    def __init__(self, config: TextConfig):
-        size, dim = config.hidden_size, config.head_dim
-        num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
-        num_rotated = num_heads + num_kv_heads
-        self._activation = activation(config.hidden_act)
-        self._eps, self._part = config.rms_norm_eps, 1 / size
-        self._shape = (num_heads, dim)
-        self._zeros = torch.zeros(num_kv_heads, num_heads // num_kv_heads, 1)
-        self._attention_scale = dim ** -0.5
-        self._x, self._next_x, self._normed = torch.empty(3, size).unbind(0)
-        # Queries, keys and values of a token, before and after rotation.
-        self._heads = torch.empty((num_rotated + num_kv_heads) * dim)
-        self._to_rotate = self._heads[:num_rotated * dim].view(num_rotated, dim)
-        self._value = self._heads[num_rotated * dim:].view(num_kv_heads, dim)
-        self._rotated = torch.empty(num_rotated, dim)
-        self._key = self._rotated[num_heads:]
-        self._query = self._rotated[:num_heads].view(num_kv_heads, -1, dim)  # [Hkv, G, K]
-        self._look_heads = torch.empty(num_heads * dim)
-        self._attended = torch.empty(num_kv_heads, num_heads // num_kv_heads, dim)
-        self._attended_row = self._attended.view(-1)
-        self._both = torch.empty(2 * config.intermediate_size)
-        self._gate, self._up = self._both.chunk(2)
-
-    def embed(self, token_ids: Sequence[int], table: torch.Tensor) -> torch.Tensor:
-        """Return the row x [D] of a table for the token id."""
-        return table[token_ids[0]]
-
-    def rotations(self, caches: Sequence[DecoderCache],
-                  positions: Sequence[int]) -> torch.Tensor:
-        """Return what rotates the heads of the token at the position, as one matrix [K, K]."""
-        [cache], [position] = caches, positions
-        return rotation_matrices(
-            cache.cosines[position, None], cache.sines[position, None])[0]
-
-    def remember(self, x: torch.Tensor, layer: LayerWeights, rotation: torch.Tensor,
-                 memories: Sequence[Memory]) -> torch.Tensor:
-        """Return x [D] plus self-attention, after storing the new key and value."""
-        self._norm_linear(x, layer.norm, layer.projection, self._heads)
-        torch.mm(self._to_rotate, rotation, out=self._rotated)
-        keys, values, number = memories[0]
-        keys.select(1, number - 1).copy_(self._key)
-        values.select(1, number - 1).copy_(self._value)
-        self._attend(self._query, memories[0])
-        return self._add_linear(x, self._attended_row, layer.out, layer.scale)
-
-    def look(self, x: torch.Tensor, layer: LayerWeights, rotation: torch.Tensor,
-             memories: Sequence[Memory]) -> torch.Tensor:
-        """Return x [D] plus gated cross-attention to the frames in the memory."""
-        heads = self._norm_linear(x, layer.norm, layer.projection, self._look_heads)
-        query = F.rms_norm(heads.view(self._shape), layer.query_norm.shape, layer.query_norm,
-                           self._eps)
-        self._attend((query @ rotation).view_as(self._query), memories[0])
-        return self._add_linear(x, self._attended_row, layer.out, layer.scale)
-
-    def mlp(self, x: torch.Tensor, layer: LayerWeights) -> torch.Tensor:
-        """Return x [D] plus the gated MLP."""
-        self._norm_linear(x, layer.mlp_norm, layer.gate_up, self._both)
-        return self._add_linear(x, self._activation(self._gate).mul_(self._up), layer.down,
-                                layer.mlp_scale)
-
-    def logits(self, x: torch.Tensor, norm: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-        """Return the logits [1, V] of x [D], which nothing overwrites."""
-        return self._norm_linear(x, norm, head, head.new_empty(head.shape[0])).unsqueeze(0)
-
-    def _norm_linear(self, x, norm, weight, out):
-        factor = (torch.dot(x, x).item() * self._part + self._eps) ** -0.5
-        torch.mul(x, norm, out=self._normed)
-        return torch.addmv(out, weight, self._normed, beta=0, alpha=factor, out=out)
-
-    def _add_linear(self, x, y, weight, scale):
-        self._x, self._next_x = self._next_x, self._x
-        return torch.addmv(x, weight, y, alpha=scale, out=self._x)
-
-    def _attend(self, query, memory):
-        keys, values, number = memory
-        scores = torch.baddbmm(
-            self._zeros, query, keys.narrow(1, 0, number).transpose(1, 2), beta=0,
-            alpha=self._attention_scale)
-        torch.bmm(scores.softmax(-1), values.narrow(1, 0, number), out=self._attended)

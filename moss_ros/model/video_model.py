@@ -16,8 +16,8 @@
 The video model: frames and token ids in, next-token logits out.
 
 Combines vision encoder, pooling, projector, decoder and head. checkpoint.py fills it with weights.
-Streams and offline answers call encode_frames() and extend(). Training starts from initialise()
-and runs the parts one by one.
+Streams and offline answers call encode_frames(), extend(), append() and decode(). Training starts
+from initialise() and runs the parts one by one.
 
 Letters: B rows, T tokens, F or k frames, S image side in pixels, P states a frame before pooling,
 N after it, Dv vision channels, D text channels, V vocabulary.
@@ -30,7 +30,7 @@ from importlib import import_module
 
 from moss_ros.model.cache import DecoderCache
 from moss_ros.model.config import ModelConfig
-from moss_ros.model.decode_step import DecodeStep
+from moss_ros.model.decode_step import can_compile, DecodeStep
 from moss_ros.model.decoder import CrossAttentionLayer, SelfAttentionLayer, TextDecoder
 from moss_ros.model.large_matrices import is_large
 from moss_ros.model.step_graphs import StepGraphs
@@ -93,6 +93,7 @@ class VideoModel(nn.Module):
         for module in self.modules():
             if isinstance(module, (SelfAttentionLayer, CrossAttentionLayer, VisionLayer)):
                 module.flash = flash
+        self._step = None
 
     def pool_frames(self, features: torch.Tensor) -> torch.Tensor:
         """Average features [F, P, Dv] over squares of pool_stride patches a side: [F, N, Dv]."""
@@ -129,7 +130,7 @@ class VideoModel(nn.Module):
     def new_cache(self, max_tokens: int, max_frames: int) -> DecoderCache:
         """Allocate the decoder state of one stream, on the model's device and in its dtype."""
         return DecoderCache(self.config, max_tokens, max_frames, self.device, self.dtype,
-                            self.decoder.rotary_tables)
+                            self.decoder.rotary_tables, can_compile(self.decoder))
 
     @torch.inference_mode()
     def extend(self, cache: DecoderCache, token_ids: torch.Tensor | list[int],
@@ -178,10 +179,29 @@ class VideoModel(nn.Module):
             ids_by_cache.setdefault(cache, []).append(token_id)
         for cache, ids in ids_by_cache.items():
             self._check_extension(cache, ids, 0, None)
+        return self._decode_step().run(caches, token_ids)
+
+    @torch.inference_mode()
+    def append(self, cache: DecoderCache, token_ids: list[int],
+               frame_states: torch.Tensor | None = None, last_only: bool = True) -> torch.Tensor:
+        """
+        Do as extend(), within rounding, by whatever is faster: it or the kernels of decode().
+
+        For what a live stream adds: a frame, a few tokens. Weights must stay as for decode().
+        """
+        step = self._decode_step()
+        if not step.takes(cache, len(token_ids)):
+            return self.extend(cache, token_ids, frame_states, last_only)
+        self._check_extension(cache, token_ids, token_ids.count(self.config.image_token_id),
+                              frame_states)
+        logits = step.append(cache, token_ids, frame_states)
+        return logits[-1] if last_only else logits
+
+    def _decode_step(self):
         if self._step is None:
             self._step = DecodeStep(self.decoder, self.lm_head,
                                     None if self.eager else StepGraphs(), self._fused_kernels())
-        return self._step.run(caches, token_ids)
+        return self._step
 
     def _fused_kernels(self):
         """Return kernels for one stream on CUDA, or None where they can not be used."""

@@ -311,8 +311,8 @@ class StreamContext:
         self._reader.forget()
         new_ids = self._new_ids()
         new_states = self._frame_states[self._cache.num_frames:]
-        return self._model.extend(
-            self._cache, torch.tensor(new_ids), torch.stack(new_states) if new_states else None,
+        return self._model.append(
+            self._cache, new_ids, torch.stack(new_states) if new_states else None,
             last_only=last_only)
 
     def _new_ids(self):

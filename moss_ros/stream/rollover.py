@@ -230,8 +230,8 @@ class ContextAhead:
         piece = [*self._opening_ids[begin:end], *ids[begin_id:end_id]]
         num_frames = piece.count(self._model.config.image_token_id)
         states = frame_states[self._cache.num_frames:self._cache.num_frames + num_frames]
-        self._model.extend(
-            self._cache, torch.tensor(piece), torch.stack(states) if num_frames else None)
+        self._model.append(
+            self._cache, piece, torch.stack(states) if num_frames else None)
 
     def keep_only(self, num_ids: int, ids: Sequence[int]) -> None:
         """Forget pieces with tokens behind the first num_ids of the old transcript's ids."""

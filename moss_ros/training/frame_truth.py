@@ -172,13 +172,16 @@ class FrameTruthHeads(nn.Module):
         is_present = batch.shapes != IGNORED
         scale = torch.tensor([1.0, 1.0 / PICTURE_HEIGHT])
         place_error = (places - batch.places * scale)[is_present] * 5.0
-        return (
-            F.binary_cross_entropy_with_logits(present[..., 0], is_present.float())
-            + 0.3 * F.cross_entropy(shapes.flatten(0, 1), batch.shapes.flatten(),
-                                    ignore_index=IGNORED)
-            + F.cross_entropy(motions.flatten(0, 1), batch.motions.flatten(),
-                              ignore_index=IGNORED)
-            + F.smooth_l1_loss(place_error, torch.zeros_like(place_error), beta=0.3))
+        loss = F.binary_cross_entropy_with_logits(present[..., 0], is_present.float())
+        # A mean over nothing is no number: a batch of single pictures shows no motions.
+        if is_present.any():
+            loss = loss + F.smooth_l1_loss(place_error, torch.zeros_like(place_error), beta=0.3)
+            loss = loss + 0.3 * F.cross_entropy(shapes.flatten(0, 1), batch.shapes.flatten(),
+                                                ignore_index=IGNORED)
+        if (batch.motions != IGNORED).any():
+            loss = loss + F.cross_entropy(motions.flatten(0, 1), batch.motions.flatten(),
+                                          ignore_index=IGNORED)
+        return loss
 
     def _loss_by_shape(self, summary: torch.Tensor, batch: Batch) -> torch.Tensor:
         split = self.by_shape(summary).unflatten(-1, (NUM_SHAPES, -1))

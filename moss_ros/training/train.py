@@ -82,7 +82,7 @@ RECIPE = Recipe(
     vision_learning_rate=1.5e-3,
     course=Course(((400, 64, 10), (500, 48, 18), (2000, 32, 28)), learning_rate=2.5e-3, mix=MIX))
 # What --finish does with the text side of a checkpoint.
-FINISH_COURSE = Course(((1100, 32, 28),), learning_rate=1.2e-3, mix=MIX)
+FINISH_COURSE = Course(((2400, 32, 28),), learning_rate=1.8e-3, mix=MIX)
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=30000, vision_batches=(48, 16),

@@ -107,8 +107,9 @@ def test_streams_that_share_a_step_took_turns_with_one_alone(figures):
 def test_a_stream_is_timed_with_and_without_frames(figures):
     assert figures['frames'] == 3
     assert figures['host_syncs'] is None
-    assert figures['operations']['session'] >= figures['operations']['decode'] > 50
-    assert figures['operations']['with_frame'] > figures['operations']['decode']
+    # PyTorch sees the choice of a token, and nothing of the compiled step before it.
+    assert figures['operations']['session'] >= figures['operations']['decode'] == 1
+    assert figures['operations']['with_frame'] >= figures['operations']['decode']
     for latency in (*figures['first_token_ms'].values(), figures['frame_to_token_ms']):
         assert 0 < latency['p50'] <= latency['p95'] and latency['num'] == 2
     idle, busy = figures['ingest']

@@ -18,8 +18,8 @@ import os
 from types import SimpleNamespace
 
 from moss_ros.engines.machine_checks import (
-    check_checkpoint, check_gpu, check_packages, check_python, check_shared_memory,
-    check_transport, Finding, findings, Verdict,
+    check_checkpoint, check_gpu, check_numba, check_packages, check_python,
+    check_shared_memory, check_transport, Finding, findings, Verdict,
 )
 from moss_ros.settings import NarratorSettings
 import pytest
@@ -74,6 +74,15 @@ def test_every_package_that_is_broken_is_named():
     assert 'numpy (AttributeError: _ARRAY_API not found)' in finding.text
     assert 'torch (' in finding.text and 'cv2' not in finding.text
     assert 'requirements/runtime.txt' in finding.way_out
+
+
+def test_without_numba_it_works_though_slower():
+    def import_one(name):
+        raise ImportError('Numba needs an older NumPy')
+
+    assert check_numba().verdict is Verdict.OK
+    finding = check_numba(import_one)
+    assert finding.verdict is Verdict.WARN and 'needs an older NumPy' in finding.text
 
 
 def test_a_gpu_that_torch_does_not_see_is_told(tmp_path, monkeypatch):
@@ -152,6 +161,6 @@ def test_cyclone_needs_large_buffers_of_the_system(tmp_path, content, verdict):
 def test_every_check_is_one_line(babbling_checkpoint):
     lines = [finding.line() for finding in findings(
         NarratorSettings(checkpoint=str(babbling_checkpoint)), {}, 'profile.xml')]
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert not any('\n' in line for line in lines)
     assert Finding(Verdict.FAIL, 'x', 'two\nlines', 'a\nway').line() == 'FAIL x: two lines; a way'

@@ -15,9 +15,9 @@
 """
 One token by the decode step equals one token by extend(), on every kind of kernels.
 
-Without a GPU: the launches of Triton run in its interpreter where it is installed; PyTorch's fake
-tensors on a device 'cuda' tell what would be launched, copied and waited for; and a recorder of
-operations stands in for CUDA's graphs.
+With Numba and without it. Without a GPU: the launches of Triton run in its interpreter where it is
+installed; PyTorch's fake tensors on a device 'cuda' tell what would be launched, copied and waited
+for; and a recorder of operations stands in for CUDA's graphs.
 """
 
 from collections import Counter
@@ -60,7 +60,7 @@ def assert_same(model, num_frames, tolerance=TOLERANCE, decode=None):
         assert (logits - expected).abs().max() < tolerance
         assert (ours.num_tokens, ours.num_frames) == (reference.num_tokens, num_frames)
     for mine, theirs in zip(ours.export(), reference.export()):
-        assert torch.allclose(mine, theirs, rtol=0, atol=tolerance)
+        assert torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize('num_frames', [0, 1, 7])
@@ -105,6 +105,76 @@ def test_streams_in_sixteen_bits_share_a_pass_and_take_tokens_in_order(toy_value
         expected = [model.extend(reference[row], [token_id])
                     for row, token_id in ((0, 4), (1, 9), (0, 5))]
         assert (logits - torch.stack(expected)).abs().max() < 0.02
+
+
+@pytest.mark.parametrize('num_frames', [0, 2])
+@pytest.mark.parametrize('ids', [
+    [5], [IMAGE], [IMAGE, 3], [3, 4, IMAGE, 5, IMAGE, 6], [IMAGE, IMAGE, IMAGE], [7] * 32])
+def test_what_a_live_stream_appends_is_what_extend_does(toy_model, num_frames, ids):
+    ours, reference = (toy_model.new_cache(60, 6) for _ in range(2))
+    generator = torch.Generator().manual_seed(5)
+    for piece in ([2, *[IMAGE] * num_frames, 9], ids, ids[:1]):
+        num_images = piece.count(IMAGE)
+        states = torch.randn((num_images, toy_model.config.num_frame_tokens, 32),
+                             generator=generator) if num_images else None
+        expected = toy_model.extend(reference, piece, states, last_only=False)
+        logits = toy_model.append(ours, piece, states, last_only=False)
+        assert (logits - expected).abs().max() < TOLERANCE
+        assert (ours.num_tokens, ours.num_frames) == (
+            reference.num_tokens, reference.num_frames)
+    for mine, theirs in zip(ours.export(), reference.export()):
+        assert torch.allclose(mine, theirs, rtol=0, atol=TOLERANCE)
+    before = ours.num_tokens, ours.num_frames
+    with pytest.raises(ValueError, match='2 image tokens .* but frame_states has 0 frames'):
+        toy_model.append(ours, [IMAGE, IMAGE])
+    with pytest.raises(ValueError, match='61 more tokens do not fit'):
+        toy_model.append(ours, [1] * 61)
+    assert (ours.num_tokens, ours.num_frames) == before
+
+
+def test_scores_may_be_far_apart(toy_values):
+    torch.manual_seed(2)
+    model = VideoModel(ModelConfig.from_dict(toy_values)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(40.0 if 'qkv_proj' in name or 'q_norm' in name else 1.0)
+    assert_same(model, 7, tolerance=1e-3)
+
+
+WITHOUT_HELP = '''
+import logging
+import sys
+import torch
+from moss_ros.model import ModelConfig, VideoModel
+sys.path.insert(0, {folder!r})
+{spoil}
+from test_decode_step import assert_same
+
+logging.basicConfig(level=logging.WARNING, format='%(message)s')
+torch.manual_seed(4)
+model = VideoModel(ModelConfig.from_dict({config!r})).eval()
+for num_frames in (0, 5):
+    assert_same(model, num_frames)
+'''
+NO_FOLDER = '''
+import numba
+compile_one = numba.njit
+def refuse(*arguments, cache=False, **options):
+    if cache:
+        raise RuntimeError('cannot cache function: no locator available')
+    return compile_one(*arguments, **options)
+numba.njit = refuse
+'''
+
+
+@pytest.mark.parametrize(('spoil', 'warning'), [
+    ("sys.modules['numba'] = None", 'Numba cannot be imported'), (NO_FOLDER, '')])
+def test_a_step_needs_neither_numba_nor_a_folder_for_machine_code(toy_values, spoil, warning):
+    script = WITHOUT_HELP.format(
+        folder=os.path.dirname(__file__), config=toy_values, spoil=spoil)
+    result = subprocess.run([sys.executable, '-c', script], check=True, timeout=300,
+                            capture_output=True, text=True)
+    assert result.stderr.count('\n') == bool(warning) and warning in result.stderr
 
 
 def test_what_is_returned_stays_as_it_is(toy_model):

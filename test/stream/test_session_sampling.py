@@ -119,8 +119,8 @@ class BiasedModel:
         self._model.decode(caches, token_ids)
         return self.logits.expand(len(caches), -1)
 
-    def extend(self, cache, token_ids, frame_states=None, last_only=True):
-        self._model.extend(cache, token_ids, frame_states)
+    def append(self, cache, token_ids, frame_states=None, last_only=True):
+        self._model.append(cache, token_ids, frame_states)
         return self.logits if last_only else self.logits.expand(len(token_ids), -1)
 
 
