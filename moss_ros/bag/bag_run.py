@@ -16,8 +16,9 @@
 Narrates one bag or video: opens it, begins or resumes the run, and writes the outputs.
 
 A path and NarrateOptions go in; a folder of outputs and a RunRecord come out. While the model
-speaks about one group of frames, a second thread reads, decodes and encodes the next. Keeps no
-state between two calls, so worker processes can run it. Called by command.py and batch.py.
+speaks about one group of frames, a second thread encodes the next, and a third reads and decodes
+the one after it. Keeps no state between two calls, so worker processes can run it. Called by
+command.py and batch.py.
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ class ReadAhead:
     An exception of the iterator is raised here after the items that came before it.
     """
 
-    def __init__(self, iterator: Iterator, max_items: int = 2,
+    def __init__(self, iterator: Iterator, name: str, max_items: int = 2,
                  prepare_thread: Callable[[], object] = lambda: None):
-        """Queue at most max_items ahead; prepare_thread is called first, in the thread."""
+        """Queue at most max_items ahead; prepare_thread is called first, in the thread, name."""
         self._iterator = iterator
         self._prepare_thread = prepare_thread
         self._queue: queue.Queue = queue.Queue(max_items)
         self._is_stop_wanted = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name='moss-read-ahead', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> ReadAhead:
         self._thread.start()
@@ -166,7 +167,10 @@ class _Run:
         total_s = (info.end_ns - info.start_ns) / 1e9
         saved_s = None
         try:
-            with ReadAhead(self._chooser.groups(), prepare_thread=self._prepare) as groups:
+            # One group of pictures waits: they may be large.
+            with ReadAhead(self._chooser.read_groups(), 'moss-read-ahead', 1) as read, \
+                    ReadAhead(self._chooser.encoded(read), 'moss-encode-ahead',
+                              prepare_thread=self._prepare) as groups:
                 for group in groups:
                     self._narration.take(group.items)
                     self._chooser_state = group.chooser_state

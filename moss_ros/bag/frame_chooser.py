@@ -17,7 +17,7 @@ Chooses the frames that the model sees: messages in, groups of encoded frames an
 
 Only images that a FrameIntake chose or a question needs are decoded. Which frames are encoded
 together depends on the bag and its prompts alone, so the results are the same to the last bit
-however often a run is resumed. Runs ahead of the narration, in a thread of bag_run.py.
+however often a run is resumed. Runs ahead of the narration, in threads of bag_run.py.
 """
 
 from __future__ import annotations
@@ -87,10 +87,15 @@ Item = ChosenFrame | UnusableMessage | AskedPrompt | StreamRestart
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Items in the bag's order, and the state (for JSON) of the chooser behind them."""
+    """
+    Items in the bag's order, and the state (for JSON) of the chooser behind them.
+
+    pictures: what is still to be encoded of the chosen frames among them, in order.
+    """
 
     items: list[Item]
     chooser_state: dict
+    pictures: list[Frame]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +115,8 @@ class FrameChooser:
     image at or before it, unless that was shown already; choosing then goes on from there. An
     image of the question's own bag time is one before it, wherever it stands in the bag.
 
-    Used by one thread, whichever; groups() blocks for reading, decoding and encoding.
+    Used by one thread, whichever, but for encoded(), which any other may run meanwhile. groups()
+    blocks for reading, decoding and encoding.
     """
 
     def __init__(self, source: Source, model: VideoModel, frame_rate_fps: float,
@@ -147,6 +153,20 @@ class FrameChooser:
 
     def groups(self) -> Iterator[Group]:
         """Yield all that is left, in groups; BagError where the source breaks off."""
+        return self.encoded(self.read_groups())
+
+    def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
+        """Yield what read_groups() yields, each with its pictures encoded."""
+        for group in groups:
+            encoded = iter(encode_frames(self._model, group.pictures))
+            group.pictures.clear()
+            for item in group.items:
+                if isinstance(item, ChosenFrame):
+                    item.frame = next(encoded)
+            yield group
+
+    def read_groups(self) -> Iterator[Group]:
+        """Do as groups(), and encode nothing."""
         items: list[Item] = []
         pictures: list[Frame] = []
         try:
@@ -171,10 +191,6 @@ class FrameChooser:
         return _ReadImage(position, stamp_ns, message)
 
     def _group(self, items, pictures):
-        encoded = iter(encode_frames(self._model, pictures))
-        for item in items:
-            if isinstance(item, ChosenFrame):
-                item.frame = next(encoded)
         held = self._intake.left_out
         return Group(items, {
             'position': asdict(self._position),
@@ -185,7 +201,7 @@ class FrameChooser:
             'num_used': self._num_used,
             'unusable': self._unusable.to_json(),
             'pictures': self._pictures.to_json(),
-        })
+        }, pictures)
 
     def _ask_until(self, time_ns: float, pictures: list[Frame]) -> list[Item]:
         """Ask what was given for a time up to the next message's, which is time_ns; inf: none."""

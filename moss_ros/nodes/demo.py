@@ -96,9 +96,9 @@ def _start_children(arguments):
     shown, camera_arguments, narrator_arguments = _camera(arguments)
     print(f'{shown}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
           "by typing, such as 'What do you see?'; Ctrl-C ends.", flush=True)
-    if not arguments.checkpoint and not _is_of_embedded_model(arguments):
-        print('The embedded model was not trained on such pictures: what it says of them is not '
-              'to be believed.', flush=True)
+    if not arguments.checkpoint and not _is_painted(arguments):
+        print('The embedded model knows no such scenes: it tells how the camera and things move, '
+              'and what spoils the picture, and not all of it is true.', flush=True)
     yield Child('demo_camera', 'moss_ros.nodes.demo_camera', camera_arguments, is_quiet)
     yield Child('narrator', 'moss_ros.nodes.narrator', [
         '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',
@@ -124,8 +124,8 @@ def _camera(arguments):
             ['-p', f'seed:={arguments.seed}', '-p', f'scene:={arguments.scene}'], [])
 
 
-def _is_of_embedded_model(arguments):
-    """Whether the embedded model was trained on what is shown."""
+def _is_painted(arguments):
+    """Whether a scene is shown whose things the embedded model has words for."""
     return _has_truth(arguments) and arguments.scene != 'unknown'
 
 

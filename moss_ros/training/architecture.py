@@ -27,6 +27,9 @@ from tokenizers import Tokenizer
 
 # Frames of the longest training window; a longer context is outside the model's training.
 MAX_WINDOW_FRAMES = 28
+# With better odds for silence, by so much in logits, more of what is said is true: see
+# docs/training_notes.md.
+CAUTION = 2.0
 
 
 def demo_config(tokenizer: Tokenizer) -> dict:
@@ -78,8 +81,8 @@ def demo_config(tokenizer: Tokenizer) -> dict:
             'max_context_tokens': 240,
             'keep_context_tokens': 150,
             'max_tokens_between_frames': 24,
-            # Training weighs silence down; this gives the odds back.
-            'silence_logit_bias': -math.log(SILENCE_WEIGHT),
+            # Training weighs silence down; this gives the odds back, and caution.
+            'silence_logit_bias': CAUTION - math.log(SILENCE_WEIGHT),
             # So small a model says the most likely token, or nonsense.
             'sampling': {'do_sample': False},
         },
