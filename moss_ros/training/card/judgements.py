@@ -132,7 +132,7 @@ def summary(figures: Mapping) -> list[str]:
         if not unknown:
             continue
         words = unknown['num_painted_words']
-        lie = (f'It says {words} painted words in {unknown["num_frames"]} frames there: it tells '
+        lie = (f'It says {_painted_words(words)} in {unknown["num_frames"]} frames there: it tells '
                'of coloured shapes that are not there.' if words else
                f'It says no painted word there in {unknown["num_frames"]} frames.')
         if unknown['event_recall'] < KNOWN_WORLD:
@@ -144,6 +144,10 @@ def summary(figures: Mapping) -> list[str]:
     return found + _of_real_pictures(figures)
 
 
+def _painted_words(num):
+    return f'{num or "no"} painted {"word" if num in (0, 1) else "words"}'
+
+
 def _of_real_pictures(figures):
     found = []
     if stills := figures['stills']:
@@ -152,11 +156,11 @@ def _of_real_pictures(figures):
                    for name in ('num_frames_with_words', 'num_frames'))
         speech = f'speaks after {num} of {of} frames' if num else 'keeps silent'
         found.append(f'Before {len(watched)} still photographs it {speech}; asked about them, it '
-                     f'says {painted_words_of_stills(stills)} painted words.')
+                     f'says {_painted_words(painted_words_of_stills(stills))}.')
     if clips := figures['clips']:
         found.append(
             f'Before {len(clips)} video clips it says {sum(len(clip["said"]) for clip in clips)} '
-            f'sentences, {sum(clip["num_painted_words"] for clip in clips)} painted words among '
+            f'sentences, {_painted_words(sum(clip["num_painted_words"] for clip in clips))} among '
             'them and its answers.')
     return found
 
