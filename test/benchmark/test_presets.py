@@ -51,14 +51,16 @@ def test_11b_is_the_published_model():
 
 
 def test_each_word_of_the_chat_is_a_token_below_the_frames():
-    chat = word_chat(518)
     # As in the embedded model.
     embedded = ChatFormat(DEMO_CHECKPOINT / 'tokenizer.json')
+    vocab_size = embedded.image_id
+    chat = word_chat(vocab_size)
     for name in ('<|begin_of_text|>', '<|silence|>', '<|eot_id|>', '<|image|>'):
         assert chat.control_id(name) == embedded.control_id(name)
-    assert chat.decode([1, 510]) == 'w1 w510'
+    last = embedded.control_id('<|begin_of_text|>') - 1
+    assert chat.decode([1, last]) == f'w1 w{last}'
     assert len(chat.encode_text('What do you see?')) == 4
-    assert chat.never_said_ids(518) == sorted(
+    assert chat.never_said_ids(vocab_size) == sorted(
         chat.control_id(name) for name in (
             '<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>',
             '<|...|>', '<|video|>'))

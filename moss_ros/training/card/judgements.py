@@ -132,8 +132,8 @@ def summary(figures: Mapping) -> list[str]:
         if not unknown:
             continue
         words = unknown['num_painted_words']
-        lie = (f'It says {_painted_words(words)} in {unknown["num_frames"]} frames there: it tells '
-               'of coloured shapes that are not there.' if words else
+        lie = (f'It says {_painted_words(words)} in {unknown["num_frames"]} frames there: it '
+               'tells of coloured shapes that are not there.' if words else
                f'It says no painted word there in {unknown["num_frames"]} frames.')
         if unknown['event_recall'] < KNOWN_WORLD:
             told = f'it does not tell what happens ({unknown["event_recall"]:.1%} of the events).'
