@@ -13,7 +13,7 @@ SECONDS ?= 0
 # Where 'make demo' is to be seen: browser (a page, and lines in the terminal) or terminal.
 VIEW ?= browser
 # How many processes share the tests, a file at a time; 0: this one runs them all.
-JOBS ?= 0
+JOBS ?= 2
 # More arguments of the program: make demo ARGS='--seed 3', make evaluate ARGS='--seed 7'
 ARGS ?=
 
@@ -39,7 +39,7 @@ $(STAMP): $(REQUIREMENTS)
 	@TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) tools/make_venv.py $(VENV)
 	@touch $@
 
-test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some; JOBS=2 in two processes)
+test: venv  ## Run all tests (ARGS='test/nodes -k lifecycle' for some; JOBS=0 in one process)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: venv  ## Check the style as ament does

@@ -172,9 +172,12 @@ def test_system_prompts_in_the_code_of_a_checkpoint_are_used(code_checkpoint, cl
 
 
 def test_system_prompts_that_are_given_come_first(code_checkpoint, clips, caplog, monkeypatch):
-    extend, calls = VideoModel.extend, []
-    monkeypatch.setattr(VideoModel, 'extend', lambda self, cache, ids, *rest, **options: (
-        calls.append(list(ids)), extend(self, cache, ids, *rest, **options))[1])
+    calls = []
+    for name in ('extend', 'append'):  # a live stream appends
+        def noted(self, cache, ids, *rest, original=getattr(VideoModel, name), **options):
+            calls.append(list(ids))
+            return original(self, cache, ids, *rest, **options)
+        monkeypatch.setattr(VideoModel, name, noted)
     with caplog.at_level('INFO', logger='moss_ros.stream'):
         generator = moss_ros.load_generator(
             code_checkpoint, system_prompt='Mine, live.', system_prompts={'text_image': 'Mine.'})

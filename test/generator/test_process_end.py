@@ -67,7 +67,7 @@ sys.exit(int(status))
 
 
 @pytest.mark.parametrize('kind, step, status', [
-    ('live', 'extend', 0), ('live', 'new_cache', 3), ('live', 'sample', 3),
+    ('live', 'append', 0), ('live', 'new_cache', 3), ('live', 'sample', 3),
     ('offline', 'extend', 0), ('offline', 'new_cache', 3), ('offline', 'sample', 3),
 ])
 def test_the_exit_status_is_that_of_the_program(checkpoint, kind, step, status):

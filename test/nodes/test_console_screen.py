@@ -220,6 +220,9 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', SIZE[1], SIZE[0], 0, 0))
         self.drawn = b''
         environment = {**os.environ, 'TERM': 'xterm-256color'}
+        # The processes of pytest-xdist have them, and they count more than the terminal's size.
+        for name in ('COLUMNS', 'LINES'):
+            environment.pop(name, None)
         self.process = start_process(
             'console', *arguments, stdin=slave, terminal=slave, env=environment)
         os.close(slave)
