@@ -95,7 +95,7 @@ class DecodeStep:
         self._fused, self._graphs = fused, graphs
         self._plain = PlainKernels(decoder.config.text)
         self._compiled = None
-        if can_compile(decoder):
+        if fused is None and can_compile(decoder):
             self._compiled = _compiled_step().CompiledStep(decoder, lm_head)
 
     @torch.inference_mode()
