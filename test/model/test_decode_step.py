@@ -249,6 +249,7 @@ from moss_ros.model.decode_step import DecodeStep
 from moss_ros.model.fused_kernels import FusedKernels
 from moss_ros.model.step_graphs import StepGraphs
 sys.path.insert(0, {folder!r})
+sys.modules['numba'] = None  # or the caches would be laid out for the compiled step
 from test_decode_step import assert_same, record
 
 torch.manual_seed(4)
