@@ -168,7 +168,7 @@ class _Run:
         saved_s = None
         try:
             # One group of pictures waits: they may be large.
-            with ReadAhead(self._chooser.read_groups(), 'moss-read-ahead', 1) as read, \
+            with ReadAhead(self._chooser.groups(), 'moss-read-ahead', 1) as read, \
                     ReadAhead(self._chooser.encoded(read), 'moss-encode-ahead',
                               prepare_thread=self._prepare) as groups:
                 for group in groups:

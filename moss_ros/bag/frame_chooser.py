@@ -116,7 +116,7 @@ class FrameChooser:
     image of the question's own bag time is one before it, wherever it stands in the bag.
 
     Used by one thread, whichever, but for encoded(), which any other may run meanwhile. groups()
-    blocks for reading, decoding and encoding.
+    blocks for reading and decoding.
     """
 
     def __init__(self, source: Source, model: VideoModel, frame_rate_fps: float,
@@ -153,20 +153,6 @@ class FrameChooser:
 
     def groups(self) -> Iterator[Group]:
         """Yield all that is left, in groups; BagError where the source breaks off."""
-        return self.encoded(self.read_groups())
-
-    def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
-        """Yield what read_groups() yields, each with its pictures encoded."""
-        for group in groups:
-            encoded = iter(encode_frames(self._model, group.pictures))
-            group.pictures.clear()
-            for item in group.items:
-                if isinstance(item, ChosenFrame):
-                    item.frame = next(encoded)
-            yield group
-
-    def read_groups(self) -> Iterator[Group]:
-        """Do as groups(), and encode nothing."""
         items: list[Item] = []
         pictures: list[Frame] = []
         try:
@@ -183,6 +169,16 @@ class FrameChooser:
             yield self._group([*items, *self._ask_until(math.inf, pictures)], pictures)
             raise
         yield self._group([*items, *self._ask_until(math.inf, pictures)], pictures)
+
+    def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
+        """Yield what groups() yields, each with its pictures encoded."""
+        for group in groups:
+            encoded = iter(encode_frames(self._model, group.pictures))
+            group.pictures.clear()
+            for item in group.items:
+                if isinstance(item, ChosenFrame):
+                    item.frame = next(encoded)
+            yield group
 
     def _read_again(self, position, stamp_ns):
         message = next(self._source.messages(position), None)

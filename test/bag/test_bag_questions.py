@@ -101,7 +101,7 @@ class Narrator:
                 (START_NS + round(time_s * 1e9), text) for time_s, text in prompts_at])
             if state is not None:
                 self._restore(state, chooser)
-            for group in chooser.groups():
+            for group in chooser.encoded(chooser.groups()):
                 self.narration.take(group.items)
                 snapshot = self.narration.snapshot()
                 self.states.append((

@@ -85,6 +85,11 @@ def told(items):
             yield 'restart', time_ms, None
 
 
+def encoded_groups(chooser):
+    """Yield the groups of a FrameChooser as the narration takes them."""
+    return chooser.encoded(chooser.groups())
+
+
 def choose(path, prompts=(), prompt_topic='', clock='auto'):
     """
     Return all items in words, and the counts, of a bag looked at twice a second.
@@ -94,12 +99,12 @@ def choose(path, prompts=(), prompt_topic='', clock='auto'):
     """
     prompts = [(START_NS + time_ms * 10**6, text) for time_ms, text in prompts]
     with open_source(path, '', prompt_topic, clock=clock) as source:
-        groups = list(FrameChooser(source, None, 2.0, prompts).groups())
+        groups = list(encoded_groups(FrameChooser(source, None, 2.0, prompts)))
         items = [list(told(group.items)) for group in groups]
         for index, group in enumerate(groups):
             chooser = FrameChooser(source, None, 2.0, prompts)
             chooser.restore(json.loads(json.dumps(group.chooser_state)))
-            rest = list(chooser.groups())
+            rest = list(encoded_groups(chooser))
             if index + 1 < len(groups):
                 assert [list(told(later.items)) for later in rest] == items[index + 1:]
             assert rest[-1].chooser_state == groups[-1].chooser_state
@@ -219,7 +224,7 @@ def test_an_image_that_nobody_needs_is_not_decoded(tmp_path, monkeypatch):
         message.bag_time_ns) or picture(source, message))
     path = write_bag(tmp_path / 'bag', camera(10))
     with open_source(path) as source:
-        list(FrameChooser(source, None, 2.0, [(START_NS + 750 * 10**6, 'What?')]).groups())
+        list(encoded_groups(FrameChooser(source, None, 2.0, [(START_NS + 750 * 10**6, 'What?')])))
     assert [(time_ns - START_NS) // 10**6 for time_ns in decoded] == [5, 505, 705]
 
 
@@ -278,7 +283,7 @@ def test_of_a_video_nothing_is_left_out(tmp_path):
         container.mux(stream.encode())
     prompts = [(0, 'First?'), (10**9, 'At a frame?'), (1_700_000_000, 'Between?')]
     with open_source(path, frame_rate_fps=2.0) as source:
-        groups = list(FrameChooser(source, None, 2.0, prompts).groups())
+        groups = list(encoded_groups(FrameChooser(source, None, 2.0, prompts)))
     assert {group.chooser_state['held'] for group in groups} == {None}
     assert [(item.bag_time_ns / 1e9, getattr(item, 'text', ''))
             for group in groups for item in group.items] == [
@@ -291,7 +296,7 @@ def test_header_stamps_that_stop_give_way_to_the_times_of_recording(tmp_path):
     messages = [image(min(index, 10) * 100 if index < 30 else index * 100,
                       index * 100 + DELAY_MS) for index in range(40)]
     with open_source(write_bag(tmp_path / 'bag', messages)) as source:
-        groups = list(FrameChooser(source, None, 2.0).groups())
+        groups = list(encoded_groups(FrameChooser(source, None, 2.0)))
     times_ms = [((item.bag_time_ns - START_NS) // 10**6, (item.frame.stamp_ns - START_NS) // 10**6)
                 for group in groups for item in group.items if isinstance(item, ChosenFrame)]
     assert times_ms == [(5, 0), (505, 500), (1005, 1000), (1505, 1505), (2005, 2005), (2505, 2505),
@@ -327,12 +332,12 @@ def test_stretches_of_pictures_that_are_none_are_noted_however_often_it_is_resum
          image_message(picture, START_NS + index * 5 * 10**8))
         for index, picture in enumerate(pictures)])
     with open_source(path, '', '') as source:
-        groups = list(FrameChooser(source, None, 2.0).groups())
+        groups = list(encoded_groups(FrameChooser(source, None, 2.0)))
         last = groups[-1].chooser_state
         for group in groups:
             chooser = FrameChooser(source, None, 2.0)
             chooser.restore(json.loads(json.dumps(group.chooser_state)))
-            *_, end = chooser.groups()
+            *_, end = encoded_groups(chooser)
             assert json.dumps(end.chooser_state) == json.dumps(last)
     assert last['num_used'] == len(pictures)
     assert last['pictures']['stretches'] == [
