@@ -72,7 +72,7 @@ class DecoderCache:
         Allocate.
 
         entries_last: the entries of a channel lie side by side in memory and not the channels of
-        an entry; for CompiledKernels. What shapes say is the same.
+        an entry, for CompiledStep. What shapes say is the same.
         """
         for name, value, minimum in (('max_tokens', max_tokens, 1), ('max_frames', max_frames, 0)):
             require_count(name, value, minimum)

@@ -95,7 +95,7 @@ class DecodeStep:
         self._fused, self._graphs = fused, graphs
         self._plain = PlainKernels(decoder.config.text)
         self._compiled = None
-        if fused is None and can_compile(decoder):
+        if can_compile(decoder):
             self._compiled = _compiled_step().CompiledStep(decoder, lm_head)
 
     @torch.inference_mode()
@@ -108,7 +108,7 @@ class DecodeStep:
         """
         if len(caches) > 1 and not self._is_shared(caches):
             return self._run_in_turn(caches, token_ids)
-        if self._compiled is not None and caches[0].arrays is not None:
+        if self._is_compiled_for(caches[0]):
             return self._compiled.run(caches[0], token_ids)
         if len(caches) == 1 and self._fused is not None:
             logits = self._run_fused(caches, token_ids)
@@ -129,8 +129,7 @@ class DecodeStep:
 
     def takes(self, cache: DecoderCache, num_tokens: int) -> bool:
         """Return whether append() of so many tokens is faster than TextDecoder.extend()."""
-        return self._compiled is not None and cache.arrays is not None \
-            and num_tokens <= _MOST_IN_TURN
+        return self._is_compiled_for(cache) and num_tokens <= _MOST_IN_TURN
 
     @torch.inference_mode()
     def append(self, cache: DecoderCache, token_ids: list[int],
@@ -141,6 +140,9 @@ class DecodeStep:
         frame_states [k, N, D] belong to the k image tokens among token_ids, in order.
         """
         return self._compiled.run(cache, token_ids, frame_states)
+
+    def _is_compiled_for(self, cache):
+        return self._compiled is not None and cache.arrays is not None
 
     def _run_in_turn(self, caches, token_ids):
         before = [cache.num_tokens for cache in caches]
