@@ -20,16 +20,16 @@ model's size) come out. Training renders many streams in several processes; eval
 ones. Shapes: N streams, L frames in a stream, S = IMAGE_SIZE_PX.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-import multiprocessing
 import random
 
 from moss_ros.model import fit_frame
+from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import (
     answer_question, EventKind, ObjectState, Question, Scene, SceneEvent, SceneRenderer,
 )
+from moss_ros.training.varied_looks import VariedRenderer
 import numpy as np
 import torch
 
@@ -111,6 +111,8 @@ def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:
     return int(np.searchsorted(times_s, event.time_s))
 
 
+# Share of the training streams that do not look as the demo camera's.
+P_VARIED = 0.4
 # Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape.
 SIZES_PX = ((128, 96),) * 12 + ((128, 72), (128, 80), (128, 104), (160, 120))
 
@@ -127,30 +129,12 @@ def content_rows(stream: Stream) -> float:
 
 
 def render_stream(stream: Stream) -> np.ndarray:
-    """Return the stream's pictures u8 [L, 3, S, S] at a camera size drawn from its seed."""
-    renderer = SceneRenderer(stream.scene, *camera_size_px(stream))
+    """Return the stream's pictures u8 [L, 3, S, S] at a size and in a look drawn from its seed."""
+    is_varied = random.Random(f'look {stream.scene.seed}').random() < P_VARIED
+    renderer = (VariedRenderer if is_varied else SceneRenderer)(
+        stream.scene, *camera_size_px(stream))
     return np.stack([
         fit_frame(renderer.render(time_s), IMAGE_SIZE_PX).numpy() for time_s in stream.times_s])
-
-
-def render_in_processes(render: Callable, streams: Sequence, arguments: tuple,
-                        num_processes: int, take: Callable) -> None:
-    """
-    Call take(index, render(stream, *arguments)) for each of streams, in their order.
-
-    One process is this one; more are fresh ones, so render must be a function of a module.
-    """
-    if num_processes == 1:
-        for index, stream in enumerate(streams):
-            take(index, render(stream, *arguments))
-        return
-    # Fresh interpreters: a fork of a process that runs torch threads may hang.
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
-        results = pool.map(render, streams, *([value] * len(streams) for value in arguments),
-                           chunksize=8)
-        for index, result in enumerate(results):
-            take(index, result)
 
 
 def _render_seed(seed: int, num_frames: int) -> np.ndarray:

@@ -13,19 +13,20 @@
 # limitations under the License.
 
 """
-Second stage of training: the text side learns to narrate from the frozen features of the frames.
+Second stage of training: the model learns to narrate.
 
-Streams of both worlds with their cached features go in; projector, decoder and lm_head of a
-VideoModel are trained in place, on windows that samples.py makes anew each time. The heads of
-frame_truth.py, which are not shipped, make each frame token a summary. Shapes: L frames in a
-stream, P pooled tokens of a frame, Dv vision features.
+Streams of both worlds go in, with their pictures, and the whole VideoModel is trained in place; or
+with the features of a vision encoder that stays as it is, and then all but that is. It learns on
+windows that samples.py makes anew each time. The heads of frame_truth.py, which are not shipped,
+make each frame token a summary. Shapes: B samples of F frames, L frames in a stream, P pooled
+tokens of a frame, Dv vision features, S px.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 import random
 
-from moss_ros.model import VideoModel
+from moss_ros.model import normalise_frames, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
@@ -39,6 +40,9 @@ from torch.nn import functional as F
 
 AUXILIARY_WEIGHT = 0.5
 NUM_BATCHES_SORTED = 16
+# At first only the heads learn, so that the model does not learn from what they do not know yet.
+NUM_HEAD_STEPS = 80
+HEAD_LEARNING_RATE = 4e-3
 SNAPSHOT_STEPS = 100
 
 
@@ -48,24 +52,26 @@ class Course:
     One run of the text stage; the learning rate follows one cosine over all phases.
 
     phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
-    which recency is learned fast. mix: what is asked how often.
+    which recency is learned fast. mix: what is asked how often. p_unknown: part of the samples
+    that are of the unknown world.
     """
 
     phases: tuple[tuple[int, int, int], ...]
     learning_rate: float
     mix: SampleMix = SampleMix()
+    p_unknown: float = 0.5
 
 
 def text_parameters(model: VideoModel) -> list[nn.Parameter]:
-    """Return the parameters of the second stage: everything but the vision encoder."""
+    """Return all parameters but those of the vision encoder."""
     return [parameter for name, parameter in model.named_parameters()
             if not name.startswith('vision.')]
 
 
 def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int):
     """Return the loss and readable figures: accuracy of words and of silences."""
-    frame_states = model.projector(batch.features)
-    hidden = model.decoder(batch.token_ids, frame_states)
+    features = _features(model, batch)
+    hidden = model.decoder(batch.token_ids, model.projector(features))
     is_target = batch.targets != IGNORED
     targets = batch.targets[is_target]
     logits = model.lm_head(hidden[is_target])
@@ -73,14 +79,30 @@ def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, sile
     weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
     losses = F.cross_entropy(logits, targets, reduction='none')
     loss = (losses * weights).sum() / weights.sum()
-    auxiliary = heads.loss(hidden, batch)
+    auxiliary = AUXILIARY_WEIGHT * heads.loss(hidden, batch)
+    if _has_pictures(batch):
+        auxiliary = auxiliary + heads.picture_loss(features, batch)
     with torch.no_grad():
         is_right = (logits.argmax(-1) == targets).float()
         figures = {
             'loss': loss.item(), 'auxiliary': auxiliary.item(),
             'words_right': _mean(is_right[~is_silence]),
             'silences_right': _mean(is_right[is_silence])}
-    return loss + AUXILIARY_WEIGHT * auxiliary, figures
+    return loss + auxiliary, figures
+
+
+def _has_pictures(batch: Batch) -> bool:
+    return batch.frames.dtype == torch.uint8
+
+
+def _features(model: VideoModel, batch: Batch) -> torch.Tensor:
+    """Return the features f32 [B, F, P, Dv] of a batch's frames, 0 where there is none."""
+    if not _has_pictures(batch):
+        return batch.frames.float()
+    features = model.pool_frames(model.vision(normalise_frames(batch.frames[batch.is_frame])))
+    padded = features.new_zeros(*batch.is_frame.shape, *features.shape[1:])
+    padded[batch.is_frame] = features
+    return padded
 
 
 def _mean(values: torch.Tensor) -> float | None:
@@ -88,19 +110,21 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, maker, pad_id, generator, batch_size, num_frames):
+def _batches(streams, frames, maker, pad_id, generator, p_unknown, batch_size, num_frames):
     """
-    Yield batches without end, half of their samples of each world.
+    Yield batches without end, p_unknown of their samples of the unknown world.
 
     Samples of like length go together, so little is padding.
     """
-    worlds = [[row for row, stream in enumerate(streams) if isinstance(stream, kind)]
-              for kind in (Stream, UnknownStream)]
-    worlds = [rows for rows in worlds if rows]
+    rows_by_world = [[row for row, stream in enumerate(streams) if isinstance(stream, kind)]
+                     for kind in (Stream, UnknownStream)]
+    worlds, weights = zip(*(
+        (rows, weight) for rows, weight in zip(rows_by_world, (1 - p_unknown, p_unknown))
+        if rows and weight))
     while True:
         drawn = []
         for _ in range(batch_size * NUM_BATCHES_SORTED):
-            row = generator.choice(generator.choice(worlds))
+            row = generator.choice(generator.choices(worlds, weights)[0])
             first = generator.randrange(len(streams[row].times_s) - num_frames + 1)
             drawn.append((maker.make(streams[row], first, num_frames), row))
         drawn.sort(key=lambda entry: len(entry[0].token_ids))
@@ -109,23 +133,25 @@ def _batches(streams, features, maker, pad_id, generator, batch_size, num_frames
         generator.shuffle(groups)
         for group in groups:
             yield stack_samples([sample for sample, _ in group],
-                                [features[row] for _, row in group], pad_id)
+                                [frames[row] for _, row in group], pad_id)
 
 
 def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
-               features: Sequence[np.ndarray], course: Course, seed: int, report,
+               frames: Sequence[np.ndarray], course: Course, seed: int, report,
                snapshot=None) -> None:
     """
-    Train the text side of model in place; its weights end as their moving average.
+    Train model in place; its weights end as their moving average.
 
-    features: by stream f16 [L, P, Dv], pooled. snapshot(step) is called now and then while the
-    model holds the averaged weights.
+    frames: by stream the pictures u8 [L, 3, S, S], or the pooled features f16 [L, P, Dv]: then the
+    vision encoder stays as it is. snapshot(step) is called now and then while the model holds the
+    averaged weights.
     """
     torch.manual_seed(seed)
     generator = random.Random(seed)
     maker = SampleMaker(chat, generator, course.mix)
     heads = FrameTruthHeads(model.decoder)
-    trained = text_parameters(model)
+    with_vision = frames[0].dtype == np.uint8
+    trained = list(model.parameters()) if with_vision else text_parameters(model)
     parameters = [*trained, *heads.parameters()]
     decayed = [parameter for parameter in parameters if parameter.dim() >= 2]
     others = [parameter for parameter in parameters if parameter.dim() < 2]
@@ -134,11 +160,16 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream | Unkno
         lr=course.learning_rate, betas=(0.9, 0.98))
     average = [parameter.detach().clone() for parameter in trained]
     num_steps = sum(phase[0] for phase in course.phases)
+
+    def batches_of(phase):
+        return _batches(streams, frames, maker, chat.eot_id, generator, course.p_unknown,
+                        *phase[1:])
+
+    _train_heads(model, heads, batches_of(course.phases[0]))
     step = 0
-    for num_phase_steps, batch_size, num_frames in course.phases:
-        batches = _batches(streams, features, maker, chat.eot_id, generator, batch_size,
-                           num_frames)
-        for _ in range(num_phase_steps):
+    for phase in course.phases:
+        batches = batches_of(phase)
+        for _ in range(phase[0]):
             factor = cosine_schedule(step, num_steps, num_warmup=100)
             for group in optimiser.param_groups:
                 group['lr'] = course.learning_rate * factor
@@ -159,6 +190,21 @@ def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream | Unkno
                 _swap(trained, average)
     heads.detach()
     _swap(trained, average)
+
+
+def _train_heads(model, heads, batches):
+    optimiser = torch.optim.AdamW(heads.parameters(), lr=HEAD_LEARNING_RATE)
+    for _ in range(NUM_HEAD_STEPS):
+        batch = next(batches)
+        with torch.no_grad():
+            features = _features(model, batch)
+            hidden = model.decoder(batch.token_ids, model.projector(features))
+        loss = heads.loss(hidden, batch)
+        if _has_pictures(batch):
+            loss = loss + heads.picture_loss(features, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
 
 
 @torch.no_grad()

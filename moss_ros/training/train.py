@@ -16,7 +16,8 @@
 Train the embedded model from a seed: `python -m moss_ros.training.train` (`make train`).
 
 Writes a checkpoint folder (config.json, tokenizer.json, model.safetensors). The stages: render
-streams of both worlds, train the vision encoder, cache its features, train the text side on them.
+streams of both worlds, train the vision encoder by heads of its own, train all together on short
+windows, cache the features of the frames, train the text side on them in long windows.
 Runs on two CPU cores without anything downloaded; the same seed, program and thread count give
 the same weights. Prints one JSON line a report, with the seconds since the start and of the stage.
 """
@@ -32,7 +33,7 @@ from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
-from moss_ros.training.motion_training import motion_targets, MotionTask
+from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
     content_rows, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
@@ -55,8 +56,8 @@ class Recipe:
     """
     How much of what is learned.
 
-    painted, unknown: (streams, frames of each). vision_batches: frames of painted streams and
-    windows of unknown ones a step.
+    painted, unknown: (streams, frames of each). vision_batches: frames a step to find objects in,
+    and of each world to read greys from. together: of all parts; course: of the text side.
     """
 
     painted: tuple[int, int]
@@ -64,31 +65,40 @@ class Recipe:
     vision_steps: int
     vision_batches: tuple[int, int]
     vision_learning_rate: float
+    together: Course
     course: Course
 
     def scaled(self, scale: float) -> 'Recipe':
         """Return the same recipe with scale times the streams and steps."""
-        phases = tuple((max(1, round(steps * scale)), batch, frames)
-                       for steps, batch, frames in self.course.phases)
+        def scaled_course(course: Course) -> Course:
+            return replace(course, phases=tuple((max(1, round(steps * scale)), batch, frames)
+                                                for steps, batch, frames in course.phases))
+
         painted, unknown = ((max(8, round(num * scale)), length)
                             for num, length in (self.painted, self.unknown))
         return replace(self, painted=painted, unknown=unknown,
                        vision_steps=max(2, round(self.vision_steps * scale)),
-                       course=replace(self.course, phases=phases))
+                       together=scaled_course(self.together),
+                       course=scaled_course(self.course))
 
 
 RECIPE = Recipe(
-    painted=(1400, 96), unknown=(3600, 40), vision_steps=3200, vision_batches=(28, 16),
+    painted=(1400, 96), unknown=(4500, 40), vision_steps=2000, vision_batches=(28, 26),
     vision_learning_rate=1.5e-3,
-    course=Course(((400, 64, 10), (500, 48, 18), (2000, 32, 28)), learning_rate=2.5e-3, mix=MIX))
-# What --finish does with the text side of a checkpoint.
-FINISH_COURSE = Course(((2400, 32, 28),), learning_rate=1.8e-3, mix=MIX)
+    together=Course(((2200, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
+    course=Course(((2000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
+# What --finish does with a checkpoint.
+FINISH_RECIPE = Recipe(
+    painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 26),
+    vision_learning_rate=1.5e-3,
+    together=Course(((1300, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
+    course=Course(((3600, 32, 28),), learning_rate=1.8e-3, mix=MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
-    painted=(2400, 96), unknown=(12000, 40), vision_steps=30000, vision_batches=(48, 16),
+    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(48, 32),
     vision_learning_rate=1.5e-3,
-    course=Course(((1500, 64, 10), (1500, 48, 18), (9000, 32, 28)), learning_rate=2.5e-3,
-                  mix=MIX))
+    together=Course(((16000, 32, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
+    course=Course(((12000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
 
 
 class Log:
@@ -119,9 +129,10 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     """
     Train and write the checkpoint folder output.
 
-    work_dir: keeps the result of the vision stage, and a later run with the same seed and numbers
-    of streams loads it from there, to try changes of the text stage alone. start_from: a
-    checkpoint of the same widths to start from; with keep_vision only the text stage is trained.
+    work_dir: keeps the weights before the last stage and the features, and a later run with the
+    same seed and numbers of streams loads them from there, to try changes of that stage alone.
+    start_from: a checkpoint of the same widths to start from; with keep_vision only the last stage
+    is trained.
     """
     log = Log()
     torch.set_num_threads(num_threads)
@@ -144,41 +155,43 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     painted = [make_stream(stream_seed, painted_frames) for stream_seed in painted_seeds]
     unknown = [make_unknown_stream(stream_seed, unknown_frames, FRAME_RATE_FPS)
                for stream_seed in unknown_seeds]
-    kept = work_dir and work_dir / f'vision_seed_{seed}_streams_{num_painted}_{num_unknown}'
-    if kept and kept.is_dir():
-        model.vision.load_state_dict(load_file(kept / 'vision.safetensors'))
-        features = [np.load(kept / f'{world}.npy', allow_pickle=False)
-                    for world in ('painted', 'unknown')]
-    else:
-        pictures = render_streams(painted_seeds, painted_frames, num_threads)
-        log('painted world rendered', streams=num_painted, frames=num_painted * painted_frames)
-        unknown_pictures, motions = render_unknown_streams(
-            unknown, IMAGE_SIZE_PX, num_threads)
-        log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
-        if not keep_vision:
-            tasks = (
-                _detection_task(model, pictures, painted, recipe.vision_batches[0], seed),
-                MotionTask(unknown_pictures, np.stack([motion_targets(stream)
-                                                       for stream in unknown]), motions,
-                           recipe.vision_batches[1], model.config.vision.output_dim, seed))
-            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
-                         log.stage('vision'))
-            log('vision trained')
-        features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
-        log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
-        del pictures, unknown_pictures
-        if kept:
-            kept.mkdir(parents=True)
-            save_file(model.vision.state_dict(), kept / 'vision.safetensors')
-            for world, array in zip(('painted', 'unknown'), features):
-                np.save(kept / f'{world}.npy', array)
-
+    streams = [*painted, *unknown]
     chat = ChatFormat(output / 'tokenizer.json')
 
     def snapshot(_):
         save_model(model, output, torch.float16)
 
-    train_text(model, chat, [*painted, *unknown], [*features[0], *features[1]], recipe.course,
+    kept = work_dir and work_dir / f'seed_{seed}_streams_{num_painted}_{num_unknown}'
+    if kept and kept.is_dir():
+        model.load_state_dict(load_file(kept / 'model.safetensors'))
+        features = [np.load(kept / f'{world}.npy', allow_pickle=False)
+                    for world in ('painted', 'unknown')]
+    else:
+        pictures = render_streams(painted_seeds, painted_frames, num_threads)
+        log('painted world rendered', streams=num_painted, frames=num_painted * painted_frames)
+        unknown_pictures = render_unknown_streams(unknown, IMAGE_SIZE_PX, num_threads)
+        log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
+        if not keep_vision:
+            num_objects, num_greys = recipe.vision_batches
+            tasks = (_detection_task(model, pictures, painted, num_objects, seed),
+                     ThumbnailTask((pictures, unknown_pictures), num_greys,
+                                   model.config.vision.output_dim, seed))
+            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
+                         log.stage('vision'))
+            log('vision trained')
+            train_text(model, chat, streams, [*pictures, *unknown_pictures], recipe.together,
+                       seed, log.stage('together'), snapshot)
+            log('all trained together')
+        features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
+        log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
+        del pictures, unknown_pictures
+        if kept:
+            kept.mkdir(parents=True)
+            save_file(model.state_dict(), kept / 'model.safetensors')
+            for world, array in zip(('painted', 'unknown'), features):
+                np.save(kept / f'{world}.npy', array)
+
+    train_text(model, chat, streams, [*features[0], *features[1]], recipe.course,
                seed, log.stage('text'), snapshot)
     save_model(model.eval(), output, torch.float16)
     log('saved', folder=str(output))
@@ -219,23 +232,24 @@ def main() -> None:
                         help='part of the full training, for a trial (default 1)')
     parser.add_argument('--num-threads', type=int, default=2)
     parser.add_argument('--work-dir', type=Path,
-                        help='keep the vision stage here, and start from it the next time')
+                        help='keep what the last stage needs here, and start from it '
+                             'the next time')
     parser.add_argument('--start-from', type=Path,
                         help='train this checkpoint of the same widths on')
     parser.add_argument('--keep-vision', action='store_true',
                         help='leave the vision encoder of --start-from as it is')
     parser.add_argument('--finish', action='store_true',
-                        help='train the text side of --start-from once more, more slowly')
+                        help='train --start-from on for a shorter time, on more streams')
     arguments = parser.parse_args()
     for name in ('keep_vision', 'finish'):
         if getattr(arguments, name) and arguments.start_from is None:
             parser.error(f'--{name.replace("_", "-")} needs --start-from')
-    recipe = LONG_RECIPE if arguments.long else RECIPE
-    if arguments.finish:
-        recipe = replace(recipe, course=FINISH_COURSE)
+    if arguments.finish and arguments.long:
+        parser.error('--finish and --long are two recipes; take one of them')
+    recipe = LONG_RECIPE if arguments.long else FINISH_RECIPE if arguments.finish else RECIPE
     train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
           arguments.num_threads, arguments.work_dir, arguments.start_from,
-          arguments.keep_vision or arguments.finish)
+          arguments.keep_vision)
 
 
 if __name__ == '__main__':

@@ -16,8 +16,8 @@
 First stage of training: the vision encoder learns what can be read from its pooled tokens.
 
 Rendered streams go in; the vision encoder of a VideoModel is trained in place, through heads that
-are not shipped. What is read from painted frames stands here, what from two frames of an unknown
-world in motion_training.py. A linear head reads from each pooled token which colours and which
+are not shipped. What is read from painted frames stands here, what from any picture in
+picture_truth.py. A linear head reads from each pooled token which colours and which
 shapes are centred there and, for each colour, its shape and its position in the whole picture.
 From the class token it reads, for each colour, the same of the whole picture, and the number of
 objects of each shape. Shapes: L frames in a stream, C colours, S shapes.
@@ -38,6 +38,7 @@ from torch.nn import functional as F
 
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 POSITION_SCALE = 10.0
+NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
 
 
 class DetectionHead(nn.Module):
@@ -183,8 +184,9 @@ def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
 
     report(step, figures) is called now and then.
     """
-    parameters = [*model.vision.parameters(),
-                  *(parameter for task in tasks for parameter in task.head.parameters())]
+    heads = [parameter for task in tasks for parameter in task.head.parameters()]
+    _train_heads(model, tasks, heads)
+    parameters = [*model.vision.parameters(), *heads]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98),
                                   weight_decay=0.02)
     for step in range(num_steps):
@@ -201,6 +203,18 @@ def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
         optimiser.step()
         if step % 100 == 0 or step == num_steps - 1:
             report(step, {'loss': total, **figures})
+
+
+def _train_heads(model, tasks, parameters):
+    """Train only the heads at first: the encoder learns nothing from what they do not know yet."""
+    optimiser = torch.optim.AdamW(parameters, lr=HEAD_LEARNING_RATE)
+    model.vision.requires_grad_(False)
+    for _ in range(NUM_HEAD_STEPS):
+        optimiser.zero_grad(set_to_none=True)
+        for task in tasks:
+            task.loss(model)[0].backward()
+        optimiser.step()
+    model.vision.requires_grad_(True)
 
 
 def cosine_schedule(step: int, num_steps: int, num_warmup: int, floor: float = 0.02) -> float:

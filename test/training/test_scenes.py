@@ -25,6 +25,7 @@ from moss_ros.training.scenes.rendering import RGB_BY_COLOUR
 from moss_ros.training.scenes.world import (
     MAX_OBJECTS, MIN_DISTANCE, MIN_VERTICAL_MOVE, SPEED_PER_S,
 )
+from moss_ros.training.varied_looks import VariedRenderer
 import numpy as np
 import pytest
 
@@ -188,3 +189,29 @@ def test_random_questions_are_recognised_by_their_text():
     for _ in range(300):
         question = random_question(generator, [RED_BALL, GREEN_BOX])
         assert question_by_text(question.text) == question
+
+
+def test_varied_looks_show_the_same_scene_otherwise():
+    """The same seed gives the same picture; what is drawn stands where the scene has it."""
+    scene = Scene(5003)
+    state = next(state for state in scene.objects_at(10.0) if state.in_picture)
+    column, row = int(state.x * 160), int(state.y * 160)
+    looks = [VariedRenderer(scene, 160, 120).render(10.0) for _ in range(2)]
+    assert np.array_equal(*looks)
+    demo = SceneRenderer(scene, 160, 120).render(10.0)
+    assert not np.array_equal(looks[0], demo)
+    there = (slice(row - 2, row + 3), slice(column - 2, column + 3))
+    for picture in (looks[0], demo):
+        around = np.median(picture.reshape(-1, 3), axis=0)
+        assert np.abs(picture[there].mean((0, 1)) - around).max() > 40
+
+
+def test_backgrounds_and_light_vary_from_scene_to_scene():
+    """No two of many scenes have the same mean colour; pictures are in no way spoilt."""
+    means = set()
+    for seed in range(24):
+        picture = VariedRenderer(Scene(seed), 64, 48).render(3.0)
+        assert picture.shape == (48, 64, 3) and picture.dtype == np.uint8
+        assert 8 < picture.mean() < 247
+        means.add(tuple(picture.mean((0, 1)).round(2)))
+    assert len(means) == 24

@@ -15,7 +15,6 @@
 """Unknown scenes: the same each time, what is said is true of what is shown, fast enough."""
 
 from collections import Counter
-import math
 import random
 
 from moss_ros.training.evaluation_run import num_painted_words
@@ -221,13 +220,11 @@ def test_directions_are_told_where_they_are_learned(monkeypatch):
     assert told_as(Happening.DARK) is Happening.DARK
 
 
-def test_pictures_and_motions_of_a_stream():
-    """One row a frame; the motion is that between the frames, 0 for the first one."""
-    stream = make_unknown_stream(11, 12, 2.0)
-    pictures, motions = render_unknown_stream(stream, 64)
+def test_pictures_of_a_stream():
+    """One a frame, of the model's size."""
+    pictures = render_unknown_stream(make_unknown_stream(11, 12, 2.0), 64)
     assert pictures.shape == (12, 3, 64, 64) and pictures.dtype == np.uint8
-    assert motions.shape == (12, 6) and not motions[0].any()
-    assert np.isfinite(motions).all() and math.isfinite(float(pictures.std()))
+    assert pictures.std() > 1 and (pictures[0] != pictures[-1]).any()
 
 
 def test_photographs_are_the_world_where_they_are_given(tmp_path):

@@ -68,6 +68,9 @@ class SceneRenderer:
         self._phases = generator.uniform(0, 2 * math.pi, 3)
         self._colour_jitter = {name: 1 + generator.uniform(-0.07, 0.07, 3).astype(np.float32)
                                for name in RGB_BY_COLOUR}
+        # How a varied look differs: lit from where, how dark shadows are, and the colour of light.
+        self._shade_x, self._shade_y, self._shadow = 0.16, 0.20, 0.35
+        self._white = np.ones(3, np.float32)
         noise = min(MAX_NOISE, generator.uniform(0.006, 0.022) * width_px / NOISE_WIDTH_PX)
         self._noise_tiles = generator.standard_normal(
             (NUM_NOISE_TILES, height_px, width_px, 1), dtype=np.float32) * np.float32(noise)
@@ -105,7 +108,7 @@ class SceneRenderer:
         picture += (spot_y * spot_x)[..., None]
         for state in self.scene.objects_at(time_s):
             self._draw(picture, state)
-        picture *= np.float32(1 + self._gain * gain)
+        picture *= np.float32(1 + self._gain * gain) * self._white
         tick = int(round(time_s * 1000))
         picture += np.roll(self._noise_tiles[tick % NUM_NOISE_TILES],
                            (tick * 7919) % (self._width_px * self._height_px))
@@ -124,10 +127,10 @@ class SceneRenderer:
         y = (self._y[rows] - state.y) / radius
         region = picture[rows, columns]
         shadow = np.clip(1.25 - np.hypot(x / 1.05, (y - 0.9) / 0.32), 0, 1)[..., None]
-        region *= 1 - 0.35 * shadow
+        region *= 1 - self._shadow * shadow
         edge = self._pixel / radius
         cover = np.clip(0.5 - _signed_distance(state.shape, x, y) / edge, 0, 1)[..., None]
-        light = (1.0 - 0.16 * x - 0.20 * y)[..., None]
+        light = (1.0 - self._shade_x * x - self._shade_y * y)[..., None]
         colour = np.asarray(RGB_BY_COLOUR[state.colour], np.float32)
         colour = np.clip(colour * self._colour_jitter[state.colour] * light, 0, 1)
         region += (colour - region) * cover

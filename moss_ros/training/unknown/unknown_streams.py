@@ -29,8 +29,8 @@ import random
 
 import cv2
 from moss_ros.model import fit_frame
+from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import Question
-from moss_ros.training.streams import render_in_processes
 from moss_ros.training.unknown.filming import Film
 from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
 from moss_ros.training.unknown.statements import (
@@ -147,45 +147,22 @@ def film_of(stream: UnknownStream, photographs: Sequence[np.ndarray] = ()) -> Fi
 
 
 def render_unknown_stream(stream: UnknownStream, image_size_px: int,
-                          photographs: Sequence[np.ndarray] = ()
-                          ) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Return the stream's pictures u8 [L, 3, S, S] and what moved before each, f32 [L, 6].
-
-    Of the camera: x, y in picture widths, zoom, roll; of what moves by itself: x, y in the
-    picture, 0 and 0 where nothing does.
-    """
+                          photographs: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """Return the stream's pictures u8 [L, 3, S, S]."""
     film = film_of(stream, photographs)
-    pictures = np.stack([
+    return np.stack([
         fit_frame(film.picture(time_s), image_size_px).numpy() for time_s in stream.times_s])
-    motions = np.zeros((len(stream.times_s), 6), np.float32)
-    poses = [film.pose_at(time_s) for time_s in stream.times_s]
-    for index in range(1, len(poses)):
-        before, now, time_s = poses[index - 1], poses[index], stream.times_s[index]
-        size = math.exp(now.zoom)
-        aside = 0.65 * (now.lateral - before.lateral)
-        motions[index, :4] = (size * (now.x - before.x + aside), size * (now.y - before.y),
-                              now.zoom - before.zoom, now.roll - before.roll)
-        phase = stream.scene.phase_at(time_s)
-        if phase is not None and phase.mover >= 0:
-            motions[index, 4:] = stream.scene.movers[phase.mover].place_at(time_s) or (0, 0)
-    return pictures, motions
 
 
-def _render(stream: UnknownStream, image_size_px: int) -> tuple[np.ndarray, np.ndarray]:
+def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
     torch.set_num_threads(1)
     return render_unknown_stream(stream, image_size_px)
 
 
 def render_unknown_streams(streams: Sequence[UnknownStream], image_size_px: int,
-                           num_processes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return u8 [N, L, 3, S, S] and f32 [N, L, 6] of streams of one length, in their order."""
-    shape = len(streams), len(streams[0].times_s)
-    pictures = np.empty((*shape, 3, image_size_px, image_size_px), np.uint8)
-    motions = np.empty((*shape, 6), np.float32)
-
-    def take(index, rendered):
-        pictures[index], motions[index] = rendered
-
-    render_in_processes(_render, streams, (image_size_px,), num_processes, take)
-    return pictures, motions
+                           num_processes: int) -> np.ndarray:
+    """Return the pictures u8 [N, L, 3, S, S] of streams of one length, in their order."""
+    shape = len(streams), len(streams[0].times_s), 3, image_size_px, image_size_px
+    pictures = np.empty(shape, np.uint8)
+    render_in_processes(_render, streams, (image_size_px,), num_processes, pictures.__setitem__)
+    return pictures

@@ -1,0 +1,110 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+What a model learns from pictures without a label: their grey in small, and where they change.
+
+Both are what a motion is seen by. Without them the features of a frame hold little but what the
+painted world needs, and two frames of another world cannot be compared.
+
+Shapes: M and N pictures, L frames in a stream, B samples of F frames, S px, P pooled tokens of a
+frame with the class token, Dv vision features.
+"""
+
+import math
+from typing import Sequence
+
+from moss_ros.model import normalise_frames, VideoModel
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# Greys that are read from each token, a side of its part of the picture.
+TOKEN_SIDE = 4
+THUMBNAIL_WEIGHT = 4.0
+# Grey levels that make 1 of what is read.
+GREY_SCALE = 64.0
+# Changes are read on a grid of cells of 4 by 4 pixels of a picture in small.
+GRID_SIDE, CELL_SIDE = 8, 4
+NUM_CELLS = GRID_SIDE ** 2
+# Changes are logarithms, near 0 for so many grey levels; less than the second is as nothing.
+CHANGE_LEVELS, FAINT_LEVELS = 1.5, 0.5
+
+
+class ThumbnailHead(nn.Module):
+    """Reads from each pooled token its part of the picture, TOKEN_SIDE by TOKEN_SIDE greys."""
+
+    def __init__(self, feature_dim: int):
+        super().__init__()
+        self.tokens = nn.Linear(feature_dim, TOKEN_SIDE ** 2)
+
+    def loss(self, features: torch.Tensor, pictures: torch.Tensor
+             ) -> tuple[torch.Tensor, dict[str, float]]:
+        """
+        Return the loss for features f32 [M, P, Dv] of pictures u8 [M, 3, S, S], and a figure.
+
+        thumbnail_r2: which part of the variance within the parts of a picture is read.
+        """
+        read = self.tokens(features[:, 1:])
+        greys = _token_greys(pictures, math.isqrt(read.shape[1]))
+        loss = THUMBNAIL_WEIGHT * F.smooth_l1_loss(read, greys, beta=0.3)
+        with torch.no_grad():
+            variance = (greys - greys.mean(-1, keepdim=True)).square().mean()
+            r2 = 1 - (read - greys).square().mean() / variance.clamp_min(1e-6)
+        return loss, {'thumbnail_r2': r2.item()}
+
+
+def _token_greys(pictures, grid):
+    """Return f32 [M, grid ** 2, TOKEN_SIDE ** 2], row by row: the greys of the tokens' parts."""
+    side = grid * TOKEN_SIDE
+    small = F.avg_pool2d(pictures.float().mean(1) / GREY_SCALE - 2, pictures.shape[-1] // side)
+    parts = small.unflatten(1, (grid, TOKEN_SIDE)).unflatten(3, (grid, TOKEN_SIDE))
+    return parts.transpose(2, 3).flatten(1, 2).flatten(2)
+
+
+class ThumbnailTask:
+    """A vision task: pictures at random, u8 [N, L, 3, S, S] of each world, as many of each."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], batch_size: int, feature_dim: int,
+                 seed: int):
+        self.head = ThumbnailHead(feature_dim)
+        self._pictures, self._batch_size = pictures, batch_size
+        self._generator = np.random.default_rng(seed)
+
+    def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of the next batch, and readable figures."""
+        drawn = torch.from_numpy(np.concatenate([
+            pictures[self._generator.integers(len(pictures), size=self._batch_size),
+                     self._generator.integers(pictures.shape[1], size=self._batch_size)]
+            for pictures in self._pictures]))
+        return self.head.loss(model.pool_frames(model.vision(normalise_frames(drawn))), drawn)
+
+
+def frame_changes(pictures: torch.Tensor, is_frame: torch.Tensor
+                  ) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Return which frames have one before them, and what changed since then.
+
+    pictures: u8 [B, F, 3, S, S], of which is_frame, bool [B, F], are none of the padding at the
+    end; M are. Result: bool [M], and f32 [K, NUM_CELLS] for the K that have one: by cell, row by
+    row, the logarithm of how much grey differs.
+    """
+    grey = pictures.float().mean(2)
+    small = F.avg_pool2d(grey, grey.shape[-1] // (GRID_SIDE * CELL_SIDE))
+    change = F.avg_pool2d((small[:, 1:] - small[:, :-1]).abs(), CELL_SIDE).flatten(2)
+    has_before = is_frame.clone()
+    has_before[:, 0] = False
+    levels = change[has_before[:, 1:]]
+    return has_before[is_frame], torch.log((levels + FAINT_LEVELS) / CHANGE_LEVELS)

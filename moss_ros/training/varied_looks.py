@@ -1,0 +1,73 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The painted world in other looks than the demo camera's, so that training sees more than that one.
+
+A Scene, a size and a seed go in; pictures come out as from SceneRenderer, but with other
+backgrounds (plain, shaded, cloudy, or made-up pictures of the unknown world with less contrast),
+paints, shading, noise and light.
+"""
+
+import cv2
+from moss_ros.training.scenes import Scene, SceneRenderer
+from moss_ros.training.unknown.textures import random_picture
+import numpy as np
+
+# Shares of the backgrounds.
+P_PLAIN, P_SHADED, P_CLOUDY = 0.2, 0.2, 0.2
+MAX_NOISE = 0.05
+
+
+class VariedRenderer(SceneRenderer):
+    """Renders one scene in a look drawn from its seed. Not thread-safe."""
+
+    def __init__(self, scene: Scene, width_px: int, height_px: int):
+        super().__init__(scene, width_px, height_px)
+        draw = np.random.default_rng([scene.seed, 23])
+        background = self._varied_background(draw)
+        self._near = self._far = background.astype(np.float32)
+        self._shade_x, self._shade_y = draw.uniform(-0.35, 0.35), draw.uniform(-0.05, 0.35)
+        self._shadow = draw.choice((0.0, draw.uniform(0, 0.5)))
+        self._colour_jitter = {
+            name: jitter * draw.uniform(0.8, 1.12, 3).astype(np.float32)
+            for name, jitter in self._colour_jitter.items()}
+        self._white = (draw.uniform(0.65, 1.25)
+                       * draw.normal(1, 0.06, 3).clip(0.85, 1.15)).astype(np.float32)
+        self._noise_tiles *= np.float32(draw.uniform(0.3, 2.0))
+        np.clip(self._noise_tiles, -4 * MAX_NOISE, 4 * MAX_NOISE, out=self._noise_tiles)
+
+    def _varied_background(self, draw):
+        """Return the background f32 [H, W, 3]."""
+        size = self._height_px, self._width_px
+        low, high = (self._varied_grey(draw) for _ in range(2))
+        kind = draw.random()
+        if kind < P_PLAIN:
+            return np.broadcast_to(low, (*size, 3)).copy()
+        if kind < P_PLAIN + P_SHADED:
+            way = np.broadcast_to(self._x if draw.random() < 0.5 else self._y, size)
+            part = ((way - way.min()) / (way.max() - way.min()))[..., None]
+            return low + (high - low) * part
+        if kind < P_PLAIN + P_SHADED + P_CLOUDY:
+            clouds = draw.standard_normal(size).astype(np.float32)
+            clouds = cv2.GaussianBlur(clouds, (0, 0), self._width_px * draw.uniform(0.03, 0.15))
+            part = np.clip(0.5 + clouds / (4 * clouds.std()), 0, 1)[..., None]
+            return low + (high - low) * part
+        picture = random_picture(draw, *size).astype(np.float32) / 255
+        contrast = draw.uniform(0.25, 0.9)
+        return np.clip((picture - picture.mean((0, 1))) * contrast + low, 0, 1)
+
+    @staticmethod
+    def _varied_grey(draw):
+        return (draw.uniform(0.12, 0.72) + draw.normal(0, 0.05, 3)).clip(0.05, 0.85)
