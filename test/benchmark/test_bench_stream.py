@@ -98,10 +98,10 @@ def test_the_peer_has_the_same_sizes_and_took_turns(figures):
         median(theirs / ours for ours, theirs in peer['pairs_ms']), rel=1e-3)
 
 
-def test_streams_that_share_a_step_took_turns_with_one_alone(figures):
+def test_streams_that_share_a_step_are_timed_beside_one_alone(figures):
     shared = figures['shared']
     assert shared['num_streams'] == 4
-    assert shared['ratio'] > 0.5 and shared['tokens_per_s'] > 0
+    assert shared['ratio'] > 0 and shared['tokens_per_s'] > 0
 
 
 def test_a_stream_is_timed_with_and_without_frames(figures):
@@ -126,6 +126,9 @@ def test_the_table_tells_the_same(whole_run, figures):
     *table, _ = out.splitlines()
     rows = {line[2:36].strip(): line[37:] for line in table[2:]}
     assert rows['decode'].startswith(f'{figures["decode"]["tokens_per_s"]:.1f} tokens/s')
+    shared = figures['shared']
+    assert f'{shared["tokens_per_s"]:.1f} tokens/s in all, {shared["ratio"]:.2f} times one' in (
+        rows.values())
     assert rows['times the rate of transformers'] == f'{figures["peer"]["ratio"]:.2f}'
     assert 'no device to wait for' in rows['host synchronisations a step']
     assert all(line.startswith('bench_stream: ') for line in error.splitlines())

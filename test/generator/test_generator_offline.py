@@ -391,7 +391,8 @@ def test_a_query_is_answered_while_a_stream_speaks(make_generator, scripts, live
     def say(model):
         turns.append(threading.current_thread() is threading.main_thread())
         return text_id
-    stream = live(make_generator(scripts.calling(say), max_tokens_between_frames=200))
+    stream = live(make_generator(
+        scripts.calling(say), max_tokens_between_frames=10_000, max_context_tokens=10_100))
     stream.images.put(clips.grey_image())
     assert stream.next() == ' red'
     strings = answers_of(stream.generator, query(generate_kwargs={'max_new_tokens': 20}))
