@@ -33,13 +33,13 @@ from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.narration_training import Course, train_narration
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
     content_rows, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
     render_streams,
 )
-from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_streams
 from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
 from moss_ros.training.vocabulary import write_tokenizer
@@ -179,8 +179,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
             train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
                          log.stage('vision'))
             log('vision trained')
-            train_text(model, chat, streams, [*pictures, *unknown_pictures], recipe.together,
-                       seed, log.stage('together'), snapshot)
+            train_narration(model, chat, streams, [*pictures, *unknown_pictures], recipe.together,
+                            seed, log.stage('together'), snapshot)
             log('all trained together')
         features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
         log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
@@ -191,8 +191,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
             for world, array in zip(('painted', 'unknown'), features):
                 np.save(kept / f'{world}.npy', array)
 
-    train_text(model, chat, streams, [*features[0], *features[1]], recipe.course,
-               seed, log.stage('text'), snapshot)
+    train_narration(model, chat, streams, [*features[0], *features[1]], recipe.course,
+                    seed, log.stage('text'), snapshot)
     save_model(model.eval(), output, torch.float16)
     log('saved', folder=str(output))
 

@@ -21,9 +21,9 @@ from moss_ros.model import initialise, load_model, ModelConfig, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.narration_training import Course, train_narration
 from moss_ros.training.picture_truth import frame_changes, NUM_CELLS, ThumbnailTask
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
-from moss_ros.training.text_training import Course, train_text
 from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
@@ -78,8 +78,8 @@ def text_run(material, num_steps):
     features = encode_pictures(model, pictures)
     reports, steps = [], []
     course = Course(((num_steps, 8, 8), (2, 4, 12)), learning_rate=2e-3)
-    train_text(model, chat, streams, features, course, 3,
-               lambda _, figures: reports.append(figures), steps.append)
+    train_narration(model, chat, streams, features, course, 3,
+                    lambda _, figures: reports.append(figures), steps.append)
     return model, reports
 
 
@@ -115,7 +115,7 @@ def test_vision_training_learns_of_both_worlds_at_once(material):
     assert reports[-1]['thumbnail_r2'] > reports[0]['thumbnail_r2']
 
 
-def test_text_training_learns_and_is_reproducible(material):
+def test_narration_training_learns_and_is_reproducible(material):
     """The loss falls, the vision encoder stays frozen, the same seed gives the same weights."""
     model, reports = text_run(material, 20)
     assert reports[-1]['loss'] < 0.8 * reports[0]['loss']
@@ -130,9 +130,9 @@ def test_all_parts_learn_together_where_pictures_are_given(material):
     unknown = [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS]
     films = np.stack([render_unknown_stream(stream, 64) for stream in unknown])
     model, reports = fresh_model(config), []
-    train_text(model, chat, [*streams, *unknown], [*pictures, *films],
-               Course(((20, 6, 5),), learning_rate=2e-3, p_unknown=0.65), 3,
-               lambda _, figures: reports.append(figures))
+    train_narration(model, chat, [*streams, *unknown], [*pictures, *films],
+                    Course(((20, 6, 5),), learning_rate=2e-3, p_unknown=0.65), 3,
+                    lambda _, figures: reports.append(figures))
     assert reports[-1]['auxiliary'] < reports[0]['auxiliary']
     before = fresh_model(config).vision.state_dict()
     assert all(not torch.equal(value, before[name])

@@ -49,7 +49,7 @@ SNAPSHOT_STEPS = 100
 @dataclass(frozen=True)
 class Course:
     """
-    One run of the text stage; the learning rate follows one cosine over all phases.
+    One run of the second stage; the learning rate follows one cosine over all phases.
 
     phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
     which recency is learned fast. mix: what is asked how often. p_unknown: part of the samples
@@ -136,9 +136,9 @@ def _batches(streams, frames, maker, pad_id, generator, p_unknown, batch_size, n
                                 [frames[row] for _, row in group], pad_id)
 
 
-def train_text(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
-               frames: Sequence[np.ndarray], course: Course, seed: int, report,
-               snapshot=None) -> None:
+def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
+                    frames: Sequence[np.ndarray], course: Course, seed: int, report,
+                    snapshot=None) -> None:
     """
     Train model in place; its weights end as their moving average.
 
