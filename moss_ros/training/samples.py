@@ -40,10 +40,13 @@ from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 IGNORED = -100
 SILENCE_WEIGHT = 0.3
-# Probabilities of what happens in a live stream: the first two for each sentence, the others for
+# Probabilities of what happens in a live stream: the first three for each sentence, the others for
 # each sample.
 P_SLOW_SPEECH = 0.25
 P_PROMPT_IN_SENTENCE = 0.08
+# What was not told at its frame, when it was not sure yet, is to be told at one of the next: some
+# sentences come late, and the silence before them is no target.
+P_LATE, MAX_LATE_FRAMES = 0.3, 2
 P_QUESTION_OPENS = 0.2
 P_OLD_QUESTION_OPENS = 0.25
 # Which part of the offline samples is a single picture; and of the clips, which part has half the
@@ -181,6 +184,7 @@ class _SampleWriter:
         self._pending: list[SceneEvent | UnknownEvent] = []
         self._first = first_frame
         self._sample = Sample()
+        self._num_late_frames = 0
         # Frames a spoken token, drawn anew for each narration.
         self._frames_per_token = 0.0
 
@@ -228,10 +232,14 @@ class _SampleWriter:
             self._answer(question)
             return
         self._take_frame()
-        if self._pending:
-            self._say(self._pending.pop(0).sentence)
-        else:
+        if not self._pending:
             self._fall_silent()
+        elif self._num_late_frames < MAX_LATE_FRAMES and self._random.random() < P_LATE:
+            self._num_late_frames += 1
+            self._put([self._chat.silence_id], Last.SILENCE)
+        else:
+            self._num_late_frames = 0
+            self._say(self._pending.pop(0).sentence)
 
     def _ask(self, question: Question) -> None:
         self._put(*self._layout.question(question.text, self._last))

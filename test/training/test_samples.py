@@ -17,7 +17,7 @@
 import random
 
 from dialogue_rule import assert_decides, assert_layout
-from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix
+from moss_ros.training.samples import IGNORED, MAX_LATE_FRAMES, SampleMaker, SampleMix
 from moss_ros.training.scenes import answer_question, EventKind, question_by_text
 from moss_ros.training.streams import make_stream, observable_frame
 from moss_ros.training.vocabulary import (
@@ -146,9 +146,31 @@ def test_live_samples_have_the_layout_of_a_stream_that_runs(chat, samples):
         asked = [index for index, target in enumerate(sample.targets) if target != IGNORED]
         for index in (*asked[:3], *asked[-3:]):
             assert_decides(chat, sample.token_ids[:index + 1])
-        # It decides at each frame, but for what was said, or not, in a part that was forgotten.
-        assert {frame.position for frame in sample.frames[1:]}.issubset(
-            {*asked, len(sample.targets) - 1})
+        # It decides at each frame, but for what was said, or not, in a part that was forgotten,
+        # and for the silence before a late sentence.
+        undecided = {frame.position for frame in sample.frames[1:]} - {
+            *asked, len(sample.targets) - 1}
+        assert all(sample.token_ids[position + 1] == chat.silence_id for position in undecided)
+
+
+def test_a_late_sentence_follows_silence_that_is_no_target(chat, samples):
+    """What was not told at its frame is told at one of the next two."""
+    num_late = 0
+    for _, sample in samples:
+        if is_offline(sample, chat):
+            continue
+        late = 0
+        for frame, following in zip(sample.frames[1:], sample.frames[2:]):
+            target = sample.targets[frame.position]
+            is_at_once = following.position == frame.position + 2
+            if target == IGNORED and is_at_once:
+                late += 1
+                num_late += 1
+            elif late:
+                assert target != chat.silence_id
+                late = 0
+            assert late <= MAX_LATE_FRAMES
+    assert num_late > 20
 
 
 def test_same_seed_same_samples(chat):
