@@ -271,7 +271,10 @@ def test_a_narrator_says_of_video_what_it_says_of_raw_pictures(
         # Of raw pictures only the newest waits: those between would push it out.
         for transport, messages in (('raw', raws[::5]), ('video', videos))]
     assert len(said[0]) >= 3
-    assert said[0] == said[1]
+    # Compression may tip what is hardly sure by a frame, 0.5 s.
+    assert [sentence for _, sentence in said[0]] == [sentence for _, sentence in said[1]]
+    assert all(abs(raw_ns - video_ns) <= 10**9 // 2
+               for (raw_ns, _), (video_ns, _) in zip(*said))
 
 
 def test_a_whole_video_leaves_nothing_behind():
