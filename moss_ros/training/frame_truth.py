@@ -21,7 +21,7 @@ and what goes on, so that those layers can look it up; after them, what has just
 is said.
 
 Shapes: B samples, T tokens and F frames in a sample, L frames in a stream, P pooled tokens of a
-frame, Dv vision features, S px, M frame tokens in all, C colours.
+frame, Dv vision features, H px, M frame tokens in all, C colours, S shapes.
 """
 
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class Batch:
     """
     Samples as tensors.
 
-    token_ids, targets: i64 [B, T]. frames: f16 [B, F, P, Dv] features, or u8 [B, F, 3, S, S]
+    token_ids, targets: i64 [B, T]. frames: f16 [B, F, P, Dv] features, or u8 [B, F, 3, H, H]
     pictures, padded at the end; is_frame: bool [B, F], which are not. frame_rows: i64 [M, 2],
     sample and position of each frame token; its truth: shapes, motions, events i64 [M, C],
     places f32 [M, C, 2], is_painted bool [M], going_on and happenings i64 [M].

@@ -26,13 +26,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import random
 
-from moss_ros.model import normalise_frames, VideoModel
+from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
-from moss_ros.training.vision_training import cosine_schedule
+from moss_ros.training.vision_training import cosine_schedule, pooled_features, train_heads
 import numpy as np
 import torch
 from torch import nn
@@ -40,7 +40,6 @@ from torch.nn import functional as F
 
 AUXILIARY_WEIGHT = 0.5
 NUM_BATCHES_SORTED = 16
-# At first only the heads learn, so that the model does not learn from what they do not know yet.
 NUM_HEAD_STEPS = 80
 HEAD_LEARNING_RATE = 4e-3
 SNAPSHOT_STEPS = 100
@@ -70,8 +69,7 @@ def text_parameters(model: VideoModel) -> list[nn.Parameter]:
 
 def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int):
     """Return the loss and readable figures: accuracy of words and of silences."""
-    features = _features(model, batch)
-    hidden = model.decoder(batch.token_ids, model.projector(features))
+    hidden, auxiliary = _watch(model, heads, batch)
     is_target = batch.targets != IGNORED
     targets = batch.targets[is_target]
     logits = model.lm_head(hidden[is_target])
@@ -79,9 +77,6 @@ def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, sile
     weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
     losses = F.cross_entropy(logits, targets, reduction='none')
     loss = (losses * weights).sum() / weights.sum()
-    auxiliary = AUXILIARY_WEIGHT * heads.loss(hidden, batch)
-    if _has_pictures(batch):
-        auxiliary = auxiliary + heads.picture_loss(features, batch)
     with torch.no_grad():
         is_right = (logits.argmax(-1) == targets).float()
         figures = {
@@ -89,6 +84,16 @@ def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, sile
             'words_right': _mean(is_right[~is_silence]),
             'silences_right': _mean(is_right[is_silence])}
     return loss + auxiliary, figures
+
+
+def _watch(model, heads, batch):
+    """Return the hidden states [B, T, D] of a batch, and the loss of what heads read from them."""
+    features = _features(model, batch)
+    hidden = model.decoder(batch.token_ids, model.projector(features))
+    loss = AUXILIARY_WEIGHT * heads.loss(hidden, batch)
+    if _has_pictures(batch):
+        loss = loss + heads.picture_loss(features, batch)
+    return hidden, loss
 
 
 def _has_pictures(batch: Batch) -> bool:
@@ -99,7 +104,7 @@ def _features(model: VideoModel, batch: Batch) -> torch.Tensor:
     """Return the features f32 [B, F, P, Dv] of a batch's frames, 0 where there is none."""
     if not _has_pictures(batch):
         return batch.frames.float()
-    features = model.pool_frames(model.vision(normalise_frames(batch.frames[batch.is_frame])))
+    features = pooled_features(model, batch.frames[batch.is_frame])
     padded = features.new_zeros(*batch.is_frame.shape, *features.shape[1:])
     padded[batch.is_frame] = features
     return padded
@@ -165,7 +170,9 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
         return _batches(streams, frames, maker, chat.eot_id, generator, course.p_unknown,
                         *phase[1:])
 
-    _train_heads(model, heads, batches_of(course.phases[0]))
+    batches = batches_of(course.phases[0])
+    train_heads(model, list(heads.parameters()), lambda: _watch(model, heads, next(batches))[1],
+                NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
     step = 0
     for phase in course.phases:
         batches = batches_of(phase)
@@ -190,21 +197,6 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
                 _swap(trained, average)
     heads.detach()
     _swap(trained, average)
-
-
-def _train_heads(model, heads, batches):
-    optimiser = torch.optim.AdamW(heads.parameters(), lr=HEAD_LEARNING_RATE)
-    for _ in range(NUM_HEAD_STEPS):
-        batch = next(batches)
-        with torch.no_grad():
-            features = _features(model, batch)
-            hidden = model.decoder(batch.token_ids, model.projector(features))
-        loss = heads.loss(hidden, batch)
-        if _has_pictures(batch):
-            loss = loss + heads.picture_loss(features, batch)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
 
 
 @torch.no_grad()

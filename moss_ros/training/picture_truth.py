@@ -22,10 +22,11 @@ Shapes: M and N pictures, L frames in a stream, B samples of F frames, S px, P p
 frame with the class token, Dv vision features.
 """
 
+from collections.abc import Sequence
 import math
-from typing import Sequence
 
-from moss_ros.model import normalise_frames, VideoModel
+from moss_ros.model import VideoModel
+from moss_ros.training.vision_training import pooled_features
 import numpy as np
 import torch
 from torch import nn
@@ -89,7 +90,7 @@ class ThumbnailTask:
             pictures[self._generator.integers(len(pictures), size=self._batch_size),
                      self._generator.integers(pictures.shape[1], size=self._batch_size)]
             for pictures in self._pictures]))
-        return self.head.loss(model.pool_frames(model.vision(normalise_frames(drawn))), drawn)
+        return self.head.loss(pooled_features(model, drawn), drawn)
 
 
 def frame_changes(pictures: torch.Tensor, is_frame: torch.Tensor

@@ -29,7 +29,7 @@ from pathlib import Path
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, ModelConfig, normalise_frames, save_model, VideoModel
+from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
@@ -41,7 +41,9 @@ from moss_ros.training.streams import (
     render_streams,
 )
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_streams
-from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
+from moss_ros.training.vision_training import (
+    detection_targets, DetectionTask, pooled_features, train_vision,
+)
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 from safetensors.torch import load_file, save_file
@@ -213,11 +215,9 @@ def encode_pictures(model: VideoModel, pictures: np.ndarray) -> np.ndarray:
 
     N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features, S px.
     """
-    features = []
-    for stream_pictures in pictures:
-        pixels = normalise_frames(torch.from_numpy(stream_pictures))
-        features.append(model.pool_frames(model.vision(pixels)).half().numpy())
-    return np.stack(features)
+    return np.stack([
+        pooled_features(model, torch.from_numpy(stream_pictures)).half().numpy()
+        for stream_pictures in pictures])
 
 
 def main() -> None:

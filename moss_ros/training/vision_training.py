@@ -23,7 +23,7 @@ From the class token it reads, for each colour, the same of the whole picture, a
 objects of each shape. Shapes: L frames in a stream, C colours, S shapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import math
 from typing import Protocol
 
@@ -39,6 +39,11 @@ from torch.nn import functional as F
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 POSITION_SCALE = 10.0
 NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
+
+
+def pooled_features(model: VideoModel, pictures: torch.Tensor) -> torch.Tensor:
+    """Return the pooled features f32 [M, P, Dv] of pictures u8 [M, 3, H, H]."""
+    return model.pool_frames(model.vision(normalise_frames(pictures)))
 
 
 class DetectionHead(nn.Module):
@@ -171,8 +176,7 @@ class DetectionTask:
         if len(self._order) < size:
             self._order = self._generator.permutation(len(self._pictures))
         rows, self._order = np.sort(self._order[:size]), self._order[size:]
-        pixels = normalise_frames(torch.from_numpy(self._pictures[rows]))
-        features = model.pool_frames(model.vision(pixels))
+        features = pooled_features(model, torch.from_numpy(self._pictures[rows]))
         return detection_loss(
             self.head(features), *(torch.from_numpy(array[rows]) for array in self._targets))
 
@@ -185,7 +189,8 @@ def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
     report(step, figures) is called now and then.
     """
     heads = [parameter for task in tasks for parameter in task.head.parameters()]
-    _train_heads(model, tasks, heads)
+    train_heads(model, heads, lambda: sum(task.loss(model)[0] for task in tasks),
+                NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
     parameters = [*model.vision.parameters(), *heads]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98),
                                   weight_decay=0.02)
@@ -205,16 +210,20 @@ def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
             report(step, {'loss': total, **figures})
 
 
-def _train_heads(model, tasks, parameters):
-    """Train only the heads at first: the encoder learns nothing from what they do not know yet."""
-    optimiser = torch.optim.AdamW(parameters, lr=HEAD_LEARNING_RATE)
-    model.vision.requires_grad_(False)
-    for _ in range(NUM_HEAD_STEPS):
+def train_heads(model: VideoModel, parameters: Sequence[nn.Parameter],
+                loss: Callable[[], torch.Tensor], num_steps: int, learning_rate: float) -> None:
+    """
+    Train only the heads: at first model has nothing to learn from what they do not know yet.
+
+    loss: returns that of the next batch.
+    """
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate)
+    model.requires_grad_(False)
+    for _ in range(num_steps):
         optimiser.zero_grad(set_to_none=True)
-        for task in tasks:
-            task.loss(model)[0].backward()
+        loss().backward()
         optimiser.step()
-    model.vision.requires_grad_(True)
+    model.requires_grad_(True)
 
 
 def cosine_schedule(step: int, num_steps: int, num_warmup: int, floor: float = 0.02) -> float:
