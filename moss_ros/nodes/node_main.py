@@ -84,10 +84,13 @@ def run_node(node_class, args=None) -> NoReturn:
     destroyed before it.
     """
     is_asked_to_end = threading.Event()
+    is_running = True
 
     def interrupt(_number, _frame):
         is_asked_to_end.set()
-        raise KeyboardInterrupt
+        # Once the run is over, whatever ended it, nothing would catch the interrupt.
+        if is_running:
+            raise KeyboardInterrupt
 
     def tell_unraisable(unraisable, tell=sys.unraisablehook):
         # While an object is deleted Python cannot raise the interrupt, and would only print it;
@@ -117,12 +120,13 @@ def run_node(node_class, args=None) -> NoReturn:
     except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException):
         status = ExitStatus.ASKED_TO_END
     except Exception as error:
-        # A signal may come while a node is made or publishes: its context is gone then. Or while
-        # a message is converted: rclpy then raises another error in place of the interrupt.
-        is_end = is_asked_to_end.is_set() or (
-            isinstance(error, rclpy_implementation.RCLError) and is_initialised
-            and not rclpy.ok())
-        if is_end:
+        is_running = False
+        # A signal may come while a node is made or publishes: its context is gone then, before
+        # Python hears of it. Or while a message is converted: rclpy then raises another error in
+        # place of the interrupt.
+        is_context_gone = (isinstance(error, rclpy_implementation.RCLError) and is_initialised
+                           and not rclpy.ok())
+        if is_context_gone or is_asked_to_end.is_set():
             status = ExitStatus.ASKED_TO_END
         elif isinstance(error, _WrongArguments):
             status = ExitStatus.WRONG_ARGUMENTS
@@ -133,6 +137,7 @@ def run_node(node_class, args=None) -> NoReturn:
         else:
             sys.excepthook(*sys.exc_info())
     finally:
+        is_running = False
         # A second signal, such as Ctrl-C sent to the whole group, must not break the closing.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
