@@ -47,14 +47,14 @@ _THUMBNAIL_WIDTH_PX = 160
 @dataclass(eq=False)
 class ChosenFrame:
     """
-    A frame for the model, and the thumbnail u8 [h, w, 3] RGB of it.
+    A frame for the model, and the thumbnail u8 [h, w, 3] RGB of it; None until it is encoded.
 
     bag_time_ns: when it is shown; later than it was recorded where a question asked for it.
     """
 
     bag_time_ns: int
-    frame: EncodedFrame | None  # None until its group is encoded
-    thumbnail: np.ndarray
+    frame: EncodedFrame | None = None
+    thumbnail: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,11 @@ class FrameChooser:
     def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
         """Yield what groups() yields, each with its pictures encoded."""
         for group in groups:
-            encoded = iter(encode_frames(self._model, group.pictures))
+            chosen = [item for item in group.items if isinstance(item, ChosenFrame)]
+            encoded = encode_frames(self._model, group.pictures)
+            for item, frame, picture in zip(chosen, encoded, group.pictures, strict=True):
+                item.frame, item.thumbnail = frame, _thumbnail(picture.image)
             group.pictures.clear()
-            for item in group.items:
-                if isinstance(item, ChosenFrame):
-                    item.frame = next(encoded)
             yield group
 
     def _read_again(self, position, stamp_ns):
@@ -267,7 +267,7 @@ class FrameChooser:
     def _chosen(self, bag_time_ns, frame, pictures):
         pictures.append(frame)
         self._num_used += 1
-        return ChosenFrame(bag_time_ns, None, _thumbnail(frame.image))
+        return ChosenFrame(bag_time_ns)
 
     def _bad_image(self, bag_time_ns, error):
         self._unusable.note(False, error.kind, str(error))

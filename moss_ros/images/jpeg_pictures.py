@@ -44,6 +44,8 @@ _NEEDED_MARKERS = _FRAME_MARKERS | {0xc4, 0xcc, 0xdb, 0xdd}
 # Markers that stand alone, without a length and content; all below are reserved.
 _BARE_MARKERS = frozenset((*range(0x01, 0xc0), *range(0xd0, 0xd8)))
 _RESTART = re.compile(rb'\xff+([\xd0-\xd7])', re.DOTALL)
+# From OpenCV 4.11 on it can give RGB by itself.
+_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
 # Codes that have nothing in common, of which no decoder makes what was there.
 _PADDINGS = (b'\x55', b'\xb2')
 
@@ -145,12 +147,18 @@ def _padding(scan, value):
 
 
 def _only_scan_end(data, position):
-    """Return where the only scan ends, and whether by the end mark; several times as fast."""
-    end = data.find(_END, position)
-    next_start = data.find(JPEG_START[:2], position, end if end >= 0 else len(data))
-    if next_start >= 0:
-        return next_start, False  # another picture
-    return (end + len(_END), True) if end >= 0 else (len(data), False)
+    """Return where the only scan ends, and whether by the end mark; many times as fast."""
+    values = np.frombuffer(data, np.uint8)[position:]
+    is_mark_next = values[:-1] == 0xff
+    starts = np.flatnonzero(is_mark_next)
+    markers = values[1:][is_mark_next]
+    last = starts[(markers == _END_OF_IMAGE) | (markers == _START_OF_IMAGE)]
+    if not len(last):
+        return len(data), False
+    found = position + int(last[0])
+    if data[found + 1] == _START_OF_IMAGE:
+        return found, False  # another picture
+    return found + len(_END), True
 
 
 def _scans(data, position):
@@ -182,13 +190,14 @@ def _tells_colours(marker, segment):
 
 def _decoded_by_opencv(data):
     try:
-        picture = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), _RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise DamagedJpegError(' '.join(str(error).split())) from error
     if picture is None:
         raise DamagedJpegError('OpenCV cannot read it')
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    if _RGB == cv2.IMREAD_COLOR:
+        cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    return picture
 
 
 def _decoded(data):
