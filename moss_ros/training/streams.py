@@ -37,9 +37,9 @@ FRAME_RATE_FPS = 2.0
 IMAGE_SIZE_PX = 64
 # Seeds of training streams start here; evaluation uses those below.
 FIRST_TRAINING_SEED = 1_000_000_000
-# A move is called a move once this much of it can be seen, in picture widths (2 of 64 pixels);
+# A move is called a move once this much of it can be seen, in picture widths (3 of 64 pixels);
 # an object whose last two frames differ by less has stopped.
-VISIBLE_MOVE = 0.03
+VISIBLE_MOVE = 0.05
 VISIBLE_REST = 0.02
 # A sampler that picks frames of a 10 Hz camera does not hit the grid exactly.
 TIME_JITTER_S = 0.02

@@ -27,17 +27,16 @@ import numpy as np
 
 # Shares of the backgrounds.
 P_PLAIN, P_SHADED, P_CLOUDY = 0.2, 0.2, 0.2
-MAX_NOISE = 0.05
+# By so much of the range noise changes a pixel at most.
+MOST_NOISE = 0.2
 
 
 class VariedRenderer(SceneRenderer):
     """Renders one scene in a look drawn from its seed. Not thread-safe."""
 
     def __init__(self, scene: Scene, width_px: int, height_px: int):
+        draw = self._draw_look = np.random.default_rng([scene.seed, 23])
         super().__init__(scene, width_px, height_px)
-        draw = np.random.default_rng([scene.seed, 23])
-        background = self._varied_background(draw)
-        self._near = self._far = background.astype(np.float32)
         self._shade_x, self._shade_y = draw.uniform(-0.35, 0.35), draw.uniform(-0.05, 0.35)
         self._shadow = draw.choice((0.0, draw.uniform(0, 0.5)))
         self._colour_jitter = {
@@ -46,10 +45,14 @@ class VariedRenderer(SceneRenderer):
         self._white = (draw.uniform(0.65, 1.25)
                        * draw.normal(1, 0.06, 3).clip(0.85, 1.15)).astype(np.float32)
         self._noise_tiles *= np.float32(draw.uniform(0.3, 2.0))
-        np.clip(self._noise_tiles, -4 * MAX_NOISE, 4 * MAX_NOISE, out=self._noise_tiles)
+        np.clip(self._noise_tiles, -MOST_NOISE, MOST_NOISE, out=self._noise_tiles)
+
+    def _backgrounds(self, _generator) -> tuple[np.ndarray, np.ndarray]:
+        background = self._varied_background(self._draw_look).astype(np.float32)
+        return background, background
 
     def _varied_background(self, draw):
-        """Return the background f32 [H, W, 3]."""
+        """Return the background [H, W, 3]."""
         size = self._height_px, self._width_px
         low, high = (self._varied_grey(draw) for _ in range(2))
         kind = draw.random()
