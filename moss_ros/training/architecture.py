@@ -29,7 +29,7 @@ from tokenizers import Tokenizer
 MAX_WINDOW_FRAMES = 28
 # With better odds for silence, by so much in logits, more of what is said is true: see
 # docs/training_notes.md.
-CAUTION = 2.0
+CAUTION = 1.0
 
 
 def demo_config(tokenizer: Tokenizer) -> dict:
