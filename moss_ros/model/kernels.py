@@ -38,7 +38,7 @@ from moss_ros.model.vision import activation
 import torch
 from torch.nn import functional as F
 
-# From so many entries on, two products on a CPU take two thirds of the time of PyTorch's attention.
+# From so many entries on, two products on a CPU take two thirds of the time of PyTorch's kernel.
 _LONG = 2048
 
 
