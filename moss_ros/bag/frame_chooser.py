@@ -171,7 +171,7 @@ class FrameChooser:
         yield self._group([*items, *self._ask_until(math.inf, pictures)], pictures)
 
     def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
-        """Yield what groups() yields, each with its pictures encoded."""
+        """Yield what groups() yields, each with its pictures encoded, and thumbnails of them."""
         for group in groups:
             chosen = [item for item in group.items if isinstance(item, ChosenFrame)]
             encoded = encode_frames(self._model, group.pictures)

@@ -65,9 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             bench = prepare(_plan(options), say)
         except (CheckpointError, PeerError, ValueError) as error:
             parser.error(' '.join(str(error).split()))
-        figures = measure(bench, say)
-        # Both from the same numbers: one that is rounded twice may differ in its last digit.
-        figures = _rounded(figures)
+        # For both outputs: what is rounded twice may differ in its last digit.
+        figures = _rounded(measure(bench, say))
         print(table_of(figures))
         print(json.dumps(figures), flush=True)
     except StreamError as error:

@@ -149,13 +149,12 @@ def _padding(scan, value):
 def _only_scan_end(data, position):
     """Return where the only scan ends, and whether by the end mark; many times as fast."""
     values = np.frombuffer(data, np.uint8)[position:]
-    is_mark_next = values[:-1] == 0xff
-    starts = np.flatnonzero(is_mark_next)
-    markers = values[1:][is_mark_next]
-    last = starts[(markers == _END_OF_IMAGE) | (markers == _START_OF_IMAGE)]
-    if not len(last):
+    starts = np.flatnonzero(values[:-1] == 0xff)
+    markers = values[starts + 1]
+    edges = starts[(markers == _END_OF_IMAGE) | (markers == _START_OF_IMAGE)]
+    if not len(edges):
         return len(data), False
-    found = position + int(last[0])
+    found = position + int(edges[0])
     if data[found + 1] == _START_OF_IMAGE:
         return found, False  # another picture
     return found + len(_END), True

@@ -35,7 +35,8 @@ class VariedRenderer(SceneRenderer):
     """Renders one scene in a look drawn from its seed. Not thread-safe."""
 
     def __init__(self, scene: Scene, width_px: int, height_px: int):
-        draw = self._draw_look = np.random.default_rng([scene.seed, 23])
+        # Before all else, which begins with the background.
+        draw = self._look = np.random.default_rng([scene.seed, 23])
         super().__init__(scene, width_px, height_px)
         self._shade_x, self._shade_y = draw.uniform(-0.35, 0.35), draw.uniform(-0.05, 0.35)
         self._shadow = draw.choice((0.0, draw.uniform(0, 0.5)))
@@ -48,7 +49,7 @@ class VariedRenderer(SceneRenderer):
         np.clip(self._noise_tiles, -MOST_NOISE, MOST_NOISE, out=self._noise_tiles)
 
     def _backgrounds(self, _generator) -> tuple[np.ndarray, np.ndarray]:
-        background = self._varied_background(self._draw_look).astype(np.float32)
+        background = self._varied_background(self._look).astype(np.float32)
         return background, background
 
     def _varied_background(self, draw):
