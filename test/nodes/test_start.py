@@ -113,6 +113,34 @@ def test_an_interrupt_of_the_imports_is_that_of_the_process(tmp_path, is_command
     assert not errors
 
 
+HANGS_AT_ITS_END = '''
+import ctypes
+from moss_ros.nodes.node_main import run_node
+from rclpy.node import Node
+
+
+class Camera(Node):
+    def __init__(self):
+        super().__init__('camera')
+        print('spinning', flush=True)
+
+    def destroy_node(self):
+        ctypes.PyDLL(None).pause()  # with the lock of Python, as a call of rclpy
+
+
+run_node(Camera)
+'''
+
+
+def test_a_node_that_hangs_in_dds_at_its_end_ends_all_the_same():
+    process = subprocess.Popen(
+        [sys.executable, '-c', HANGS_AT_ITS_END], stdout=subprocess.PIPE, text=True,
+        cwd=REPOSITORY)
+    assert process.stdout.readline() == 'spinning\n'
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+
+
 def test_without_ros_a_node_says_that_it_is_missing():
     # As python -m does it, but with an rclpy that is nowhere.
     code = """
