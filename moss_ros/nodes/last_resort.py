@@ -57,7 +57,7 @@ def end_process_after(seconds: float, status: int) -> None:
     libc = ctypes.CDLL(None)
     # The function gets a union of a number and a pointer, and reads the number.
     event = _Event(value=status, notify=_SIGEV_THREAD,
-                   function=ctypes.cast(libc._exit, ctypes.c_void_p))
+                   function=ctypes.cast(libc['_exit'], ctypes.c_void_p))
     timer = ctypes.c_void_p()
     times = _Times(after_s=int(seconds), after_ns=int(seconds % 1 * 1e9))
     if libc.timer_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer)) == 0:
