@@ -86,7 +86,8 @@ class ScriptedModel:
 
     def __init__(self, chat: ChatFormat, script=()):
         self.config = SimpleNamespace(
-            image_token_id=chat.image_id, vision=SimpleNamespace(image_size=IMAGE_SIZE_PX),
+            image_token_id=chat.image_id,
+            vision=SimpleNamespace(image_size=IMAGE_SIZE_PX, sees_frame_before=False),
             text=SimpleNamespace(vocab_size=chat.image_id))
         self.script = script if isinstance(script, Callable) else list(script)
         self.extensions = []  # the ids of each forward

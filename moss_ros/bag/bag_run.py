@@ -157,6 +157,7 @@ class _Run:
         self._narration = BagNarration(
             session, options.tokens_per_second, journal.append, journal.keep_thumbnail)
         self._chooser_state: dict = {}
+        self._frame_before: torch.Tensor | None = None
         snapshot = journal.load()
         if snapshot is not None:
             self._restore(snapshot)
@@ -174,6 +175,7 @@ class _Run:
                 for group in groups:
                     self._narration.take(group.items)
                     self._chooser_state = group.chooser_state
+                    self._frame_before = group.frame_before
                     done_s = (group.chooser_state['position']['bag_time_ns']
                               - info.start_ns) / 1e9
                     on_progress(min(max(done_s, 0.0), total_s), total_s)
@@ -223,13 +225,17 @@ class _Run:
 
     def _save(self):
         snapshot = self._narration.snapshot()
+        tensors = dict(snapshot.tensors)
+        if self._frame_before is not None:
+            tensors['chooser_frame_before'] = self._frame_before
         self._journal.save(StreamSnapshot(
-            {**snapshot.state, 'chooser': self._chooser_state}, snapshot.tensors))
+            {**snapshot.state, 'chooser': self._chooser_state}, tensors))
 
     def _restore(self, snapshot):
         try:
             self._narration.restore(snapshot)
-            self._chooser.restore(snapshot.state['chooser'])
+            self._frame_before = snapshot.tensors.get('chooser_frame_before')
+            self._chooser.restore(snapshot.state['chooser'], self._frame_before)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BagError(
                 self._journal.folder, f'its snapshot is damaged ({error!r}); start over with '

@@ -23,7 +23,8 @@ however often a run is resumed. Runs ahead of the narration, in threads of bag_r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 import math
 
 import cv2
@@ -33,9 +34,10 @@ from moss_ros.bag.source import BadPromptError, Message, ReadPosition, Source
 from moss_ros.bag.unusable import UnusableTally
 from moss_ros.images import BadImageError
 from moss_ros.model import VideoModel
-from moss_ros.stream import encode_frames, EncodedFrame, Frame
+from moss_ros.stream import EncodedFrame, Frame, FrameEncoder
 from moss_ros.stream.intake import FrameIntake, LateFrameError
 import numpy as np
+import torch
 
 FRAMES_PER_GROUP = 8
 # Bounds a group in which no frame is chosen.
@@ -90,12 +92,14 @@ class Group:
     """
     Items in the bag's order, and the state (for JSON) of the chooser behind them.
 
-    pictures: what is still to be encoded of the chosen frames among them, in order.
+    pictures: what is still to be encoded of the chosen frames among them, in order. frame_before:
+    what FrameEncoder.frame_before is behind them, once they are encoded.
     """
 
     items: list[Item]
     chooser_state: dict
     pictures: list[Frame]
+    frame_before: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,7 @@ class FrameChooser:
                  prompts: Iterable[tuple[int, str]] = ()):
         """Prompts are (bag time in ns, text); of those of one time, they come before recorded."""
         self._source = source
-        self._model = model
+        self._encoder = FrameEncoder(model)
         self._intake: FrameIntake[_ReadImage] = FrameIntake(frame_rate_fps, self._frame)
         self._prompts = sorted(prompts, key=lambda prompt: prompt[0])
         self._num_prompts_given = 0  # of those
@@ -134,9 +138,9 @@ class FrameChooser:
         self._unusable = UnusableTally()
         self._pictures = PictureNotes(source.info.start_ns)
 
-    def restore(self, chooser_state: dict) -> None:
+    def restore(self, chooser_state: dict, frame_before: torch.Tensor | None) -> None:
         """
-        Go on behind the group that this state came with, of the same source and prompts.
+        Go on behind the group that both came with, of the same source and prompts.
 
         Raises KeyError, TypeError or ValueError where it is none, BagError as groups() does.
         """
@@ -150,6 +154,7 @@ class FrameChooser:
         self._num_used = chooser_state['num_used']
         self._unusable = UnusableTally(chooser_state['unusable'])
         self._pictures.restore(chooser_state['pictures'])
+        self._encoder.reset(frame_before)
 
     def groups(self) -> Iterator[Group]:
         """Yield all that is left, in groups; BagError where the source breaks off."""
@@ -173,12 +178,16 @@ class FrameChooser:
     def encoded(self, groups: Iterable[Group]) -> Iterator[Group]:
         """Yield what groups() yields, each with its pictures encoded, and thumbnails of them."""
         for group in groups:
-            chosen = [item for item in group.items if isinstance(item, ChosenFrame)]
-            encoded = encode_frames(self._model, group.pictures)
-            for item, frame, picture in zip(chosen, encoded, group.pictures, strict=True):
-                item.frame, item.thumbnail = frame, _thumbnail(picture.image)
+            pictures = iter(group.pictures)
+            for is_new, chosen in _streams(group.items):
+                if is_new:
+                    self._encoder.reset()
+                shown = list(islice(pictures, len(chosen)))
+                for item, frame, picture in zip(
+                        chosen, self._encoder.encode(shown), shown, strict=True):
+                    item.frame, item.thumbnail = frame, _thumbnail(picture.image)
             group.pictures.clear()
-            yield group
+            yield replace(group, frame_before=self._encoder.frame_before)
 
     def _read_again(self, position, stamp_ns):
         message = next(self._source.messages(position), None)
@@ -272,6 +281,17 @@ class FrameChooser:
     def _bad_image(self, bag_time_ns, error):
         self._unusable.note(False, error.kind, str(error))
         return UnusableMessage(bag_time_ns, error.kind, str(error))
+
+
+def _streams(items):
+    """Return what is chosen between the restarts, each with whether it begins a stream anew."""
+    streams = [(False, [])]
+    for item in items:
+        if isinstance(item, StreamRestart):
+            streams.append((True, []))
+        elif isinstance(item, ChosenFrame):
+            streams[-1][1].append(item)
+    return streams
 
 
 def _thumbnail(picture):

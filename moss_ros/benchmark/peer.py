@@ -133,7 +133,7 @@ def _peer_config(transformers, config):
             **{name: getattr(vision, name) for name in (
                 'hidden_size', 'hidden_act', 'num_hidden_layers', 'num_global_layers',
                 'attention_heads', 'intermediate_size', 'image_size', 'patch_size', 'norm_eps',
-                'max_num_tiles')}),
+                'max_num_tiles', 'num_channels')}),
         image_token_index=config.image_token_id)
 
 

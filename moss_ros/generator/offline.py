@@ -23,7 +23,7 @@ Letters: k frames of a chunk, S side of the encoder's input in pixels, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from itertools import chain, islice
@@ -35,7 +35,9 @@ from moss_ros.checks import require_count, require_number
 from moss_ros.generator.query import OfflineQuery
 from moss_ros.generator.turn_lock import TurnLock
 from moss_ros.media import num_samples, read_image, VideoFile
-from moss_ros.model import DecoderCache, fit_frame, normalise_frames, VideoModel
+from moss_ros.model import (
+    DecoderCache, fit_frame, normalise_frames, pair_frames, VideoModel,
+)
 from moss_ros.stream import ChatFormat
 from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.system_prompts import (
@@ -152,7 +154,7 @@ class OfflineAnswerer:
         return next(iter(by_mode.values()))
 
     def _frames(self, query, stack):
-        """Return the number of frames and an iterator over them, fitted, uint8 [3, S, S] each."""
+        """Return the number of frames and an iterator over them, fitted, uint8 [C, S, S] each."""
         num_images, most = len(query.images), self._options.max_frames
         if num_images + len(query.videos) > most:
             raise ValueError(f'{num_images} images and {len(query.videos)} videos are too many '
@@ -161,7 +163,9 @@ class OfflineAnswerer:
         for video in videos:
             stack.callback(_tell_notes, video)  # damage is known at the end only
         fps = query.video_fps or self._options.frame_rate_fps
-        num_frames, pictures = num_images, [map(read_image, query.images)]
+        # Each image stands alone, and the frames of a video follow each other.
+        num_frames, pictures = num_images, [
+            map(read_image, [image]) for image in query.images]
         for index, video in enumerate(videos):
             bounds = query.video_min_frames, query.video_max_frames
             num_wanted = num_there = video.count_frames(query.video_min_frames)
@@ -182,12 +186,19 @@ class OfflineAnswerer:
                 times_s = video.sample_times_s(fps, *bounds)
                 num_frames += len(times_s)
                 pictures.append(video.frames_at(times_s))
-        return num_frames, map(self._fitted, chain.from_iterable(pictures))
+        return num_frames, chain.from_iterable(map(self._fitted, pictures))
 
-    def _fitted(self, image: np.ndarray) -> torch.Tensor:
-        # Fitted as soon as it is decoded, so that no chunk of large pictures is held in memory.
-        with self._own_lock:
-            return fit_frame(image, self._model.config.vision.image_size, self._model.device)
+    def _fitted(self, pictures: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+        # Fitted as soon as they are decoded, so that no chunk of large pictures is held in memory.
+        vision, before = self._model.config.vision, None
+        for picture in pictures:
+            with self._own_lock:
+                fitted = fit_frame(picture, vision.image_size, self._model.device)
+                shown = fitted
+                if vision.sees_frame_before:
+                    [shown] = pair_frames(fitted[None], before)
+            before = fitted
+            yield shown
 
     def _cache(self, num_read, num_frames, max_new_tokens) -> DecoderCache:
         most = self._model.config.text.max_position_embeddings
@@ -199,7 +210,7 @@ class OfflineAnswerer:
             return self._model.new_cache(num_tokens, num_frames)
 
     def _show(self, cache, chunk):
-        """Encode fitted frames, uint8 [3, S, S] each, and append them to the cache."""
+        """Encode fitted frames, uint8 [C, S, S] each, and append them to the cache."""
         with self._model_lock, torch.inference_mode():
             pixel_values = normalise_frames(torch.stack(chunk)).to(self._model.dtype)
             frame_states = self._model.encode_frames(pixel_values)

@@ -151,7 +151,7 @@ class VisionConfig:
     num_hidden_layers: int
     num_global_layers: int
     attention_heads: int
-    num_channels: int
+    num_channels: int  # 3: RGB; 6: that of the frame, then that of the frame before it
     intermediate_size: int
     image_size: int  # pixels, square
     patch_size: int  # pixels, square
@@ -163,6 +163,11 @@ class VisionConfig:
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.attention_heads
+
+    @property
+    def sees_frame_before(self) -> bool:
+        """Whether a frame is shown with the one before it, which says what moved."""
+        return self.num_channels == 6
 
     @property
     def grid_size(self) -> int:
@@ -196,7 +201,7 @@ class VisionConfig:
             num_hidden_layers=num_layers,
             num_global_layers=fields.integer('num_global_layers', 8, minimum=0),
             attention_heads=fields.integer(heads_name, 16),
-            num_channels=fields.choice('num_channels', 3, (3,)),
+            num_channels=fields.choice('num_channels', 3, (3, 6)),
             intermediate_size=fields.integer('intermediate_size', 5120),
             image_size=fields.integer('image_size', 448),
             patch_size=fields.integer('patch_size', 14),

@@ -19,7 +19,8 @@ Does the same as Mllama's image processor with one tile: fit, pad, rescale, norm
 that ask for something else are refused. Called by live streams, offline answers, training and
 load_model().
 
-Letters: H, W height and width of the image, S side of the encoder's input, all in pixels.
+Letters: H, W height and width of the image, S side of the encoder's input, all in pixels; F
+frames; C channels: 3, or 6 where a frame is shown with the one before it.
 """
 
 from __future__ import annotations
@@ -74,9 +75,22 @@ def fit_frame(image: np.ndarray | torch.Tensor, image_size: int,
     return F.pad(pixels[0], (0, image_size - width_px, 0, image_size - height_px))
 
 
+def pair_frames(frames: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
+    """
+    Put behind the channels of each fitted frame those of the one before it.
+
+    frames: uint8 [F, 3, S, S], consecutive ones of a stream. before: uint8 [3, S, S], what was
+    shown before the first of them; None: nothing, and then it is taken to have stood still.
+    Returns uint8 [F, 6, S, S].
+    """
+    first = frames[:1] if before is None else before[None]
+    return torch.cat((frames, torch.cat((first, frames[:-1]))), dim=1)
+
+
 def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
-    """Normalise fitted frames uint8 [..., 3, S, S] by CLIP's mean and deviation, to float32."""
-    scale, black = _normalisation(frames.device)
+    """Normalise fitted frames uint8 [..., C, S, S] by CLIP's mean and deviation, to float32."""
+    scale, black = (one.repeat(frames.shape[-3] // 3, 1, 1)
+                    for one in _normalisation(frames.device))
     return torch.addcmul(black, frames.float(), scale)
 
 

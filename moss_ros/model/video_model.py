@@ -107,7 +107,7 @@ class VideoModel(nn.Module):
         return torch.cat((features[:, :1], pooled), dim=1)
 
     def encode_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Encode preprocessed frames float [F, 3, S, S] to frame states [F, N, D]."""
+        """Encode preprocessed frames float [F, C, S, S] to frame states [F, N, D]."""
         return run_to_end(self.encode_frames_in_blocks(pixel_values))
 
     def encode_frames_in_blocks(

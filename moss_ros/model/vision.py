@@ -130,7 +130,7 @@ class VisionEncoder(nn.Module):
             VisionLayer(config, gated=True) for _ in range(config.num_global_layers))
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Encode pixel_values float [F, 3, S, S] to features [F, P, Dv], class token first."""
+        """Encode pixel_values float [F, C, S, S] to features [F, P, Dv], class token first."""
         return run_to_end(self.in_blocks(pixel_values))
 
     def in_blocks(self, pixel_values: torch.Tensor) -> Generator[None, None, torch.Tensor]:
@@ -157,7 +157,7 @@ class VisionEncoder(nn.Module):
         return torch.cat((x[:, :num_patches], kept.flatten(2)), dim=-1)
 
     def _embed(self, pixel_values):
-        """Map [F, 3, S, S] to [F, P, D]: patches, class token, positions, first norm."""
+        """Map [F, C, S, S] to [F, P, D]: patches, class token, positions, first norm."""
         config = self.config
         grid, patch, size = config.grid_size, config.patch_size, config.hidden_size
         num_frames = pixel_values.shape[0]

@@ -24,7 +24,8 @@ from .events import (
     CameraEvent, CameraReason, EndReason, ErrorEvent, Event, EventDelivery, NarrationEvent,
     PromptEvent, RolloverEvent, SessionState, SilenceEvent, StateEvent, TokenEvent,
 )
-from .frame import encode_frames, EncodedFrame, Frame, Prompt
+from .frame import EncodedFrame, Frame, Prompt
+from .frame_encoder import encode_frames, FrameEncoder
 from .intake import FrameSampler
 from .mailbox import Mailbox
 from .options import DEFAULT_SYSTEM_PROMPT, StreamOptions
@@ -38,7 +39,8 @@ from .worker_thread import WorkerState, WorkerThread
 __all__ = [
     'CameraEvent', 'CameraReason', 'Channel', 'ChannelHost', 'ChatFormat', 'ContextFill',
     'DEFAULT_SYSTEM_PROMPT', 'EncodedFrame', 'EndReason', 'EngineChannel', 'EngineWorker',
-    'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameSampler', 'Mailbox', 'NarrationEvent',
+    'ErrorEvent', 'Event', 'EventDelivery', 'Frame', 'FrameEncoder', 'FrameSampler', 'Mailbox',
+    'NarrationEvent',
     'PictureWatch', 'Prompt', 'PromptEvent', 'RolloverEvent', 'Session', 'SessionFigures',
     'SessionState', 'SilenceEvent', 'StateEvent', 'StreamChange', 'StreamCheckpoint',
     'StreamOptions', 'StreamSession', 'StreamSnapshot', 'StreamSpeed', 'StreamStatistics',

@@ -34,9 +34,8 @@ from moss_ros.stream.conversation import Conversation
 from moss_ros.stream.decoding import TextPieces, TokenChooser
 from moss_ros.stream.dialogue import Last
 from moss_ros.stream.events import EndReason, Event, SessionState
-from moss_ros.stream.frame import (
-    encode_frames_in_blocks, encode_waiting, EncodedFrame, Frame, Prompt,
-)
+from moss_ros.stream.frame import EncodedFrame, Frame, Prompt
+from moss_ros.stream.frame_encoder import FrameEncoder
 from moss_ros.stream.options import StreamOptions
 from moss_ros.stream.passes import pass_alone, PassGenerator
 import torch
@@ -71,6 +70,7 @@ class StreamSession:
         self._model = model
         self._chat = chat
         self._own_options = self._options = options
+        self._encoder = FrameEncoder(model)
         self._context = StreamContext(model, chat, options)
         self._conversation = Conversation(options.answer_within_s)
         self._pieces = TextPieces(chat.decode)
@@ -130,6 +130,7 @@ class StreamSession:
 
     def reset(self) -> None:
         """Forget everything, including queued frames and prompts; the memory is reused."""
+        self._encoder.reset()
         self._context.reset()
         self._pieces.reset()
         self._generator.manual_seed(self._options.seed)
@@ -191,7 +192,7 @@ class StreamSession:
         Queue a frame for the next steps. ValueError if it is no frame.
 
         With options.max_context_frames in the queue, the oldest is dropped. An EncodedFrame must
-        come from encode_frames() with this session's model.
+        come from a FrameEncoder with this session's model.
         """
         if not isinstance(frame, (Frame, EncodedFrame)):
             raise ValueError(f'a Frame is needed, not {frame!r}')
@@ -204,7 +205,7 @@ class StreamSession:
 
         While it is suspended, the session may be stepped, stopped and reset.
         """
-        return encode_frames_in_blocks(self._model, frames)
+        return self._encoder.encode_in_blocks(frames)
 
     def add_prompt(self, prompt: Prompt) -> None:
         """Queue a prompt for the next step that has work. ValueError if it is no Prompt."""
@@ -293,6 +294,8 @@ class StreamSession:
         tensors = {**context.tensors, 'generator': self._generator.get_state()}
         if self._frames:
             tensors['waiting_states'] = torch.stack([frame.states for frame in self._frames])
+        if self._encoder.frame_before is not None:
+            tensors['frame_before'] = self._encoder.frame_before
         return StreamSnapshot({
             'context': context.state,
             'pieces': self._pieces.snapshot(),
@@ -309,6 +312,7 @@ class StreamSession:
         """
         state, tensors = snapshot.state, snapshot.tensors
         self.reset()
+        self._encoder.reset(tensors.get('frame_before'))
         self._context.restore(StreamSnapshot(state['context'], tensors))
         self._pieces.restore(state['pieces'])
         self._generator.set_state(tensors['generator'])
@@ -342,7 +346,7 @@ class StreamSession:
     def _go_on(self):
         """Go on with a sentence, after taking in a frame if one waits, or answer a question."""
         if self._context.last is Last.TEXT and self._frames:
-            [frame] = encode_waiting(self._model, self._frames, 1)
+            [frame] = self._encoder.encode_waiting(self._frames, 1)
             self._context.add_frames([frame.states])
             self._frames.popleft()
             self._conversation.take_frame(frame.stamp_ns, frame.received_ns)
@@ -360,7 +364,7 @@ class StreamSession:
         """
         if not self._context.is_open:
             self._context.open()
-        frames = encode_waiting(self._model, self._frames, num_frames)
+        frames = self._encoder.encode_waiting(self._frames, num_frames)
         self._context.add_frames([frames[0].states])
         logits = self._context.forward_silently([frame.states for frame in frames[1:]])
         token_ids = []

@@ -66,7 +66,8 @@ def demo_config(tokenizer: Tokenizer) -> dict:
             'intermediate_size': 256,
             'max_num_tiles': 1,
             'norm_eps': 1e-5,
-            'num_channels': 3,
+            # Two frames side by side show what moved; see docs/training_notes.md.
+            'num_channels': 6,
             'num_global_layers': 1,
             'num_hidden_layers': 3,
             'patch_size': 8,

@@ -16,8 +16,8 @@
 The weights of a smaller checkpoint as the beginning of a model: what it knew, it still knows.
 
 A checkpoint folder and a fresh VideoModel of the same widths go in. Rows of the vocabulary are
-found by their tokens, layers that were not there begin as if they were not, and wider MLPs and
-more heads begin by adding nothing. Called by the training program.
+found by their tokens, layers that were not there begin as if they were not, and the frame before
+begins by adding nothing. Called by the training program.
 """
 
 from pathlib import Path
@@ -55,10 +55,13 @@ def carry_over(folder: Path, model: VideoModel, tokenizer: Tokenizer,
         if parts[:2] == ['decoder', 'layers']:
             parts[2] = str(places[int(parts[2])])
         target = parameters['.'.join(parts)]
+        if name == 'vision.patch_embedding' and target.shape[1] > parameter.shape[1]:
+            target.zero_()
+            target = target[:, :parameter.shape[1]]
         if target.shape != parameter.shape:
             raise ValueError(f'{folder}: {name} is {list(parameter.shape)}, but the model has '
-                             f'{list(target.shape)}; only the vocabulary and the number of '
-                             f'layers may differ')
+                             f'{list(target.shape)}; only the vocabulary, the number of '
+                             f'layers and the frame before may differ')
         target.copy_(parameter)
 
 

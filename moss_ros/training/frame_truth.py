@@ -55,10 +55,10 @@ class Batch:
     """
     Samples as tensors.
 
-    token_ids, targets: i64 [B, T]. frames: f16 [B, F, P, Dv] features, or u8 [B, F, 3, H, H]
-    pictures, padded at the end; is_frame: bool [B, F], which are not. frame_rows: i64 [M, 2],
-    sample and position of each frame token; its truth: shapes, motions, events i64 [M, C],
-    places f32 [M, C, 2], is_painted bool [M], going_on and happenings i64 [M].
+    token_ids, targets: i64 [B, T]. frames: f16 [B, F, P, Dv] features, or u8 [B, F, 6, H, H]
+    pictures with those before them, padded at the end; is_frame: bool [B, F], which are not.
+    frame_rows: i64 [M, 2], sample and position of each frame token; its truth: shapes, motions,
+    events i64 [M, C], places f32 [M, C, 2], is_painted bool [M], going_on and happenings i64 [M].
     """
 
     token_ids: torch.Tensor
@@ -82,18 +82,24 @@ class Batch:
 
 
 def stack_samples(samples: list[Sample], frames: list[np.ndarray], pad_id: int) -> Batch:
-    """Stack samples and the frames [L, ...] of their streams, as of Batch, padded at the end."""
+    """
+    Stack samples and the frames of their streams, as of Batch, padded at the end.
+
+    frames: by sample, pictures u8 [L, 3, H, H] or features f16 [L, P, Dv]. Features are those of a
+    frame behind the one before it in the stream, also where the sample leaves that out.
+    """
     length = max(len(sample.token_ids) for sample in samples)
     num_frames = max(len(sample.frames) for sample in samples)
     token_ids = torch.full((len(samples), length), pad_id)
     targets = torch.full((len(samples), length), IGNORED)
-    stacked = np.zeros((len(samples), num_frames, *frames[0].shape[1:]), frames[0].dtype)
+    shown = [_shown(sample, stream_frames) for sample, stream_frames in zip(samples, frames)]
+    stacked = np.zeros((len(samples), num_frames, *shown[0].shape[1:]), shown[0].dtype)
     is_frame = torch.zeros(len(samples), num_frames, dtype=torch.bool)
     rows, truths = [], []
-    for row, (sample, stream_frames) in enumerate(zip(samples, frames)):
+    for row, (sample, sample_frames) in enumerate(zip(samples, shown)):
         token_ids[row, :len(sample.token_ids)] = torch.tensor(sample.token_ids)
         targets[row, :len(sample.targets)] = torch.tensor(sample.targets)
-        stacked[row, :len(sample.frames)] = stream_frames[sample.frame_indices]
+        stacked[row, :len(sample.frames)] = sample_frames
         is_frame[row, :len(sample.frames)] = True
         rows += [(row, frame.position) for frame in sample.frames]
         truths += sample.frames
@@ -106,6 +112,13 @@ def stack_samples(samples: list[Sample], frames: list[np.ndarray], pad_id: int) 
         torch.tensor([truth.is_painted for truth in truths]),
         torch.tensor([truth.going_on for truth in truths]),
         torch.tensor([truth.happening for truth in truths]))
+
+
+def _shown(sample, frames):
+    shown = frames[sample.frame_indices]
+    if frames.dtype != np.uint8:
+        return shown
+    return np.concatenate((shown, frames[sample.before_indices]), axis=1)
 
 
 class FrameTruthHeads(nn.Module):

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 import math
 
 from moss_ros.model import VideoModel
+from moss_ros.training.frame_pairs import draw_before, pairs_at
 from moss_ros.training.vision_training import pooled_features
 import numpy as np
 import torch
@@ -51,15 +52,15 @@ class ThumbnailHead(nn.Module):
         super().__init__()
         self.tokens = nn.Linear(feature_dim, TOKEN_SIDE ** 2)
 
-    def loss(self, features: torch.Tensor, pictures: torch.Tensor
+    def loss(self, features: torch.Tensor, pairs: torch.Tensor
              ) -> tuple[torch.Tensor, dict[str, float]]:
         """
-        Return the loss for features f32 [M, P, Dv] of pictures u8 [M, 3, S, S], and a figure.
+        Return the loss for features f32 [M, P, Dv] of pairs u8 [M, 6, S, S], and a figure.
 
         thumbnail_r2: which part of the variance within the parts of a picture is read.
         """
         read = self.tokens(features[:, 1:])
-        greys = _token_greys(pictures, math.isqrt(read.shape[1]))
+        greys = _token_greys(pairs[:, :3], math.isqrt(read.shape[1]))
         loss = THUMBNAIL_WEIGHT * F.smooth_l1_loss(read, greys, beta=0.3)
         with torch.no_grad():
             variance = (greys - greys.mean(-1, keepdim=True)).square().mean()
@@ -87,10 +88,13 @@ class ThumbnailTask:
     def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the next batch, and readable figures."""
         drawn = torch.from_numpy(np.concatenate([
-            pictures[self._generator.integers(len(pictures), size=self._batch_size),
-                     self._generator.integers(pictures.shape[1], size=self._batch_size)]
-            for pictures in self._pictures]))
+            self._draw(pictures) for pictures in self._pictures]))
         return self.head.loss(pooled_features(model, drawn), drawn)
+
+    def _draw(self, pictures):
+        rows, indices = (self._generator.integers(num, size=self._batch_size)
+                         for num in pictures.shape[:2])
+        return pairs_at(pictures, rows, indices, draw_before(indices, self._generator))
 
 
 def frame_changes(pictures: torch.Tensor, is_frame: torch.Tensor
@@ -98,11 +102,11 @@ def frame_changes(pictures: torch.Tensor, is_frame: torch.Tensor
     """
     Return which frames have one before them, and what changed since then.
 
-    pictures: u8 [B, F, 3, S, S], of which is_frame, bool [B, F], are none of the padding at the
-    end; M are. Result: bool [M], and f32 [K, NUM_CELLS] for the K that have one: by cell, row by
-    row, the logarithm of how much grey differs.
+    pictures: u8 [B, F, C, S, S], RGB first, of which is_frame, bool [B, F], are none of the
+    padding at the end; M are. Result: bool [M], and f32 [K, NUM_CELLS] for the K that have one:
+    by cell, row by row, the logarithm of how much grey differs.
     """
-    grey = pictures.float().mean(2)
+    grey = pictures[:, :, :3].float().mean(2)
     small = F.avg_pool2d(grey, grey.shape[-1] // (GRID_SIDE * CELL_SIDE))
     change = F.avg_pool2d((small[:, 1:] - small[:, :-1]).abs(), CELL_SIDE).flatten(2)
     has_before = is_frame.clone()

@@ -29,10 +29,11 @@ from pathlib import Path
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, ModelConfig, save_model, VideoModel
+from moss_ros.model import initialise, ModelConfig, pair_frames, save_model, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, train_narration
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
@@ -59,13 +60,14 @@ class Recipe:
     How much of what is learned.
 
     painted, unknown: (streams, frames of each). vision_batches: frames a step to find objects in,
-    and of each world to read greys from. together: of all parts; course: of the text side.
+    of each world to read greys from, and to read motions from. together: of all parts; course: of
+    the text side.
     """
 
     painted: tuple[int, int]
     unknown: tuple[int, int]
     vision_steps: int
-    vision_batches: tuple[int, int]
+    vision_batches: tuple[int, int, int]
     vision_learning_rate: float
     together: Course
     course: Course
@@ -85,19 +87,19 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1400, 96), unknown=(4500, 40), vision_steps=2000, vision_batches=(28, 26),
+    painted=(1400, 96), unknown=(4500, 40), vision_steps=2000, vision_batches=(28, 10, 140),
     vision_learning_rate=1.5e-3,
     together=Course(((2200, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
     course=Course(((2000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 26),
+    painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 10, 140),
     vision_learning_rate=1.5e-3,
     together=Course(((1300, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
     course=Course(((3600, 32, 28),), learning_rate=1.8e-3, mix=MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
-    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(48, 32),
+    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(48, 16, 200),
     vision_learning_rate=1.5e-3,
     together=Course(((16000, 32, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
     course=Course(((12000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
@@ -174,10 +176,13 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
         unknown_pictures = render_unknown_streams(unknown, IMAGE_SIZE_PX, num_threads)
         log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
         if not keep_vision:
-            num_objects, num_greys = recipe.vision_batches
+            num_objects, num_greys, num_motions = recipe.vision_batches
+            feature_dim = model.config.vision.output_dim
             tasks = (_detection_task(model, pictures, painted, num_objects, seed),
                      ThumbnailTask((pictures, unknown_pictures), num_greys,
-                                   model.config.vision.output_dim, seed))
+                                   feature_dim, seed),
+                     MotionTask(unknown_pictures, unknown, num_motions,
+                                model.config.num_frame_tokens, feature_dim, seed))
             train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
                          log.stage('vision'))
             log('vision trained')
@@ -202,10 +207,9 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
 def _detection_task(model, pictures, streams, batch_size, seed) -> DetectionTask:
     """Return the task of finding the objects of the painted streams."""
     grid = model.config.vision.grid_size // model.config.pool_stride
-    targets = tuple(np.concatenate(arrays) for arrays in zip(*(
+    targets = tuple(np.stack(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), grid) for stream in streams)))
-    return DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, batch_size,
-                         model.config.vision.output_dim, seed)
+    return DetectionTask(pictures, targets, batch_size, model.config.vision.output_dim, seed)
 
 
 @torch.inference_mode()
@@ -213,10 +217,11 @@ def encode_pictures(model: VideoModel, pictures: np.ndarray) -> np.ndarray:
     """
     Return the pooled features f16 [N, L, P, Dv] of pictures u8 [N, L, 3, S, S].
 
-    N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features, S px.
+    N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features, S px. Each
+    frame is seen with the one before it.
     """
     return np.stack([
-        pooled_features(model, torch.from_numpy(stream_pictures)).half().numpy()
+        pooled_features(model, pair_frames(torch.from_numpy(stream_pictures))).half().numpy()
         for stream_pictures in pictures])
 
 

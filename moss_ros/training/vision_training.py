@@ -21,6 +21,7 @@ picture_truth.py. A linear head reads from each pooled token which colours and w
 shapes are centred there and, for each colour, its shape and its position in the whole picture.
 From the class token it reads, for each colour, the same of the whole picture, and the number of
 objects of each shape. Shapes: L frames in a stream, C colours, S shapes.
+A frame is read together with the one before it, as a pair.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ import math
 from typing import Protocol
 
 from moss_ros.model import normalise_frames, VideoModel
+from moss_ros.training.frame_pairs import draw_before, pairs_at
 from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
 from moss_ros.training.streams import Stream
@@ -42,7 +44,7 @@ NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
 
 
 def pooled_features(model: VideoModel, pictures: torch.Tensor) -> torch.Tensor:
-    """Return the pooled features f32 [M, P, Dv] of pictures u8 [M, 3, H, H]."""
+    """Return the pooled features f32 [M, P, Dv] of pairs of pictures u8 [M, 6, H, H]."""
     return model.pool_frames(model.vision(normalise_frames(pictures)))
 
 
@@ -160,7 +162,7 @@ class DetectionTask:
     """
     Painted frames in random order.
 
-    pictures: u8 [M, 3, H, H], M pictures of H px; targets: as detection_targets, M in place of L.
+    pictures: u8 [N, L, 3, H, H] of N streams; targets: as detection_targets, [N, L] in place of L.
     """
 
     def __init__(self, pictures: np.ndarray, targets: tuple[np.ndarray, ...], batch_size: int,
@@ -169,16 +171,19 @@ class DetectionTask:
         self._pictures, self._targets, self._batch_size = pictures, targets, batch_size
         self._generator = np.random.default_rng(seed)
         self._order = np.empty(0, np.int64)
+        self._num_frames = pictures.shape[1]
 
     def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the next batch, and readable figures."""
         size = self._batch_size
         if len(self._order) < size:
-            self._order = self._generator.permutation(len(self._pictures))
-        rows, self._order = np.sort(self._order[:size]), self._order[size:]
-        features = pooled_features(model, torch.from_numpy(self._pictures[rows]))
+            self._order = self._generator.permutation(len(self._pictures) * self._num_frames)
+        places, self._order = np.sort(self._order[:size]), self._order[size:]
+        rows, indices = np.divmod(places, self._num_frames)
+        pairs = pairs_at(self._pictures, rows, indices, draw_before(indices, self._generator))
         return detection_loss(
-            self.head(features), *(torch.from_numpy(array[rows]) for array in self._targets))
+            self.head(pooled_features(model, torch.from_numpy(pairs))),
+            *(torch.from_numpy(array[rows, indices]) for array in self._targets))
 
 
 def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from moss_ros.stream import encode_frames, Event, Frame, Prompt, StreamSession
+from moss_ros.stream import Event, Frame, FrameEncoder, Prompt, StreamSession
 import numpy as np
 
 GROUP = 8
@@ -39,9 +39,10 @@ def watch(session: StreamSession, frames: Iterable[tuple[float, np.ndarray]],
     before which they are asked. After each frame the model says as much as it wants to.
     """
     frames, waiting, index = iter(frames), deque(), 0
+    encoder = FrameEncoder(session.model)
     while True:
         if not waiting:
-            waiting.extend(encode_frames(session.model, [
+            waiting.extend(encoder.encode([
                 Frame(picture, round(time_s * 1e9), 0)
                 for time_s, picture in islice(frames, GROUP)]))
         if not waiting:

@@ -114,7 +114,7 @@ class Narrator:
         text, tensors = state
         narration, chosen, _, self.script.num_frames, self.script.rest = json.loads(text)
         self.narration.restore(StreamSnapshot(narration, tensors))
-        chooser.restore(chosen)
+        chooser.restore(chosen, None)
 
 
 def has_prompts(path):

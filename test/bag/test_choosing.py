@@ -37,11 +37,27 @@ import torch
 DELAY_MS = 5
 
 
+class PixelEncoder:
+    """Takes a pixel of a frame for its states; its frame before is the number of frames."""
+
+    def __init__(self, model):
+        self.frame_before = None
+
+    def reset(self, frame_before=None):
+        self.frame_before = frame_before
+
+    def encode(self, frames):
+        for _ in frames:
+            self.frame_before = torch.tensor(
+                1 if self.frame_before is None else int(self.frame_before) + 1)
+        return [EncodedFrame(torch.tensor([[frame.image[0, 0, 0]]]), frame.stamp_ns)
+                for frame in frames]
+
+
 @pytest.fixture(autouse=True, params=[1, 2])
 def no_model(monkeypatch, request):
     """Let frames be encoded without a model, and few frames make a group."""
-    monkeypatch.setattr(frame_chooser, 'encode_frames', lambda model, frames: [
-        EncodedFrame(torch.tensor([[frame.image[0, 0, 0]]]), frame.stamp_ns) for frame in frames])
+    monkeypatch.setattr(frame_chooser, 'FrameEncoder', PixelEncoder)
     monkeypatch.setattr(frame_chooser, 'FRAMES_PER_GROUP', request.param)
 
 
@@ -103,11 +119,12 @@ def choose(path, prompts=(), prompt_topic='', clock='auto'):
         items = [list(told(group.items)) for group in groups]
         for index, group in enumerate(groups):
             chooser = FrameChooser(source, None, 2.0, prompts)
-            chooser.restore(json.loads(json.dumps(group.chooser_state)))
+            chooser.restore(json.loads(json.dumps(group.chooser_state)), group.frame_before)
             rest = list(encoded_groups(chooser))
             if index + 1 < len(groups):
                 assert [list(told(later.items)) for later in rest] == items[index + 1:]
             assert rest[-1].chooser_state == groups[-1].chooser_state
+            assert rest[-1].frame_before == groups[-1].frame_before
     state = groups[-1].chooser_state
     counts = [state['num_read'], state['num_used'], UnusableTally(state['unusable']).counts()]
     return [item for group_items in items for item in group_items], counts
@@ -336,7 +353,7 @@ def test_stretches_of_pictures_that_are_none_are_noted_however_often_it_is_resum
         last = groups[-1].chooser_state
         for group in groups:
             chooser = FrameChooser(source, None, 2.0)
-            chooser.restore(json.loads(json.dumps(group.chooser_state)))
+            chooser.restore(json.loads(json.dumps(group.chooser_state)), group.frame_before)
             *_, end = encoded_groups(chooser)
             assert json.dumps(end.chooser_state) == json.dumps(last)
     assert last['num_used'] == len(pictures)

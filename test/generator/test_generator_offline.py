@@ -189,6 +189,27 @@ def test_a_chunk_is_read_when_it_is_its_turn(make_generator, scripts, clips, tmp
                        '<|round_end|>']
 
 
+def test_an_image_is_seen_alone_and_a_videos_frame_with_the_one_before(
+        make_generator, random_model, monkeypatch, clips, scene_clip):
+    seen, encode = [], random_model.encode_frames
+
+    def encode_and_keep(pixel_values):
+        seen.extend(pixel_values)
+        return encode(pixel_values)
+    monkeypatch.setattr(random_model, 'encode_frames', encode_and_keep)
+    images = [clips.grey_image(index) for index in (2, 9)]
+    answers_of(make_generator(random_model), query(
+        images=images, videos=[scene_clip, scene_clip],
+        generate_kwargs={'max_new_tokens': 2}), chunk_length=5)
+    frames, before = zip(*(one.split(3) for one in seen))
+    assert len(frames) == 2 + 12 + 12
+    first_of_each = (0, 1, 2, 14)
+    for index in range(len(frames)):
+        wanted = frames[index] if index in first_of_each else frames[index - 1]
+        assert (before[index] == wanted).all()
+    assert not (frames[2] == frames[3]).all()
+
+
 def test_the_answer_does_not_depend_on_the_chunks(make_generator, random_model, scene_clip):
     generator = make_generator(random_model)
     question = query(images=[], videos=[scene_clip], generate_kwargs={'max_new_tokens': 12})

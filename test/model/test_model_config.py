@@ -139,7 +139,7 @@ def test_names_that_disagree_are_refused(toy_values, changes, vision_changes, me
     ('text', 'rope_scaling', {'partial_rotary_factor': 0.5}, 'partial_rotary_factor is 0.5'),
     ('vision', 'hidden_act', 'mish', "vision_config.hidden_act is 'mish'"),
     ('vision', 'attention_heads', 5, 'attention_heads is 5; it must divide hidden_size .24.'),
-    ('vision', 'num_channels', 1, 'num_channels is 1; supported: 3'),
+    ('vision', 'num_channels', 1, 'num_channels is 1; supported: 3, 6'),
     ('vision', 'patch_size', 64, 'patch_size is 64; it exceeds image_size'),
     ('vision', 'vision_output_dim', 96, 'vision_output_dim is 96; .* make it 72'),
     ('vision', 'intermediate_layers_indices', [4], 'integers from 0 to 3'),

@@ -32,6 +32,10 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope='module')
 def reference():
+    return stock_mllama(num_channels=3)
+
+
+def stock_mllama(num_channels):
     """Return transformers' own Mllama at toy size, every parameter random, gates too."""
     text = transformers.models.mllama.MllamaTextConfig(
         vocab_size=IMAGE, hidden_size=128, num_hidden_layers=5, num_attention_heads=8,
@@ -40,7 +44,8 @@ def reference():
     vision = transformers.models.mllama.MllamaVisionConfig(
         hidden_size=48, num_hidden_layers=4, num_global_layers=2, attention_heads=4,
         intermediate_size=80, vision_output_dim=144, image_size=40, patch_size=8,
-        max_num_tiles=1, supported_aspect_ratios=[[1, 1]], intermediate_layers_indices=[1, 3])
+        max_num_tiles=1, supported_aspect_ratios=[[1, 1]], intermediate_layers_indices=[1, 3],
+        num_channels=num_channels)
     config = transformers.MllamaConfig(
         vision_config=vision, text_config=text, image_token_index=IMAGE)
     model = transformers.MllamaForConditionalGeneration(config)
@@ -117,7 +122,11 @@ def test_text_without_frames_is_stock_mllama(reference, plain):
     assert (streamed - expected).abs().max() < TOLERANCE
 
 
-def test_the_vision_encoder_is_stock_mllamas_without_its_tile_mask(reference, plain, monkeypatch):
+@pytest.mark.parametrize('num_channels', [3, 6], ids=['one_frame', 'two_frames'])
+def test_the_vision_encoder_is_stock_mllamas_without_its_tile_mask(
+        tmp_path, monkeypatch, num_channels):
+    reference = stock_mllama(num_channels)
+    plain = load_model(write(reference, tmp_path))
     # With one tile a frame the reference attends to everything, the padding included.
     module = transformers.models.mllama.modeling_mllama
     monkeypatch.setattr(module, '_prepare_aspect_ratio_attention_mask',
@@ -125,7 +134,8 @@ def test_the_vision_encoder_is_stock_mllamas_without_its_tile_mask(reference, pl
     # It takes the states that enter layers 1 and 3 for those indices, as golden folders hold it;
     # this version of transformers those that leave them.
     monkeypatch.setattr(reference.model.vision_model, 'intermediate_layers_indices', [0, 2])
-    pixels = torch.randn((3, 3, 40, 40), generator=torch.Generator().manual_seed(6))
+    pixels = torch.randn(
+        (3, num_channels, 40, 40), generator=torch.Generator().manual_seed(6))
     expected = reference.model.vision_model(
         pixel_values=pixels[:, None, None], aspect_ratio_ids=torch.ones(3, 1, dtype=torch.int64),
         aspect_ratio_mask=torch.ones(3, 1, 1, dtype=torch.int64)).last_hidden_state

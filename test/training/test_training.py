@@ -17,10 +17,11 @@
 import json
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, load_model, ModelConfig, VideoModel
+from moss_ros.model import initialise, load_model, ModelConfig, save_model, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, train_narration
 from moss_ros.training.picture_truth import frame_changes, NUM_CELLS, ThumbnailTask
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
@@ -36,7 +37,7 @@ import torch
 SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
 TINY = Recipe(
-    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2),
+    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2, 12),
     vision_learning_rate=1e-3, together=Course(((2, 4, 7),), learning_rate=1e-3),
     course=Course(((2, 4, 10), (2, 4, 28)), learning_rate=1e-3))
 
@@ -61,10 +62,10 @@ def vision_run(material, num_steps):
     """Train the vision encoder for some steps; return the model and the reported losses."""
     _, config, streams, pictures = material
     model = fresh_model(config)
-    targets = [np.concatenate(arrays) for arrays in zip(*(
+    targets = [np.stack(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), 4) for stream in streams))]
     torch.manual_seed(3)
-    task = DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, 16,
+    task = DetectionTask(pictures, targets, 16,
                          config.vision.output_dim, 3)
     losses = []
     train_vision(model, [task], num_steps, 1e-3, lambda _, figures: losses.append(figures['loss']))
@@ -90,28 +91,29 @@ def assert_same_weights(first, second):
 
 def test_vision_training_learns_and_is_reproducible(material):
     """The loss falls, and the same seed gives the same weights."""
-    model, losses = vision_run(material, 30)
+    model, losses = vision_run(material, 50)
     assert losses[-1] < 0.6 * losses[0]
-    again, _ = vision_run(material, 30)
+    again, _ = vision_run(material, 50)
     assert_same_weights(model, again)
 
 
 def test_vision_training_learns_of_both_worlds_at_once(material):
     """A step takes a batch of each task, and reports what each has learned."""
     _, config, streams, pictures = material
-    films = np.stack([render_unknown_stream(make_unknown_stream(seed, NUM_FRAMES, 2.0), 64)
-                      for seed in SEEDS])
+    unknown = [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS]
+    films = np.stack([render_unknown_stream(stream, 64) for stream in unknown])
     model = fresh_model(config)
-    targets = tuple(np.concatenate(arrays) for arrays in zip(*(
+    targets = tuple(np.stack(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), 4) for stream in streams)))
     tasks = [
-        DetectionTask(pictures.reshape(-1, *pictures.shape[2:]), targets, 8,
+        DetectionTask(pictures, targets, 8,
                       config.vision.output_dim, 3),
-        ThumbnailTask((pictures, films), 4, config.vision.output_dim, 3)]
+        ThumbnailTask((pictures, films), 4, config.vision.output_dim, 3),
+        MotionTask(films, unknown, 20, config.num_frame_tokens, config.vision.output_dim, 3)]
     reports = []
     train_vision(model, tasks, 12, 1e-3, lambda _, figures: reports.append(figures))
     assert reports[-1]['loss'] < reports[0]['loss']
-    assert {'found', 'thumbnail_r2'} < set(reports[0])
+    assert {'found', 'thumbnail_r2', 'motion_right'} < set(reports[0])
     assert reports[-1]['thumbnail_r2'] > reports[0]['thumbnail_r2']
 
 
@@ -204,10 +206,24 @@ def test_a_checkpoint_is_trained_on_from_what_it_knows(tmp_path):
     old_id = Tokenizer.from_file(str(old_folder / 'tokenizer.json')).token_to_id('Ġcone')
     assert torch.equal(model.lm_head.weight[tokenizer.token_to_id('Ġcone')],
                        old.lm_head.weight[old_id])
-    assert_same_weights(model.vision, old.vision)
+    assert_same_weights(model.vision.local_layers, old.vision.local_layers)
     x = torch.randn(1, 3, 128)
     rotation = torch.ones(3, 1, 16), torch.zeros(3, 1, 16)
     assert torch.equal(model.decoder.layers[7](x, rotation), x)
     config['text_config']['hidden_size'] = 64
-    with pytest.raises(ValueError, match='only the vocabulary and the number of layers'):
+    with pytest.raises(ValueError, match='only the vocabulary, the number of layers'):
         carry_over(old_folder, fresh_model(ModelConfig.from_dict(config)), tokenizer)
+
+
+def test_a_checkpoint_that_saw_single_frames_is_trained_on_with_pairs(tmp_path):
+    """What it saw of a frame it still sees; the frame before adds nothing yet."""
+    tokenizer = write_tokenizer(tmp_path)
+    config = demo_config(tokenizer)
+    config['vision_config']['num_channels'] = 3
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    old = fresh_model(ModelConfig.from_dict(config)).eval()
+    save_model(old, tmp_path)
+    model = fresh_model(ModelConfig.from_dict(demo_config(tokenizer))).eval()
+    carry_over(tmp_path, model, tokenizer)
+    pixels = torch.randn((2, 6, 64, 64), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model.encode_frames(pixels), old.encode_frames(pixels[:, :3]))

@@ -105,6 +105,7 @@ class Measures:
                                  for name in CHECKPOINT_FILES) / 1e6, 2),
             'frame_rate_fps': options.frame_rate_fps,
             'image_size_px': model.config.vision.image_size,
+            'sees_frame_before': model.config.vision.sees_frame_before,
             'max_context_frames': options.max_context_frames}
 
     def training(self) -> dict:

@@ -41,9 +41,12 @@ def random_cut_out(generator: np.random.Generator, size_px: int,
     """Return a thing of any outline u8 [S, S, 4]; its surface is from picture where given."""
     if picture is None:
         picture = random_picture(generator, size_px, size_px)
-        if generator.random() < 0.3:  # of nearly one colour
+        draw = generator.random()
+        if draw < 0.3:  # of nearly one colour
             picture = cv2.addWeighted(
                 picture, 0.2, np.full_like(picture, _colour(generator)), 0.8, 0)
+        elif draw < 0.5:  # in all shades of a bright one, as fruit, clothes and cars
+            picture = _dyed(generator, picture)
     else:
         height_px, width_px = picture.shape[:2]
         side = int(min(height_px, width_px) * generator.uniform(0.4, 0.9))
@@ -55,6 +58,15 @@ def random_cut_out(generator: np.random.Generator, size_px: int,
     _draw_outline(generator, alpha, (size_px / 2, size_px / 2), size_px * 0.46, 255)
     alpha = cv2.GaussianBlur(alpha, (0, 0), size_px / 60)
     return np.dstack((picture, alpha))
+
+
+def _dyed(generator, picture):
+    """Return the light and shade of a picture in one bright colour."""
+    hue = np.full(picture.shape[:2], generator.integers(180), np.uint8)
+    depth = np.full_like(hue, generator.integers(150, 256))
+    light = cv2.convertScaleAbs(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY),
+                                alpha=generator.uniform(0.6, 1.0), beta=generator.uniform(30, 100))
+    return cv2.cvtColor(np.dstack((hue, depth, light)), cv2.COLOR_HSV2RGB)
 
 
 def _colour(generator):
