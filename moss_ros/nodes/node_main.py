@@ -107,6 +107,8 @@ def run_node(node_class, args=None) -> NoReturn:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     node, executor, status = None, None, ExitStatus.FAILED
+    # Holds a node that was interrupted while it was made, until that is destroyed in its turn.
+    ended_by = None
     is_initialised = False
     try:
         _init(sys.argv if args is None else args)
@@ -120,10 +122,11 @@ def run_node(node_class, args=None) -> NoReturn:
             status = ExitStatus.ASKED_TO_END
         else:
             executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException):
+    except (KeyboardInterrupt, ExternalShutdownException, ROSInterruptException) as error:
+        ended_by = error
         status = ExitStatus.ASKED_TO_END
     except Exception as error:
-        is_running = False
+        is_running, ended_by = False, error
         # A signal may come while a node is made or publishes: its context is gone then, before
         # Python hears of it. Or while a message is converted: rclpy then raises another error in
         # place of the interrupt.
@@ -152,7 +155,7 @@ def run_node(node_class, args=None) -> NoReturn:
         systemd.notify('STOPPING=1')
         _close(node, executor, status)
         # Peers hear of the end when the last reference to the node is gone.
-        del node, executor
+        del node, executor, ended_by
         gc.collect()
     # Everything is closed: taking torch apart would cost a second or two on top, and crashes
     # where a thread is still in it.
@@ -198,10 +201,10 @@ def _add(executor, node):
 def _close(node, executor, status):
     if executor is not None:
         executor.shutdown(timeout_sec=0.1)
+    if hasattr(node, 'close'):
+        node.close()
+    end_process_after(DESTROY_TIMEOUT_S, status)
     if node is not None:
-        if hasattr(node, 'close'):
-            node.close()
-        end_process_after(DESTROY_TIMEOUT_S, status)
         for each in [*getattr(node, 'companions', ()), node]:
             try:
                 each.destroy_node()

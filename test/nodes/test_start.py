@@ -115,28 +115,35 @@ def test_an_interrupt_of_the_imports_is_that_of_the_process(tmp_path, is_command
 
 HANGS_AT_ITS_END = '''
 import ctypes
+import sys
+import time
 from moss_ros.nodes.node_main import run_node
 from rclpy.node import Node
+
+
+class Thing:
+    def __del__(self):
+        ctypes.PyDLL(None).pause()  # with the lock of Python, as a call of rclpy
 
 
 class Camera(Node):
     def __init__(self):
         super().__init__('camera')
-        print('spinning', flush=True)
+        self.thing = Thing()
+        print('here', flush=True)
+        time.sleep(float(sys.argv[1]))
 
-    def destroy_node(self):
-        ctypes.PyDLL(None).pause()  # with the lock of Python, as a call of rclpy
 
-
-run_node(Camera)
+run_node(Camera, ['camera'])
 '''
 
 
-def test_a_node_that_hangs_in_dds_at_its_end_ends_all_the_same():
+@pytest.mark.parametrize('made_in_s', [0, 60], ids=['spinning', 'being_made'])
+def test_a_node_that_hangs_in_dds_at_its_end_ends_all_the_same(made_in_s):
     process = subprocess.Popen(
-        [sys.executable, '-c', HANGS_AT_ITS_END], stdout=subprocess.PIPE, text=True,
-        cwd=REPOSITORY)
-    assert process.stdout.readline() == 'spinning\n'
+        [sys.executable, '-c', HANGS_AT_ITS_END, str(made_in_s)], stdout=subprocess.PIPE,
+        text=True, cwd=REPOSITORY)
+    assert process.stdout.readline() == 'here\n'
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0
 
