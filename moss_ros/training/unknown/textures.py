@@ -39,13 +39,15 @@ def random_picture(generator: np.random.Generator, height_px: int, width_px: int
 def random_cut_out(generator: np.random.Generator, size_px: int,
                    picture: np.ndarray | None = None) -> np.ndarray:
     """Return a thing of any outline u8 [S, S, 4]; its surface is from picture where given."""
+    is_plain = False
     if picture is None:
         picture = random_picture(generator, size_px, size_px)
+        is_plain = generator.random() < 0.3
         draw = generator.random()
         if draw < 0.3:  # of nearly one colour
             picture = cv2.addWeighted(
                 picture, 0.2, np.full_like(picture, _colour(generator)), 0.8, 0)
-        elif draw < 0.5:  # in all shades of a bright one, as fruit, clothes and cars
+        elif draw < 0.6:  # in all shades of a bright one, as fruit, clothes and cars
             picture = _dyed(generator, picture)
     else:
         height_px, width_px = picture.shape[:2]
@@ -55,7 +57,8 @@ def random_cut_out(generator: np.random.Generator, size_px: int,
         picture = cv2.resize(picture[top:top + side, left:left + side], (size_px, size_px),
                              interpolation=cv2.INTER_AREA)
     alpha = np.zeros((size_px, size_px), np.uint8)
-    _draw_outline(generator, alpha, (size_px / 2, size_px / 2), size_px * 0.46, 255)
+    draw_outline = _draw_plain_outline if is_plain else _draw_outline
+    draw_outline(generator, alpha, (size_px / 2, size_px / 2), size_px * 0.46, 255)
     alpha = cv2.GaussianBlur(alpha, (0, 0), size_px / 60)
     return np.dstack((picture, alpha))
 
@@ -98,6 +101,14 @@ def _draw_outline(generator, image, centre, radius, colour):
                                for index, wave in enumerate(waves))
             reach = np.clip(reach, 0.3, 1.0)
         corners = centre + radius * reach[:, None] * np.stack((np.cos(turns), np.sin(turns)), 1)
+    cv2.fillPoly(image, [np.round(corners * 8).astype(np.int32)], colour, cv2.LINE_AA, 3)
+
+
+def _draw_plain_outline(generator, image, centre, radius, colour):
+    """Fill a disc, a square or a triangle, all of them nearly upright."""
+    num, turn = generator.choice((3, 4, 48)), generator.normal(0, 0.1)
+    turns = np.pi / num * (num != 3) - np.pi / 2 + turn + np.arange(num) * 2 * np.pi / num
+    corners = np.asarray(centre) + radius * np.stack((np.cos(turns), np.sin(turns)), 1)
     cv2.fillPoly(image, [np.round(corners * 8).astype(np.int32)], colour, cv2.LINE_AA, 3)
 
 
