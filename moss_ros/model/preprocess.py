@@ -89,9 +89,9 @@ def pair_frames(frames: torch.Tensor, before: torch.Tensor | None = None) -> tor
 
 def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
     """Normalise fitted frames uint8 [..., C, S, S] by CLIP's mean and deviation, to float32."""
-    scale, black = (one.repeat(frames.shape[-3] // 3, 1, 1)
-                    for one in _normalisation(frames.device))
-    return torch.addcmul(black, frames.float(), scale)
+    scale, black = _normalisation(frames.device)
+    pictures = frames.unflatten(-3, (-1, 3)).float()
+    return torch.addcmul(black, pictures, scale).flatten(-4, -3)
 
 
 def preprocess_frame(image: np.ndarray | torch.Tensor, image_size: int,
