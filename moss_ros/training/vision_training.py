@@ -171,15 +171,14 @@ class DetectionTask:
         self._pictures, self._targets, self._batch_size = pictures, targets, batch_size
         self._generator = np.random.default_rng(seed)
         self._order = np.empty(0, np.int64)
-        self._num_frames = pictures.shape[1]
 
     def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the next batch, and readable figures."""
-        size = self._batch_size
+        size, length = self._batch_size, self._pictures.shape[1]
         if len(self._order) < size:
-            self._order = self._generator.permutation(len(self._pictures) * self._num_frames)
+            self._order = self._generator.permutation(self._pictures.shape[0] * length)
         places, self._order = np.sort(self._order[:size]), self._order[size:]
-        rows, indices = np.divmod(places, self._num_frames)
+        rows, indices = np.divmod(places, length)
         pairs = pairs_at(self._pictures, rows, indices, draw_before(indices, self._generator))
         return detection_loss(
             self.head(pooled_features(model, torch.from_numpy(pairs))),
