@@ -101,7 +101,7 @@ def choose_clock(wanted: str, times: BagTimes) -> Clock:
                   *_gap_notes(times.images_ns)))
 
 
-def header_stamp_ns(content: bytes, encoding: str) -> int | None:
+def header_stamp_ns(content: bytes | memoryview, encoding: str) -> int | None:
     """
     Return the stamp in the header that an image begins with; None where there is none.
 

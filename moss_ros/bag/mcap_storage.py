@@ -17,8 +17,9 @@ Reads MCAP files, also those that were never closed (format: https://mcap.dev/sp
 
 By the index at the end where it is whole; else the file is walked through once, as far as it goes.
 Channels of any encoding and schemas of any kind are listed, and none is unpacked. A chunk whose
-checksum is wrong is passed over. Records are parsed by the mcap library; its readers would not do,
-nor would rosbags': they end at the first damage, and need the schemas of all channels.
+checksum is wrong is passed over. Records are parsed by the mcap library, but for chunks and
+messages, which are many or large: those are views of what was read, not copies. The library's
+readers would not do, nor would rosbags': they end at the first damage, and need all schemas.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import zlib
 import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Channel as ChannelRecord, Chunk, ChunkIndex, Footer, Schema, Statistics
+from mcap.records import Channel as ChannelRecord, ChunkIndex, Footer, Schema, Statistics
 from moss_ros.bag.bag_error import BagError
 from moss_ros.bag.storage import (
     absolute, Channel, MAX_TIME_NS, merged_by_time, Recorded, ros_type,
@@ -46,6 +47,10 @@ import zstandard
 MAGIC = b'\x89MCAP0\r\n'
 _HEAD = struct.Struct('<BQ')  # of a record: opcode, bytes that follow
 _MESSAGE = struct.Struct('<HIQQ')  # of a message: channel, sequence, log and publish time
+# Of a chunk: times of the first and last message, bytes and CRC unpacked, bytes of the name of the
+# compression. That name and the number of bytes that follow come next.
+_CHUNK = struct.Struct('<QQQII')
+_SIZE = struct.Struct('<Q')
 _INDEX = np.dtype([('time', '<u8'), ('offset', '<u8')])
 _FOOTER_SIZE = _HEAD.size + 20
 # Messages outside of chunks are read in blocks of about so many bytes.
@@ -56,7 +61,7 @@ _MAX_CHUNK_SIZE = 1 << 32
 class _DamagedError(Exception):
     """A chunk that cannot be used; the text says why. data: what is in it all the same."""
 
-    def __init__(self, text: str, data: bytes = b''):
+    def __init__(self, text: str, data: memoryview = memoryview(b'')):
         super().__init__(text)
         self.data = data
 
@@ -152,7 +157,7 @@ class McapStorage:
 
     def _data_of(self, block):
         self._file.seek(block.begin)
-        data = self._file.read(block.size)
+        data = memoryview(self._file.read(block.size))
         if not block.is_chunk:
             return data
         if len(data) < _HEAD.size or data[0] != Opcode.CHUNK:
@@ -338,7 +343,7 @@ def _stream(data):
     return ReadDataStream(BytesIO(data))
 
 
-def _records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _records_in(data: memoryview) -> Iterator[tuple[int, int, int]]:
     """Yield (opcode, where it begins, bytes) of the content of each record that is whole."""
     position = 0
     while position + _HEAD.size <= len(data):
@@ -351,29 +356,30 @@ def _records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
         position += size
 
 
-def _chunk_data(record: bytes) -> bytes:
+def _chunk_data(record: memoryview) -> memoryview:
     """
     Return what is in the record of a chunk; of one that is cut off, what can be had.
 
     Raises _DamagedError.
     """
     try:
-        chunk = Chunk.read(_stream(record))
-        head = 32 + len(chunk.compression.encode()) + 8
-        (size,) = struct.unpack_from('<Q', record, head - 8)
-    except Exception as error:
+        _, _, unpacked_size, crc, name_size = _CHUNK.unpack_from(record)
+        content_begin = _CHUNK.size + name_size + _SIZE.size
+        compression = str(record[_CHUNK.size:_CHUNK.size + name_size], 'utf-8')
+        (size,) = _SIZE.unpack_from(record, content_begin - _SIZE.size)
+    except (struct.error, UnicodeDecodeError) as error:
         raise _DamagedError('is cut off or damaged in its head') from error
-    is_whole = len(chunk.data) == size
-    if chunk.uncompressed_size > _MAX_CHUNK_SIZE:
-        raise _DamagedError(f'says that it holds {chunk.uncompressed_size} bytes')
+    content = record[content_begin:content_begin + size]
+    if unpacked_size > _MAX_CHUNK_SIZE:
+        raise _DamagedError(f'says that it holds {unpacked_size} bytes')
     try:
-        data = _decompressed(chunk.compression, chunk.data)
+        data = memoryview(_decompressed(compression, content))
     except (zstandard.ZstdError, RuntimeError, MemoryError) as error:
         raise _DamagedError(f'cannot be decompressed ({error})') from error
-    if is_whole:
-        if len(data) != chunk.uncompressed_size:
-            raise _DamagedError(f'holds {len(data)} bytes, not {chunk.uncompressed_size}', data)
-        if chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
+    if len(content) == size:
+        if len(data) != unpacked_size:
+            raise _DamagedError(f'holds {len(data)} bytes, not {unpacked_size}', data)
+        if crc and zlib.crc32(data) != crc:
             raise _DamagedError('fails its checksum', data)
     return data
 

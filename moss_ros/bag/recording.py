@@ -181,7 +181,7 @@ class Recording:
 def _plain(channel, content):
     """Return a message as it was before a recorder compressed it by itself."""
     # No serialisation of ROS 2 begins like this; the index of the bag need not say it.
-    if channel.encoding == 'cdr' and content.startswith(ZSTD_MAGIC):
+    if channel.encoding == 'cdr' and content[:len(ZSTD_MAGIC)] == ZSTD_MAGIC:
         with suppress(zstandard.ZstdError):  # then it is no message, which is told where it is due
             return zstandard.ZstdDecompressor().decompressobj().decompress(content)
     return content

@@ -76,7 +76,7 @@ class Message:
 
     bag_time_ns: int
     is_prompt: bool
-    content: bytes | np.ndarray
+    content: bytes | memoryview | np.ndarray
     type: str = ''
     encoding: str = 'cdr'
     damage: str = ''

@@ -55,7 +55,7 @@ class Channel:
 
 
 # (id of the channel, bag time in ns, serialised message)
-Recorded = tuple[int, int, bytes]
+Recorded = tuple[int, int, bytes | memoryview]
 
 
 class Storage(Protocol):

@@ -35,6 +35,7 @@ _END = b'\xff\xd9'
 _MARKER = re.compile(rb'\xff+([^\x00\xff])', re.DOTALL)
 # In the coded data FF 00 is a value, and FF D0 to FF D7 are marks to restart from.
 _MARKER_BEHIND_SCAN = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])', re.DOTALL)
+_EDGE_OF_IMAGE = re.compile(rb'\xff[\xd8\xd9]')
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _APP0, _APP14 = 0xd8, 0xd9, 0xda, 0xe0, 0xee
 # Markers that hold the size, by the kind of coding; the first two code all of a picture in turn.
 _FRAME_MARKERS = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
@@ -148,16 +149,12 @@ def _padding(scan, value):
 
 def _only_scan_end(data, position):
     """Return where the only scan ends, and whether by the end mark; many times as fast."""
-    values = np.frombuffer(data, np.uint8)[position:]
-    starts = np.flatnonzero(values[:-1] == 0xff)
-    markers = values[starts + 1]
-    edges = starts[(markers == _END_OF_IMAGE) | (markers == _START_OF_IMAGE)]
-    if not len(edges):
+    found = _EDGE_OF_IMAGE.search(data, position)
+    if found is None:
         return len(data), False
-    found = position + int(edges[0])
-    if data[found + 1] == _START_OF_IMAGE:
-        return found, False  # another picture
-    return found + len(_END), True
+    if found[0] != _END:
+        return found.start(), False  # another picture
+    return found.end(), True
 
 
 def _scans(data, position):
