@@ -33,7 +33,7 @@ import threading
 
 import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
-from moss_ros.bag.frame_chooser import FrameChooser
+from moss_ros.bag.frame_chooser import FrameChooser, Group
 from moss_ros.bag.journal import (
     checkpoint_hashes, FOLDER_NAME, Journal, package_versions, refuse_other_run, RunRecord,
 )
@@ -156,8 +156,8 @@ class _Run:
                                      _prompts(options, source.info.start_ns))
         self._narration = BagNarration(
             session, options.tokens_per_second, journal.append, journal.keep_thumbnail)
-        self._chooser_state: dict = {}
-        self._frame_before: torch.Tensor | None = None
+        # The newest that was narrated, or the snapshot's: what it leaves behind is what is saved.
+        self._group: Group | None = None
         snapshot = journal.load()
         if snapshot is not None:
             self._restore(snapshot)
@@ -174,8 +174,7 @@ class _Run:
                               prepare_thread=self._prepare) as groups:
                 for group in groups:
                     self._narration.take(group.items)
-                    self._chooser_state = group.chooser_state
-                    self._frame_before = group.frame_before
+                    self._group = group
                     done_s = (group.chooser_state['position']['bag_time_ns']
                               - info.start_ns) / 1e9
                     on_progress(min(max(done_s, 0.0), total_s), total_s)
@@ -198,7 +197,7 @@ class _Run:
 
     def counts(self) -> tuple[dict, UnusableTally, dict]:
         """Return counts, unusable and pictures of the RunRecord."""
-        state, unusable = self._chooser_state, self._unusable()
+        state, unusable = self._group.chooser_state, self._unusable()
         return {
             'frames_read': state['num_read'],
             'frames_used': state['num_used'],
@@ -207,11 +206,11 @@ class _Run:
         }, unusable, state['pictures']
 
     def _unusable(self):
-        return UnusableTally(self._chooser_state['unusable']).joined(self._narration.refused)
+        return UnusableTally(self._group.chooser_state['unusable']).joined(self._narration.refused)
 
     def _error_text(self, break_text=''):
         """Return all that is wrong with a run that did not see all, None where it is well."""
-        state, unusable = self._chooser_state, self._unusable()
+        state, unusable = self._group.chooser_state, self._unusable()
         parts = [break_text] if break_text else []
         if not state['num_used'] and not (break_text and not state['num_read']):
             reasons = unusable.told(is_prompt=False)
@@ -226,21 +225,22 @@ class _Run:
     def _save(self):
         snapshot = self._narration.snapshot()
         tensors = dict(snapshot.tensors)
-        if self._frame_before is not None:
-            tensors['chooser_frame_before'] = self._frame_before
+        if self._group.frame_before is not None:
+            tensors['chooser_frame_before'] = self._group.frame_before
         self._journal.save(StreamSnapshot(
-            {**snapshot.state, 'chooser': self._chooser_state}, tensors))
+            {**snapshot.state, 'chooser': self._group.chooser_state}, tensors))
 
     def _restore(self, snapshot):
         try:
             self._narration.restore(snapshot)
-            self._frame_before = snapshot.tensors.get('chooser_frame_before')
-            self._chooser.restore(snapshot.state['chooser'], self._frame_before)
+            group = Group([], snapshot.state['chooser'], [],
+                          snapshot.tensors.get('chooser_frame_before'))
+            self._chooser.restore(group.chooser_state, group.frame_before)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BagError(
                 self._journal.folder, f'its snapshot is damaged ({error!r}); start over with '
                 '--overwrite', ExitCode.RESUME) from error
-        self._chooser_state = snapshot.state['chooser']
+        self._group = group
 
     def _prepare(self):
         torch.set_num_threads(self._options.num_threads)

@@ -19,7 +19,7 @@ from .checkpoint import is_to_be_downloaded, load_model, memory_of, resolve_chec
 from .config import CheckpointError, ModelConfig, RopeConfig, TextConfig, VisionConfig
 from .decoder import TextDecoder
 from .placement import choose_device, choose_dtype
-from .preprocess import fit_frame, normalise_frames, pair_frames, preprocess_frame
+from .preprocess import fit_frame, normalise_frames, pair_frames
 from .sampling import sample_token, SamplingOptions
 from .video_model import initialise, VideoModel
 from .vision import VisionEncoder
@@ -28,6 +28,6 @@ __all__ = [
     'CheckpointError', 'DecoderCache', 'ModelConfig', 'RopeConfig', 'SamplingOptions',
     'TextConfig', 'TextDecoder', 'VideoModel', 'VisionConfig', 'VisionEncoder', 'choose_device',
     'choose_dtype', 'fit_frame', 'initialise', 'is_to_be_downloaded', 'load_model', 'memory_of',
-    'normalise_frames', 'pair_frames', 'preprocess_frame', 'resolve_checkpoint', 'sample_token',
+    'normalise_frames', 'pair_frames', 'resolve_checkpoint', 'sample_token',
     'save_model',
 ]

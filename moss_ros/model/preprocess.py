@@ -94,12 +94,6 @@ def normalise_frames(frames: torch.Tensor) -> torch.Tensor:
     return torch.addcmul(black, pictures, scale).flatten(-4, -3)
 
 
-def preprocess_frame(image: np.ndarray | torch.Tensor, image_size: int,
-                     device: str | torch.device = 'cpu') -> torch.Tensor:
-    """Fit and normalise an RGB image uint8 [H, W, 3]; return float32 [3, S, S] on device."""
-    return normalise_frames(fit_frame(image, image_size, device))
-
-
 @lru_cache(maxsize=8)
 def _normalisation(device):
     """Return the scale for values of 0 to 255, and the value of black, float32 [3, 1, 1] each."""

@@ -18,7 +18,7 @@ import json
 import math
 import warnings
 
-from moss_ros.model import CheckpointError, preprocess_frame
+from moss_ros.model import CheckpointError, fit_frame, normalise_frames
 from moss_ros.model.preprocess import check_processor_config
 import numpy as np
 import pytest
@@ -65,11 +65,16 @@ def photo_like(height, width, seed=0):
     return noisy.clip(0, 255).astype(np.uint8)
 
 
+def pixels_of(image, image_size):
+    """Return the normalised pixels f32 [3, S, S] of one frame."""
+    return normalise_frames(fit_frame(image, image_size))
+
+
 @pytest.mark.parametrize('height, width, inner_height, inner_width', SIZES)
 def test_equals_an_independent_resize(height, width, inner_height, inner_width):
     image = photo_like(height, width)
     expected = reference(image, 64, inner_height, inner_width)
-    pixels = preprocess_frame(image, 64)
+    pixels = pixels_of(image, 64)
     assert pixels.dtype == torch.float32 and pixels.shape == (3, 64, 64)
     difference = np.abs(pixels.numpy() - expected)
     assert difference.max() < 1.01 * ONE_LEVEL
@@ -78,7 +83,7 @@ def test_equals_an_independent_resize(height, width, inner_height, inner_width):
 
 @pytest.mark.parametrize('height, width, inner_height, inner_width', SIZES)
 def test_the_rest_is_black_before_normalisation(height, width, inner_height, inner_width):
-    pixels = preprocess_frame(np.full((height, width, 3), 255, np.uint8), 64)
+    pixels = pixels_of(np.full((height, width, 3), 255, np.uint8), 64)
     white, black = ((np.array([[[value]]] * 3) - MEAN[:, None, None]) / STD[:, None, None]
                     for value in (1.0, 0.0))
     expected = np.broadcast_to(black, (3, 64, 64)).copy()
@@ -92,7 +97,7 @@ def test_equals_pillow_where_it_is_installed():
     resized = image_module.fromarray(image).resize((560, 360), image_module.BILINEAR)
     canvas = np.zeros((560, 560, 3))
     canvas[:360] = np.asarray(resized)
-    difference = np.abs(preprocess_frame(image, 560).numpy().transpose(1, 2, 0)
+    difference = np.abs(pixels_of(image, 560).numpy().transpose(1, 2, 0)
                         - (canvas / 255 - MEAN) / STD)
     assert difference.max() < 0.05
     assert difference.mean() < 0.003
@@ -126,7 +131,7 @@ def test_equals_transformers_processor(reference_processor, make_image, height, 
     expected = reference_processor(
         images=image, input_data_format='channels_last', return_tensors='np')['pixel_values']
     assert expected.shape == (1, 1, 1, 3, 560, 560)
-    difference = np.abs(preprocess_frame(image, 560).numpy() - expected[0, 0, 0])
+    difference = np.abs(pixels_of(image, 560).numpy() - expected[0, 0, 0])
     assert difference.max() < 0.05
     assert difference.mean() < 0.003
 
@@ -134,13 +139,13 @@ def test_equals_transformers_processor(reference_processor, make_image, height, 
 def test_an_image_that_fits_is_only_normalised():
     image = photo_like(64, 64)
     expected = (image / 255 - MEAN) / STD
-    pixels = preprocess_frame(image, 64).numpy().transpose(1, 2, 0)
+    pixels = pixels_of(image, 64).numpy().transpose(1, 2, 0)
     assert np.abs(pixels - expected).max() < 1e-5
 
 
 def test_read_only_reversed_and_sliced_arrays_and_tensors_give_the_same():
     image = photo_like(50, 70)
-    expected = preprocess_frame(image, 64)
+    expected = pixels_of(image, 64)
     read_only = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
     bgr = image[:, :, ::-1].copy()
     padded_rows = np.zeros((50, 90, 3), np.uint8)
@@ -148,14 +153,14 @@ def test_read_only_reversed_and_sliced_arrays_and_tensors_give_the_same():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for same in (read_only, bgr[:, :, ::-1], padded_rows[:, :70], torch.from_numpy(image)):
-            assert torch.equal(preprocess_frame(same, 64), expected)
+            assert torch.equal(pixels_of(same, 64), expected)
     assert np.array_equal(image, photo_like(50, 70))
 
 
 def test_frames_prepared_in_inference_mode_serve_training():
     with torch.inference_mode():
-        preprocess_frame(photo_like(20, 30), 16)
-    pixels = preprocess_frame(photo_like(20, 30), 16)
+        pixels_of(photo_like(20, 30), 16)
+    pixels = pixels_of(photo_like(20, 30), 16)
     weight = torch.ones(3, 16, 16, requires_grad=True)
     (pixels * weight).sum().backward()
     assert torch.equal(weight.grad, pixels)
@@ -170,12 +175,12 @@ def test_frames_prepared_in_inference_mode_serve_training():
 ])
 def test_what_is_no_rgb_image_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
-        preprocess_frame(image, 64)
+        pixels_of(image, 64)
 
 
 def test_the_aspect_is_kept_at_the_published_size():
     for height, width in ((1080, 1920), (480, 640), (720, 720)):
-        pixels = preprocess_frame(np.full((height, width, 3), 255, np.uint8), 560)
+        pixels = pixels_of(np.full((height, width, 3), 255, np.uint8), 560)
         lit = int((pixels[0, :, 0] > 0).sum()), int((pixels[0, 0] > 0).sum())
         assert lit == (math.floor(height * 560 / max(height, width)),
                        math.floor(width * 560 / max(height, width)))
