@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import random
 
 from moss_ros.model import fit_frame
+from moss_ros.training.lamp import lit_by_chance
 from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import (
     answer_question, EventKind, ObjectState, Question, Scene, SceneEvent, SceneRenderer,
@@ -112,7 +113,7 @@ def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:
 
 
 # Share of the training streams that do not look as the demo camera's.
-P_VARIED = 0.25
+P_VARIED = 0.35
 # Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape.
 SIZES_PX = ((128, 96),) * 12 + ((128, 72), (128, 80), (128, 104), (160, 120))
 
@@ -129,12 +130,13 @@ def content_rows(stream: Stream) -> float:
 
 
 def render_stream(stream: Stream) -> np.ndarray:
-    """Return the stream's pictures u8 [L, 3, S, S] at a size and in a look drawn from its seed."""
+    """Return the stream's pictures u8 [L, 3, S, S]: size, look and lamp by its seed."""
     is_varied = random.Random(f'look {stream.scene.seed}').random() < P_VARIED
     renderer = (VariedRenderer if is_varied else SceneRenderer)(
         stream.scene, *camera_size_px(stream))
-    return np.stack([
+    pictures = np.stack([
         fit_frame(renderer.render(time_s), IMAGE_SIZE_PX).numpy() for time_s in stream.times_s])
+    return lit_by_chance(pictures, stream.scene.seed)
 
 
 def _render_seed(seed: int, num_frames: int) -> np.ndarray:

@@ -60,8 +60,8 @@ class Recipe:
     How much of what is learned.
 
     painted, unknown: (streams, frames of each). vision_batches: frames a step to find objects in,
-    of each world to read greys from, and to read motions from. together: of all parts; course: of
-    the text side.
+    of each world to read greys from, and to read motions from. together: of all parts, if any;
+    course: of the text side.
     """
 
     painted: tuple[int, int]
@@ -69,7 +69,7 @@ class Recipe:
     vision_steps: int
     vision_batches: tuple[int, int, int]
     vision_learning_rate: float
-    together: Course
+    together: Course | None
     course: Course
 
     def scaled(self, scale: float) -> 'Recipe':
@@ -82,15 +82,14 @@ class Recipe:
                             for num, length in (self.painted, self.unknown))
         return replace(self, painted=painted, unknown=unknown,
                        vision_steps=max(2, round(self.vision_steps * scale)),
-                       together=scaled_course(self.together),
+                       together=self.together and scaled_course(self.together),
                        course=scaled_course(self.course))
 
 
 RECIPE = Recipe(
-    painted=(1400, 96), unknown=(4500, 40), vision_steps=2000, vision_batches=(28, 10, 140),
-    vision_learning_rate=1.5e-3,
-    together=Course(((2200, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
-    course=Course(((2000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
+    painted=(1400, 96), unknown=(6000, 40), vision_steps=4200, vision_batches=(28, 10, 140),
+    vision_learning_rate=1.5e-3, together=None,
+    course=Course(((800, 64, 8), (2400, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 10, 140),
@@ -186,9 +185,10 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
             train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
                          log.stage('vision'))
             log('vision trained')
-            train_narration(model, chat, streams, [*pictures, *unknown_pictures], recipe.together,
-                            seed, log.stage('together'), snapshot)
-            log('all trained together')
+            if recipe.together:
+                train_narration(model, chat, streams, [*pictures, *unknown_pictures],
+                                recipe.together, seed, log.stage('together'), snapshot)
+                log('all trained together')
         features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
         log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
         del pictures, unknown_pictures

@@ -253,14 +253,29 @@ def _in_front(generator, height_px, width_px):
 def _writing(generator, height_px, width_px):
     """Write pages, signs and labels: marks that look like text."""
     picture = _gradient(generator, height_px, width_px)
-    letters = [chr(code) for code in range(33, 127)]
     for _ in range(int(generator.integers(4, 40))):
-        text = ''.join(generator.choice(letters, int(generator.integers(2, 16))))
-        at = generator.uniform(0, 1, 2) * (width_px, height_px) - (width_px // 8, 0)
-        cv2.putText(picture, text, tuple(int(value) for value in at),
-                    int(generator.integers(0, 8)), generator.uniform(0.3, 2.5),
-                    _colour(generator), int(generator.integers(1, 5)), cv2.LINE_AA)
+        _draw_marks(generator, picture)
     return picture
+
+
+def random_title(generator: np.random.Generator, height_px: int, width_px: int) -> np.ndarray:
+    """Return a few lines of marks like text, u8 [H, W, 4]: of one colour, the rest is clear."""
+    title = np.zeros((height_px, width_px, 4), np.uint8)
+    title[..., :3] = colour = _colour(generator)
+    size = generator.uniform(0.2, 1.0)
+    for _ in range(int(generator.integers(1, 5))):
+        _draw_marks(generator, title, size, (*colour, 255))
+    return title
+
+
+def _draw_marks(generator, picture, size=1.0, colour=None):
+    height_px, width_px = picture.shape[:2]
+    letters = [chr(code) for code in range(33, 127)]
+    text = ''.join(generator.choice(letters, int(generator.integers(2, 16))))
+    at = generator.uniform(0, 1, 2) * (width_px, height_px) - (width_px // 8, 0)
+    cv2.putText(picture, text, tuple(int(value) for value in at),
+                int(generator.integers(0, 8)), generator.uniform(0.3, 2.5) * size,
+                colour or _colour(generator), int(generator.integers(1, 5)), cv2.LINE_AA)
 
 
 def _shaded(generator, picture, strength):

@@ -28,11 +28,13 @@ import math
 import random
 
 import cv2
-from moss_ros.model import fit_frame
+from moss_ros.model.preprocess import fit_frame, fitted_size
+from moss_ros.training.lamp import lit_by_chance
 from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import Question
 from moss_ros.training.unknown.filming import Film
 from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
+from moss_ros.training.unknown.overlays import overlaid_by_chance
 from moss_ros.training.unknown.statements import (
     answer_in_unknown_world, CAMERA_KINDS, DISTURBANCES, END_OF, GOING_ON, Happening,
     SOMETHING_BY_ZONE, told_as, UnknownEvent,
@@ -156,12 +158,16 @@ def render_unknown_stream(stream: UnknownStream, image_size_px: int,
 
 def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
     torch.set_num_threads(1)
-    return render_unknown_stream(stream, image_size_px)
+    scene, pictures = stream.scene, render_unknown_stream(stream, image_size_px)
+    if not any(phase.kind in DISTURBANCES for phase in scene.phases):
+        content_px = fitted_size(round(1000 * scene.aspect), 1000, image_size_px)
+        pictures = overlaid_by_chance(pictures, content_px, scene.seed)
+    return lit_by_chance(pictures, scene.seed)
 
 
 def render_unknown_streams(streams: Sequence[UnknownStream], image_size_px: int,
                            num_processes: int) -> np.ndarray:
-    """Return the pictures u8 [N, L, 3, S, S] of streams of one length, in their order."""
+    """Return u8 [N, L, 3, S, S]: streams of one length for training, some spoilt by chance."""
     shape = len(streams), len(streams[0].times_s), 3, image_size_px, image_size_px
     pictures = np.empty(shape, np.uint8)
     render_in_processes(_render, streams, (image_size_px,), num_processes, pictures.__setitem__)

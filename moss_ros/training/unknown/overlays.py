@@ -1,0 +1,74 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Titles and drawings that fade in over what a camera sees, as in films: nothing moves by them.
+
+The pictures of a training stream go in, u8 [L, 3, S, S] of L frames of S px; they come out as they
+are, or, of some seeds, with overlays for a while. Not for streams in which the picture is spoilt:
+an overlay would show there as well.
+"""
+
+import cv2
+from moss_ros.training.unknown.textures import random_cut_out, random_title
+import numpy as np
+
+P_OVERLAYS = 0.25
+MOST_OVERLAYS = 4
+# Drawn finer than they are seen.
+FINENESS = 3
+
+
+def overlaid_by_chance(pictures: np.ndarray, content_px: tuple[int, int],
+                       seed: int) -> np.ndarray:
+    """
+    Return the pictures, of P_OVERLAYS of the seeds with overlays.
+
+    content_px: height and width of the camera's picture in the square, at the top left.
+    """
+    generator = np.random.default_rng([seed, 31])
+    if generator.random() >= P_OVERLAYS:
+        return pictures
+    shown = pictures.astype(np.float32)
+    content = shown[:, :, :content_px[0], :content_px[1]]
+    for _ in range(int(generator.integers(1, MOST_OVERLAYS + 1))):
+        overlay = _random_overlay(generator, *content_px)
+        colour, alpha = np.moveaxis(overlay[..., :3], -1, 0), overlay[..., 3] / np.float32(255)
+        for index, part in enumerate(_strengths(generator, len(pictures))):
+            content[index] += (colour - content[index]) * (alpha * part)
+    return np.clip(shown, 0, 255).astype(np.uint8)
+
+
+def _strengths(generator, num_frames):
+    """Return f32 [L], from 0 where it is not there to 1: it comes, stays and goes."""
+    fade_frames = generator.uniform(1.0, 5.0)
+    begin = generator.uniform(1, num_frames)
+    end = begin + 2 * fade_frames + generator.uniform(2, 24)
+    frames = np.arange(num_frames, dtype=np.float32)
+    ways = np.minimum(frames - np.float32(begin), np.float32(end) - frames)
+    return np.clip(ways / np.float32(fade_frames), 0, 1)
+
+
+def _random_overlay(generator, height_px, width_px):
+    """Return a title or a drawing f32 [H, W, 4], of which most is not covered."""
+    size_px = FINENESS * height_px, FINENESS * width_px
+    if generator.random() < 0.5:
+        fine = random_title(generator, *size_px)
+    else:
+        fine = np.zeros((*size_px, 4), np.uint8)
+        side = int(min(size_px) * generator.uniform(0.15, 0.8))
+        thing = random_cut_out(generator, side)
+        top, left = (int(generator.integers(0, size - side + 1)) for size in size_px)
+        fine[top:top + side, left:left + side] = thing
+    return cv2.resize(fine, (width_px, height_px), interpolation=cv2.INTER_AREA).astype(np.float32)
