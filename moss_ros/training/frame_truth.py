@@ -21,14 +21,12 @@ and what goes on, so that those layers can look it up; after them, what has just
 is said.
 
 Shapes: B samples, T tokens and F frames in a sample, L frames in a stream, P pooled tokens of a
-frame, Dv vision features, H px, M frame tokens in all, C colours, S shapes.
+frame, Dv vision features, M frame tokens in all, C colours, S shapes.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 from moss_ros.model import TextDecoder
-from moss_ros.training.picture_truth import frame_changes, NUM_CELLS, ThumbnailHead
 from moss_ros.training.samples import EVENT_KINDS, HAPPENINGS, IGNORED, Sample
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
@@ -41,9 +39,6 @@ from torch.nn import functional as F
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 # The summary of a frame is read from the layer before this many last layers.
 NUM_LAYERS_AFTER_SUMMARY = 2
-# Where a picture changes is read from these layers: the first has compared two frames.
-CHANGE_LAYERS = (2, 4)
-CHANGE_WEIGHT = 0.25
 # What happens is rare: an event weighs as much as ten quiet slots.
 EVENT_WEIGHT = 10.0
 # What moves before a standing camera is hard to tell from a moving one.
@@ -55,16 +50,14 @@ class Batch:
     """
     Samples as tensors.
 
-    token_ids, targets: i64 [B, T]. frames: f16 [B, F, P, Dv] features, or u8 [B, F, 6, H, H]
-    pictures with those before them, padded at the end; is_frame: bool [B, F], which are not.
-    frame_rows: i64 [M, 2], sample and position of each frame token; its truth: shapes, motions,
-    events i64 [M, C], places f32 [M, C, 2], is_painted bool [M], going_on and happenings i64 [M].
+    token_ids, targets: i64 [B, T]. features: f16 [B, F, P, Dv], padded at the end. frame_rows:
+    i64 [M, 2], sample and position of each frame token; its truth: shapes, motions, events
+    i64 [M, C], places f32 [M, C, 2], is_painted bool [M], going_on and happenings i64 [M].
     """
 
     token_ids: torch.Tensor
     targets: torch.Tensor
-    frames: torch.Tensor
-    is_frame: torch.Tensor
+    features: torch.Tensor
     frame_rows: torch.Tensor
     shapes: torch.Tensor
     motions: torch.Tensor
@@ -81,30 +74,27 @@ class Batch:
             'happenings')})
 
 
-def stack_samples(samples: list[Sample], frames: list[np.ndarray], pad_id: int) -> Batch:
+def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int) -> Batch:
     """
-    Stack samples and the frames of their streams, as of Batch, padded at the end.
+    Stack samples and the features of their frames, as of Batch, padded at the end.
 
-    frames: by sample, pictures u8 [L, 3, H, H] or features f16 [L, P, Dv]. Features are those of a
-    frame behind the one before it in the stream, also where the sample leaves that out.
+    features: by sample, those of its stream, f16 [L, P, Dv]: of each frame behind the one before
+    it in the stream, also where the sample leaves that out.
     """
     length = max(len(sample.token_ids) for sample in samples)
     num_frames = max(len(sample.frames) for sample in samples)
     token_ids = torch.full((len(samples), length), pad_id)
     targets = torch.full((len(samples), length), IGNORED)
-    shown = [_shown(sample, stream_frames) for sample, stream_frames in zip(samples, frames)]
-    stacked = np.zeros((len(samples), num_frames, *shown[0].shape[1:]), shown[0].dtype)
-    is_frame = torch.zeros(len(samples), num_frames, dtype=torch.bool)
+    stacked = np.zeros((len(samples), num_frames, *features[0].shape[1:]), features[0].dtype)
     rows, truths = [], []
-    for row, (sample, sample_frames) in enumerate(zip(samples, shown)):
+    for row, (sample, stream_features) in enumerate(zip(samples, features)):
         token_ids[row, :len(sample.token_ids)] = torch.tensor(sample.token_ids)
         targets[row, :len(sample.targets)] = torch.tensor(sample.targets)
-        stacked[row, :len(sample.frames)] = sample_frames
-        is_frame[row, :len(sample.frames)] = True
+        stacked[row, :len(sample.frames)] = stream_features[sample.frame_indices]
         rows += [(row, frame.position) for frame in sample.frames]
         truths += sample.frames
     return Batch(
-        token_ids, targets, torch.from_numpy(stacked), is_frame, torch.tensor(rows),
+        token_ids, targets, torch.from_numpy(stacked), torch.tensor(rows),
         torch.tensor([truth.shapes for truth in truths]),
         torch.tensor([truth.motions for truth in truths]),
         torch.tensor([truth.events for truth in truths]),
@@ -114,18 +104,11 @@ def stack_samples(samples: list[Sample], frames: list[np.ndarray], pad_id: int) 
         torch.tensor([truth.happening for truth in truths]))
 
 
-def _shown(sample, frames):
-    shown = frames[sample.frame_indices]
-    if frames.dtype != np.uint8:
-        return shown
-    return np.concatenate((shown, frames[sample.before_indices]), axis=1)
-
-
 class FrameTruthHeads(nn.Module):
     """
     Linear read-outs of the hidden states at the frame tokens; used in training only.
 
-    Until detach(), hooks on decoder keep the hidden states of its layers at each forward pass.
+    Until detach(), a hook on decoder keeps the hidden states of a layer at each forward pass.
     """
 
     def __init__(self, decoder: TextDecoder):
@@ -141,28 +124,21 @@ class FrameTruthHeads(nn.Module):
         self.world = nn.Linear(hidden_size, 1)
         self.going_on = nn.Linear(hidden_size, len(GOING_ON))
         self.happenings = nn.Linear(hidden_size, 1 + len(HAPPENINGS))
-        self.thumbnails = ThumbnailHead(decoder.config.vision.output_dim)
-        self.changes = nn.ModuleList(
-            nn.Sequential(nn.RMSNorm(hidden_size), nn.Linear(hidden_size, NUM_CELLS))
-            for _ in CHANGE_LAYERS)
-        self._states: dict[int, torch.Tensor] = {}
-        self._summary_layer = len(decoder.layers) - 1 - NUM_LAYERS_AFTER_SUMMARY
-        self._hooks = [
-            decoder.layers[index].register_forward_hook(partial(self._keep, index))
-            for index in {self._summary_layer, *CHANGE_LAYERS}]
+        self._states: torch.Tensor | None = None
+        layer = decoder.layers[len(decoder.layers) - 1 - NUM_LAYERS_AFTER_SUMMARY]
+        self._hook = layer.register_forward_hook(self._keep)
 
     def detach(self) -> None:
-        """Remove the hooks from the decoder."""
-        for hook in self._hooks:
-            hook.remove()
+        """Remove the hook from the decoder."""
+        self._hook.remove()
 
-    def _keep(self, index, _layer, _inputs, output: torch.Tensor) -> None:
-        self._states[index] = output
+    def _keep(self, _layer, _inputs, output: torch.Tensor) -> None:
+        self._states = output
 
     def loss(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return the loss of the last forward pass, whose final hidden states are given."""
         rows, positions = batch.frame_rows.unbind(-1)
-        summary = self.norm(self._states[self._summary_layer][rows, positions])
+        summary = self.norm(self._states[rows, positions])
         last = hidden[rows, positions]
         is_painted = batch.is_painted
         loss = F.binary_cross_entropy_with_logits(
@@ -174,23 +150,6 @@ class FrameTruthHeads(nn.Module):
         if not is_painted.all():
             loss = loss + (1 - part) * self._unknown_loss(summary[~is_painted], last[~is_painted],
                                                           batch.of_frames(~is_painted))
-        return loss
-
-    def picture_loss(self, features: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """
-        Return the loss of the last pass for what a batch's pictures show without a label.
-
-        features: f32 [B, F, P, Dv]: greys are read from them, changes from the hidden states.
-        """
-        is_frame = batch.is_frame
-        loss, _ = self.thumbnails.loss(features[is_frame], batch.frames[is_frame])
-        has_before, changes = frame_changes(batch.frames, is_frame)
-        rows, positions = batch.frame_rows[has_before].unbind(-1)
-        for index, head in zip(CHANGE_LAYERS, self.changes):
-            read = head(self._states[index][rows, positions])
-            # Of single pictures there is no change, and no mean.
-            if len(read):
-                loss = loss + CHANGE_WEIGHT * F.smooth_l1_loss(read, changes)
         return loss
 
     def _painted_loss(self, summary: torch.Tensor, last: torch.Tensor,

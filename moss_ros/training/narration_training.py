@@ -15,11 +15,10 @@
 """
 Second stage of training: the model learns to narrate.
 
-Streams of both worlds go in, with their pictures, and the whole VideoModel is trained in place; or
-with the features of a vision encoder that stays as it is, and then all but that is. It learns on
-windows that samples.py makes anew each time. The heads of frame_truth.py, which are not shipped,
-make each frame token a summary. Shapes: B samples of F frames, L frames in a stream, P pooled
-tokens of a frame, Dv vision features, S px.
+Streams of both worlds go in, with the features of their frames, and all of a VideoModel but its
+vision encoder is trained in place. It learns on windows that samples.py makes anew each time. The
+heads of frame_truth.py, which are not shipped, make each frame token a summary.
+Shapes: L frames in a stream, P pooled tokens of a frame, Dv vision features.
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
-from moss_ros.training.vision_training import cosine_schedule, pooled_features, train_heads
+from moss_ros.training.vision_training import cosine_schedule, train_heads
 import numpy as np
 import torch
 from torch import nn
@@ -88,26 +87,8 @@ def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, sile
 
 def _watch(model, heads, batch):
     """Return the hidden states [B, T, D] of a batch, and the loss of what heads read from them."""
-    features = _features(model, batch)
-    hidden = model.decoder(batch.token_ids, model.projector(features))
-    loss = AUXILIARY_WEIGHT * heads.loss(hidden, batch)
-    if _has_pictures(batch):
-        loss = loss + heads.picture_loss(features, batch)
-    return hidden, loss
-
-
-def _has_pictures(batch: Batch) -> bool:
-    return batch.frames.dtype == torch.uint8
-
-
-def _features(model: VideoModel, batch: Batch) -> torch.Tensor:
-    """Return the features f32 [B, F, P, Dv] of a batch's frames, 0 where there is none."""
-    if not _has_pictures(batch):
-        return batch.frames.float()
-    features = pooled_features(model, batch.frames[batch.is_frame])
-    padded = features.new_zeros(*batch.is_frame.shape, *features.shape[1:])
-    padded[batch.is_frame] = features
-    return padded
+    hidden = model.decoder(batch.token_ids, model.projector(batch.features.float()))
+    return hidden, AUXILIARY_WEIGHT * heads.loss(hidden, batch)
 
 
 def _mean(values: torch.Tensor) -> float | None:
@@ -115,7 +96,7 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, frames, maker, pad_id, generator, p_unknown, batch_size, num_frames):
+def _batches(streams, features, maker, pad_id, generator, p_unknown, batch_size, num_frames):
     """
     Yield batches without end, p_unknown of their samples of the unknown world.
 
@@ -138,25 +119,23 @@ def _batches(streams, frames, maker, pad_id, generator, p_unknown, batch_size, n
         generator.shuffle(groups)
         for group in groups:
             yield stack_samples([sample for sample, _ in group],
-                                [frames[row] for _, row in group], pad_id)
+                                [features[row] for _, row in group], pad_id)
 
 
 def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
-                    frames: Sequence[np.ndarray], course: Course, seed: int, report,
+                    features: Sequence[np.ndarray], course: Course, seed: int, report,
                     snapshot=None) -> None:
     """
-    Train model in place; its weights end as their moving average.
+    Train model in place but for the vision encoder; the weights end as their moving average.
 
-    frames: by stream the pictures u8 [L, 3, S, S], or the pooled features f16 [L, P, Dv]: then the
-    vision encoder stays as it is. snapshot(step) is called now and then while the model holds the
-    averaged weights.
+    features: by stream, f16 [L, P, Dv], pooled. snapshot(step) is called now and then while the
+    model holds the averaged weights.
     """
     torch.manual_seed(seed)
     generator = random.Random(seed)
     maker = SampleMaker(chat, generator, course.mix)
     heads = FrameTruthHeads(model.decoder)
-    with_vision = frames[0].dtype == np.uint8
-    trained = list(model.parameters()) if with_vision else text_parameters(model)
+    trained = text_parameters(model)
     parameters = [*trained, *heads.parameters()]
     decayed = [parameter for parameter in parameters if parameter.dim() >= 2]
     others = [parameter for parameter in parameters if parameter.dim() < 2]
@@ -167,7 +146,7 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     num_steps = sum(phase[0] for phase in course.phases)
 
     def batches_of(phase):
-        return _batches(streams, frames, maker, chat.eot_id, generator, course.p_unknown,
+        return _batches(streams, features, maker, chat.eot_id, generator, course.p_unknown,
                         *phase[1:])
 
     batches = batches_of(course.phases[0])

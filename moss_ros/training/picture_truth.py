@@ -13,13 +13,12 @@
 # limitations under the License.
 
 """
-What a model learns from pictures without a label: their grey in small, and where they change.
+What a model learns from pictures without a label: their grey in small.
 
-Both are what a motion is seen by. Without them the features of a frame hold little but what the
-painted world needs, and two frames of another world cannot be compared.
+Without it the features of a frame hold little but what the painted world needs.
 
-Shapes: M and N pictures, L frames in a stream, B samples of F frames, S px, P pooled tokens of a
-frame with the class token, Dv vision features.
+Shapes: M and N pictures, L frames in a stream, S px, P pooled tokens of a frame with the class
+token, Dv vision features.
 """
 
 from collections.abc import Sequence
@@ -38,11 +37,6 @@ TOKEN_SIDE = 4
 THUMBNAIL_WEIGHT = 4.0
 # Grey levels that make 1 of what is read.
 GREY_SCALE = 64.0
-# Changes are read on a grid of cells of 4 by 4 pixels of a picture in small.
-GRID_SIDE, CELL_SIDE = 8, 4
-NUM_CELLS = GRID_SIDE ** 2
-# Changes are logarithms, near 0 for so many grey levels; less than the second is as nothing.
-CHANGE_LEVELS, FAINT_LEVELS = 1.5, 0.5
 
 
 class ThumbnailHead(nn.Module):
@@ -95,21 +89,3 @@ class ThumbnailTask:
         rows, indices = (self._generator.integers(num, size=self._batch_size)
                          for num in pictures.shape[:2])
         return pairs_at(pictures, rows, indices, draw_before(indices, self._generator))
-
-
-def frame_changes(pictures: torch.Tensor, is_frame: torch.Tensor
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Return which frames have one before them, and what changed since then.
-
-    pictures: u8 [B, F, C, S, S], RGB first, of which is_frame, bool [B, F], are none of the
-    padding at the end; M are. Result: bool [M], and f32 [K, NUM_CELLS] for the K that have one:
-    by cell, row by row, the logarithm of how much grey differs.
-    """
-    grey = pictures[:, :, :3].float().mean(2)
-    small = F.avg_pool2d(grey, grey.shape[-1] // (GRID_SIDE * CELL_SIDE))
-    change = F.avg_pool2d((small[:, 1:] - small[:, :-1]).abs(), CELL_SIDE).flatten(2)
-    has_before = is_frame.clone()
-    has_before[:, 0] = False
-    levels = change[has_before[:, 1:]]
-    return has_before[is_frame], torch.log((levels + FAINT_LEVELS) / CHANGE_LEVELS)

@@ -84,12 +84,10 @@ class Sample:
 
     token_ids and targets have the same length; targets[i] is what the model is to say after
     token i, IGNORED where the next token is not the model's to say. frame_indices: for each image
-    token, in order, the index of its frame in the stream; before_indices: of the frame that was
-    seen before it, or its own where none was.
+    token, in order, the index of its frame in the stream.
     """
 
     frame_indices: list[int] = field(default_factory=list)
-    before_indices: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     frames: list[FrameTruth] = field(default_factory=list)
@@ -213,9 +211,8 @@ class _SampleWriter:
         """Write frames in the user's turn, the question and the answer to the end of its turn."""
         before, after = self._chat.media_opening(OFFLINE_SYSTEM_PROMPT, question)
         self._put(before, Last.TEXT)  # pictures stand side by side in a user's turn
-        for before, index in zip([indices[0], *indices], indices):
-            self._frame = index
-            self._note_frame(before)
+        for self._frame in indices:
+            self._note_frame()
             self._put([self._chat.image_id], Last.TEXT)
         self._put(after, Last.HEADER)
         for token_id in (*self._maker.encode(answer), self._chat.eot_id):
@@ -290,12 +287,12 @@ class _SampleWriter:
     def _take_frame(self) -> None:
         *between, image_id = self._layout.frame(self._last)
         assert not between, 'the model decides after each frame'
-        self._note_frame(max(0, self._frame - 1))
+        self._note_frame()
         self._put([image_id], Last.FRAME)
         self._frame += 1
 
-    def _note_frame(self, before: int) -> None:
-        """Note what is true at the frame whose token comes next; before: index of that before."""
+    def _note_frame(self) -> None:
+        """Note what is true at the frame whose token comes next."""
         index, first = self._frame, self._first
         for event in self._stream.observable[index]:
             if self._stream.is_visible(event, index - first):
@@ -304,7 +301,6 @@ class _SampleWriter:
             (self._painted_truth if isinstance(self._stream, Stream) else self._unknown_truth)(
                 index, index - first))
         self._sample.frame_indices.append(index)
-        self._sample.before_indices.append(before)
 
     def _painted_truth(self, index: int, num_before: int) -> FrameTruth:
         shapes, motions = [IGNORED] * len(COLOURS), [IGNORED] * len(COLOURS)

@@ -16,8 +16,8 @@
 Train the embedded model from a seed: `python -m moss_ros.training.train` (`make train`).
 
 Writes a checkpoint folder (config.json, tokenizer.json, model.safetensors). The stages: render
-streams of both worlds, train the vision encoder by heads of its own, train all together on short
-windows, cache the features of the frames, train the text side on them in long windows.
+streams of both worlds, train the vision encoder by heads of its own, cache the features of the
+frames, train the text side on them, in short windows and then in long ones.
 Runs on two CPU cores without anything downloaded; the same seed, program and thread count give
 the same weights. Prints one JSON line a report, with the seconds since the start and of the stage.
 """
@@ -60,8 +60,7 @@ class Recipe:
     How much of what is learned.
 
     painted, unknown: (streams, frames of each). vision_batches: frames a step to find objects in,
-    of each world to read greys from, and to read motions from. together: of all parts, if any;
-    course: of the text side.
+    of each world to read greys from, and to read motions from. course: of the text side.
     """
 
     painted: tuple[int, int]
@@ -69,39 +68,33 @@ class Recipe:
     vision_steps: int
     vision_batches: tuple[int, int, int]
     vision_learning_rate: float
-    together: Course | None
     course: Course
 
     def scaled(self, scale: float) -> 'Recipe':
         """Return the same recipe with scale times the streams and steps."""
-        def scaled_course(course: Course) -> Course:
-            return replace(course, phases=tuple((max(1, round(steps * scale)), batch, frames)
-                                                for steps, batch, frames in course.phases))
-
         painted, unknown = ((max(8, round(num * scale)), length)
                             for num, length in (self.painted, self.unknown))
         return replace(self, painted=painted, unknown=unknown,
                        vision_steps=max(2, round(self.vision_steps * scale)),
-                       together=self.together and scaled_course(self.together),
-                       course=scaled_course(self.course))
+                       course=replace(self.course, phases=tuple(
+                           (max(1, round(steps * scale)), batch, frames)
+                           for steps, batch, frames in self.course.phases)))
 
 
 RECIPE = Recipe(
     painted=(1400, 96), unknown=(6000, 40), vision_steps=4200, vision_batches=(28, 10, 140),
-    vision_learning_rate=1.5e-3, together=None,
+    vision_learning_rate=1.5e-3,
     course=Course(((800, 64, 8), (2400, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 10, 140),
     vision_learning_rate=1.5e-3,
-    together=Course(((1300, 28, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
     course=Course(((3600, 32, 28),), learning_rate=1.8e-3, mix=MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(48, 16, 200),
     vision_learning_rate=1.5e-3,
-    together=Course(((16000, 32, 7),), learning_rate=1.5e-3, mix=MIX, p_unknown=0.65),
-    course=Course(((12000, 32, 28),), learning_rate=2.0e-3, mix=MIX))
+    course=Course(((4000, 64, 8), (16000, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
 
 
 class Log:
@@ -185,10 +178,6 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
             train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
                          log.stage('vision'))
             log('vision trained')
-            if recipe.together:
-                train_narration(model, chat, streams, [*pictures, *unknown_pictures],
-                                recipe.together, seed, log.stage('together'), snapshot)
-                log('all trained together')
         features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
         log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
         del pictures, unknown_pictures

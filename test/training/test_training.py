@@ -23,7 +23,7 @@ from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, train_narration
-from moss_ros.training.picture_truth import frame_changes, NUM_CELLS, ThumbnailTask
+from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
@@ -38,7 +38,7 @@ SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
 TINY = Recipe(
     painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2, 12),
-    vision_learning_rate=1e-3, together=Course(((2, 4, 7),), learning_rate=1e-3),
+    vision_learning_rate=1e-3,
     course=Course(((2, 4, 10), (2, 4, 28)), learning_rate=1e-3))
 
 
@@ -126,36 +126,6 @@ def test_narration_training_learns_and_is_reproducible(material):
     assert_same_weights(model.vision, fresh_model(material[1]).vision)
 
 
-def test_all_parts_learn_together_where_pictures_are_given(material):
-    """Streams of both worlds with their pictures train the vision encoder too."""
-    chat, config, streams, pictures = material
-    unknown = [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS]
-    films = np.stack([render_unknown_stream(stream, 64) for stream in unknown])
-    model, reports = fresh_model(config), []
-    train_narration(model, chat, [*streams, *unknown], [*pictures, *films],
-                    Course(((20, 6, 5),), learning_rate=2e-3, p_unknown=0.65), 3,
-                    lambda _, figures: reports.append(figures))
-    assert reports[-1]['auxiliary'] < reports[0]['auxiliary']
-    before = fresh_model(config).vision.state_dict()
-    assert all(not torch.equal(value, before[name])
-               for name, value in model.vision.state_dict().items()
-               if name.endswith('patch_embedding.weight') or name.endswith('fc1.weight'))
-
-
-def test_changes_are_found_where_something_moved():
-    """Cells are row by row; the first frame and padding have none before them."""
-    pictures = torch.full((2, 3, 3, 64, 64), 100, dtype=torch.uint8)
-    pictures[0, 2, :, 8:16, 24:32] = 140  # cell 1, 3 of a grid of 8
-    pictures[1, 2:] = 0  # padding
-    is_frame = torch.tensor([[True, True, True], [True, True, False]])
-    has_before, changes = frame_changes(pictures, is_frame)
-    assert has_before.tolist() == [False, True, True, False, True]
-    assert changes.shape == (3, NUM_CELLS)
-    still = changes[0, 0]
-    assert (changes[0] == still).all() and (changes[2] == still).all()
-    assert changes[1].argmax() == 11 and (changes[1] > still).sum() == 1
-
-
 def test_pictures_are_the_same_from_any_number_of_processes(material):
     """Rendering in child processes gives what rendering here gives, in the order of the seeds."""
     *_, pictures = material
@@ -183,11 +153,11 @@ def test_training_program_writes_a_checkpoint(tmp_path, capsys):
     log = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     stages = [entry['stage'] for entry in log]
     assert stages[0] == 'model' and stages[-1] == 'saved'
-    assert 'vision trained' in stages and 'all trained together' in stages
+    assert 'vision trained' in stages and 'encoded' in stages
     assert all('stage_s' in entry for entry in log)
     train(tmp_path / 'second', 1, TINY, 1, work_dir=tmp_path / 'work')
     again = capsys.readouterr().out
-    assert 'vision trained' not in again and 'together' not in again
+    assert 'vision trained' not in again and 'encoded' not in again
     first, second = load_model(tmp_path / 'first'), load_model(tmp_path / 'second')
     assert_same_weights(first, second)
     assert {path.name for path in (tmp_path / 'first').iterdir()} == {
