@@ -39,6 +39,11 @@ NUM_NOISE_TILES = 6
 P_JPEG, P_FLICKER, P_UNSTEADY, P_VIGNETTE, P_BANDS = 0.3, 0.15, 0.3, 0.4, 0.06
 
 
+def film_size_px(scene: UnknownScene) -> tuple[int, int]:
+    """Return the height and width of the pictures of a scene."""
+    return round(WIDTH_PX * scene.aspect), WIDTH_PX
+
+
 class Film:
     """
     Renders one scene at one size. Not thread-safe.
@@ -49,7 +54,7 @@ class Film:
 
     def __init__(self, scene: UnknownScene, photographs: Sequence[np.ndarray] = ()):
         self.scene = scene
-        self._width_px, self._height_px = WIDTH_PX, round(WIDTH_PX * scene.aspect)
+        self._height_px, self._width_px = film_size_px(scene)
         generator = self._generator = np.random.default_rng([scene.seed, 11])
         self._world = self._make_world(photographs)
         self._near = self._make_near() if scene.has_near_layer and not photographs else None

@@ -32,7 +32,7 @@ from moss_ros.model.preprocess import fit_frame, fitted_size
 from moss_ros.training.lamp import lit_by_chance
 from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import Question
-from moss_ros.training.unknown.filming import Film
+from moss_ros.training.unknown.filming import Film, film_size_px
 from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
 from moss_ros.training.unknown.overlays import overlaid_by_chance
 from moss_ros.training.unknown.statements import (
@@ -160,7 +160,7 @@ def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
     torch.set_num_threads(1)
     scene, pictures = stream.scene, render_unknown_stream(stream, image_size_px)
     if not any(phase.kind in DISTURBANCES for phase in scene.phases):
-        content_px = fitted_size(round(1000 * scene.aspect), 1000, image_size_px)
+        content_px = fitted_size(*film_size_px(scene), image_size_px)
         pictures = overlaid_by_chance(pictures, content_px, scene.seed)
     return lit_by_chance(pictures, scene.seed)
 
