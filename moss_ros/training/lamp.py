@@ -21,7 +21,7 @@ are, or, of some seeds, under such a lamp.
 
 import numpy as np
 
-P_LAMP = 0.12
+P_LAMP = 0.15
 MOST_BANDS = 4.0
 DEPTHS = 0.03, 0.3
 

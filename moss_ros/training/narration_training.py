@@ -29,6 +29,7 @@ from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
+from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
 from moss_ros.training.vision_training import cosine_schedule, train_heads
@@ -42,6 +43,9 @@ NUM_BATCHES_SORTED = 16
 NUM_HEAD_STEPS = 80
 HEAD_LEARNING_RATE = 4e-3
 SNAPSHOT_STEPS = 100
+# A painted word in the unknown world is a lie about a camera. There, training adds so much to the
+# logits of those words, so that the model learns to be surer than that before it says one.
+PAINTED_WORD_MARGIN = 1.5
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,29 @@ def text_parameters(model: VideoModel) -> list[nn.Parameter]:
             if not name.startswith('vision.')]
 
 
-def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int):
-    """Return the loss and readable figures: accuracy of words and of silences."""
+def painted_ids(chat: ChatFormat) -> torch.Tensor:
+    """Return the ids, i64 [K], of the tokens that only the painted world's sentences have."""
+    words = ('A', *(f' {word}' for word in (*COLOURS, *SHAPES)))
+    return torch.tensor(sorted({chat.encode_text(word)[0] for word in words}))
+
+
+def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int,
+                   painted_words: torch.Tensor):
+    """
+    Return the loss and readable figures: accuracy of words and of silences.
+
+    painted_words: as of painted_ids().
+    """
     hidden, auxiliary = _watch(model, heads, batch)
     is_target = batch.targets != IGNORED
     targets = batch.targets[is_target]
     logits = model.lm_head(hidden[is_target])
     is_silence = targets == silence_id
     weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
-    losses = F.cross_entropy(logits, targets, reduction='none')
+    margins = torch.zeros_like(logits)
+    is_unknown = _is_unknown(batch)[is_target.nonzero()[:, 0]]
+    margins[:, painted_words] = PAINTED_WORD_MARGIN * is_unknown.float()[:, None]
+    losses = F.cross_entropy(logits + margins, targets, reduction='none')
     loss = (losses * weights).sum() / weights.sum()
     with torch.no_grad():
         is_right = (logits.argmax(-1) == targets).float()
@@ -83,6 +101,13 @@ def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, sile
             'words_right': _mean(is_right[~is_silence]),
             'silences_right': _mean(is_right[is_silence])}
     return loss + auxiliary, figures
+
+
+def _is_unknown(batch):
+    """Return by sample, bool [B], whether it is of the unknown world: as its frames are."""
+    is_unknown = torch.zeros(len(batch.token_ids), dtype=torch.bool)
+    is_unknown[batch.frame_rows[:, 0]] = ~batch.is_painted
+    return is_unknown
 
 
 def _watch(model, heads, batch):
@@ -149,6 +174,7 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
         return _batches(streams, features, maker, chat.eot_id, generator, course.p_unknown,
                         *phase[1:])
 
+    painted_words = painted_ids(chat)
     batches = batches_of(course.phases[0])
     train_heads(model, list(heads.parameters()), lambda: _watch(model, heads, next(batches))[1],
                 NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
@@ -159,7 +185,8 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
             factor = cosine_schedule(step, num_steps, num_warmup=100)
             for group in optimiser.param_groups:
                 group['lr'] = course.learning_rate * factor
-            loss, figures = narration_loss(model, heads, next(batches), chat.silence_id)
+            loss, figures = narration_loss(model, heads, next(batches), chat.silence_id,
+                                           painted_words)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)

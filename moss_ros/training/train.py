@@ -87,8 +87,8 @@ RECIPE = Recipe(
     course=Course(((800, 64, 8), (2400, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1800, 96), unknown=(9000, 40), vision_steps=700, vision_batches=(28, 10, 140),
-    vision_learning_rate=1.5e-3,
+    painted=(1800, 96), unknown=(9000, 40), vision_steps=1000, vision_batches=(44, 10, 120),
+    vision_learning_rate=1.2e-3,
     course=Course(((3600, 32, 28),), learning_rate=1.8e-3, mix=MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(

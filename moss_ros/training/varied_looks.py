@@ -17,7 +17,7 @@ The painted world in other looks than the demo camera's, so that training sees m
 
 A Scene, a size and a seed go in; pictures come out as from SceneRenderer, but with other
 backgrounds (plain, shaded, cloudy, or made-up pictures of the unknown world with less contrast),
-paints, shading, noise and light.
+paints, rims, shading, noise and light.
 """
 
 import cv2
@@ -26,7 +26,9 @@ from moss_ros.training.unknown.textures import random_picture
 import numpy as np
 
 # Shares of the backgrounds.
-P_PLAIN, P_SHADED, P_CLOUDY = 0.2, 0.2, 0.2
+P_PLAIN, P_SHADED, P_CLOUDY = 0.15, 0.15, 0.15
+# Of a paint's hue, in degrees; a white one has hardly any.
+MOST_TURN = 12.0
 # By so much of the range noise changes a pixel at most.
 MOST_NOISE = 0.2
 
@@ -40,9 +42,8 @@ class VariedRenderer(SceneRenderer):
         super().__init__(scene, width_px, height_px)
         self._shade_x, self._shade_y = draw.uniform(-0.35, 0.35), draw.uniform(-0.05, 0.35)
         self._shadow = draw.choice((0.0, draw.uniform(0, 0.5)))
-        self._colour_jitter = {
-            name: jitter * draw.uniform(0.8, 1.12, 3).astype(np.float32)
-            for name, jitter in self._colour_jitter.items()}
+        self._rim = draw.choice((0.0, 0.0, draw.uniform(0.1, 0.5)))
+        self._paints = {name: self._varied_paint(draw, rgb) for name, rgb in self._paints.items()}
         self._white = (draw.uniform(0.65, 1.25)
                        * draw.normal(1, 0.06, 3).clip(0.85, 1.15)).astype(np.float32)
         self._noise_tiles *= np.float32(draw.uniform(0.3, 2.0))
@@ -71,6 +72,16 @@ class VariedRenderer(SceneRenderer):
         picture = random_picture(draw, *size).astype(np.float32) / 255
         contrast = draw.uniform(0.25, 0.9)
         return np.clip((picture - picture.mean((0, 1))) * contrast + low, 0, 1)
+
+    @staticmethod
+    def _varied_paint(draw, rgb):
+        """Return a paint f32 [3] of the same name as rgb."""
+        hue, saturation, value = cv2.cvtColor(rgb[None, None], cv2.COLOR_RGB2HSV)[0, 0]
+        hue += draw.uniform(-MOST_TURN, MOST_TURN)
+        saturation *= draw.uniform(0.75, 1.08)
+        value *= draw.uniform(0.75, 1.12)
+        hsv = np.array([[[hue % 360, min(saturation, 1.0), value]]], np.float32)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 
     @staticmethod
     def _varied_grey(draw):

@@ -60,3 +60,10 @@ def test_overlays_are_not_there_from_the_start_and_come_by_and_by(overlaid):
         first = int(np.flatnonzero(changes)[0])
         num_fading += changes[first] < 0.8 * changes.max()
     assert num_fading > 0.6 * len(overlaid)
+
+
+def test_some_overlays_fill_most_of_the_picture_and_others_little_of_it(overlaid):
+    parts = [
+        (pictures[:, :, :CONTENT_PX[0]] != 120).any(1).mean((1, 2)).max()
+        for pictures in overlaid.values()]
+    assert max(parts) > 0.6 and min(parts) < 0.05

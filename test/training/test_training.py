@@ -15,15 +15,20 @@
 """The training program: it learns, it is reproducible, and what it writes can be loaded."""
 
 import json
+import random
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import initialise, load_model, ModelConfig, save_model, VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.frame_truth import FrameTruthHeads, stack_samples
 from moss_ros.training.motion_truth import MotionTask
-from moss_ros.training.narration_training import Course, train_narration
+from moss_ros.training.narration_training import (
+    Course, narration_loss, painted_ids, train_narration,
+)
 from moss_ros.training.picture_truth import ThumbnailTask
+from moss_ros.training.samples import SampleMaker
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
@@ -124,6 +129,27 @@ def test_narration_training_learns_and_is_reproducible(material):
     again, _ = text_run(material, 20)
     assert_same_weights(model, again)
     assert_same_weights(model.vision, fresh_model(material[1]).vision)
+
+
+@pytest.mark.parametrize('is_painted', (True, False))
+def test_painted_words_cost_more_in_the_unknown_world_only(material, is_painted):
+    """The loss of a stream of the unknown world rises by them, that of a painted one does not."""
+    chat, config, streams, pictures = material
+    stream = streams[0] if is_painted else make_unknown_stream(SEEDS[0], NUM_FRAMES, 2.0)
+    model = fresh_model(config)
+    heads = FrameTruthHeads(model.decoder)
+    batch = stack_samples([SampleMaker(chat, random.Random(2)).make(stream, 0, NUM_FRAMES)],
+                          [encode_pictures(model, pictures[:1])[0]], chat.eot_id)
+    nothing = torch.empty(0, dtype=torch.long)
+    without, weighed = (narration_loss(model, heads, batch, chat.silence_id, words)[0].item()
+                        for words in (nothing, painted_ids(chat)))
+    assert weighed == without if is_painted else weighed > without
+    said = {token_id for text in ('A blue box appears.', 'The red ball', 'a white cone')
+            for token_id in chat.encode_text(text)}
+    never = {token_id for text in ('The camera moves.', 'Something moves on the left.', 'No.')
+             for token_id in chat.encode_text(text)}
+    words = set(painted_ids(chat).tolist())
+    assert len(words & said) == 7 and not words & never
 
 
 def test_pictures_are_the_same_from_any_number_of_processes(material):

@@ -37,6 +37,8 @@ RGB_BY_COLOUR = {
 NOISE_WIDTH_PX = 64
 MAX_NOISE = 0.10
 NUM_NOISE_TILES = 8
+# In radii of what has a rim.
+RIM_WIDTH = 0.15
 
 
 class SceneRenderer:
@@ -66,10 +68,12 @@ class SceneRenderer:
         self._gain = generator.uniform(0.03, 0.13)
         self._spot = generator.uniform(0.0, 0.10)
         self._phases = generator.uniform(0, 2 * math.pi, 3)
-        self._colour_jitter = {name: 1 + generator.uniform(-0.07, 0.07, 3).astype(np.float32)
-                               for name in RGB_BY_COLOUR}
-        # How a varied look differs: lit from where, how dark shadows are, and the colour of light.
-        self._shade_x, self._shade_y, self._shadow = 0.16, 0.20, 0.35
+        self._paints = {name: np.asarray(rgb, np.float32)
+                        * (1 + generator.uniform(-0.07, 0.07, 3).astype(np.float32))
+                        for name, rgb in RGB_BY_COLOUR.items()}
+        # How a varied look differs: lit from where, how dark shadows and rims are, and the colour
+        # of light.
+        self._shade_x, self._shade_y, self._shadow, self._rim = 0.16, 0.20, 0.35, 0.0
         self._white = np.ones(3, np.float32)
         noise = min(MAX_NOISE, generator.uniform(0.006, 0.022) * width_px / NOISE_WIDTH_PX)
         self._noise_tiles = generator.standard_normal(
@@ -129,10 +133,12 @@ class SceneRenderer:
         shadow = np.clip(1.25 - np.hypot(x / 1.05, (y - 0.9) / 0.32), 0, 1)[..., None]
         region *= 1 - self._shadow * shadow
         edge = self._pixel / radius
-        cover = np.clip(0.5 - _signed_distance(state.shape, x, y) / edge, 0, 1)[..., None]
+        distance = _signed_distance(state.shape, x, y)
+        cover = np.clip(0.5 - distance / edge, 0, 1)[..., None]
         light = (1.0 - self._shade_x * x - self._shade_y * y)[..., None]
-        colour = np.asarray(RGB_BY_COLOUR[state.colour], np.float32)
-        colour = np.clip(colour * self._colour_jitter[state.colour] * light, 0, 1)
+        if self._rim:
+            light = light * (1 - self._rim * np.clip(1 + distance / RIM_WIDTH, 0, 1)[..., None])
+        colour = np.clip(self._paints[state.colour] * light, 0, 1)
         region += (colour - region) * cover
 
 

@@ -24,8 +24,10 @@ import cv2
 from moss_ros.training.unknown.textures import random_cut_out, random_title
 import numpy as np
 
-P_OVERLAYS = 0.25
+P_OVERLAYS = 0.35
 MOST_OVERLAYS = 4
+# Of a drawing, in heights or widths of the picture, whichever is less.
+SIDES = 0.15, 1.3
 # Drawn finer than they are seen.
 FINENESS = 3
 
@@ -53,7 +55,7 @@ def overlaid_by_chance(pictures: np.ndarray, content_px: tuple[int, int],
 def _strengths(generator, num_frames):
     """Return f32 [L], from 0 where it is not there to 1: it comes, stays and goes."""
     fade_frames = generator.uniform(1.0, 5.0)
-    begin = generator.uniform(1, num_frames)
+    begin = generator.uniform(0, num_frames)
     end = begin + 2 * fade_frames + generator.uniform(2, 24)
     frames = np.arange(num_frames, dtype=np.float32)
     ways = np.minimum(frames - np.float32(begin), np.float32(end) - frames)
@@ -67,8 +69,12 @@ def _random_overlay(generator, height_px, width_px):
         fine = random_title(generator, *size_px)
     else:
         fine = np.zeros((*size_px, 4), np.uint8)
-        side = int(min(size_px) * generator.uniform(0.15, 0.8))
+        side = int(min(size_px) * generator.uniform(*SIDES))
         thing = random_cut_out(generator, side)
-        top, left = (int(generator.integers(0, size - side + 1)) for size in size_px)
-        fine[top:top + side, left:left + side] = thing
+        # A large one may be cut off at the edges.
+        top, left = (int(generator.integers(min(0, size - side), max(0, size - side) + 1))
+                     for size in size_px)
+        seen = fine[max(0, top):top + side, max(0, left):left + side]
+        from_top, from_left = max(0, -top), max(0, -left)
+        seen[:] = thing[from_top:from_top + seen.shape[0], from_left:from_left + seen.shape[1]]
     return cv2.resize(fine, (width_px, height_px), interpolation=cv2.INTER_AREA).astype(np.float32)
