@@ -28,6 +28,7 @@ import random
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
+from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
 from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.streams import Stream
@@ -42,6 +43,7 @@ AUXILIARY_WEIGHT = 0.5
 NUM_BATCHES_SORTED = 16
 NUM_HEAD_STEPS = 80
 HEAD_LEARNING_RATE = 4e-3
+NUM_WARMUP_STEPS, WEIGHT_DECAY = 100, 0.03
 SNAPSHOT_STEPS = 100
 # A painted word in the unknown world is a lie about a camera. There, training adds so much to the
 # logits of those words, so that the model learns to be surer than that before it says one.
@@ -51,7 +53,7 @@ PAINTED_WORD_MARGIN = 1.5
 @dataclass(frozen=True)
 class Course:
     """
-    One run of the second stage; the learning rate follows one cosine over all phases.
+    One run of the second stage; the learning rates follow one cosine over all phases.
 
     phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
     which recency is learned fast. mix: what is asked how often. p_unknown: part of the samples
@@ -59,15 +61,15 @@ class Course:
     """
 
     phases: tuple[tuple[int, int, int], ...]
-    learning_rate: float
+    learning_rates: LearningRates
     mix: SampleMix = SampleMix()
     p_unknown: float = 0.5
 
 
-def text_parameters(model: VideoModel) -> list[nn.Parameter]:
-    """Return all parameters but those of the vision encoder."""
-    return [parameter for name, parameter in model.named_parameters()
-            if not name.startswith('vision.')]
+def text_parameters(model: VideoModel) -> dict[str, nn.Parameter]:
+    """Return by name all parameters but those of the vision encoder."""
+    return {name: parameter for name, parameter in model.named_parameters()
+            if not name.startswith('vision.')}
 
 
 def painted_ids(chat: ChatFormat) -> torch.Tensor:
@@ -160,13 +162,10 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     generator = random.Random(seed)
     maker = SampleMaker(chat, generator, course.mix)
     heads = FrameTruthHeads(model.decoder)
-    trained = text_parameters(model)
-    parameters = [*trained, *heads.parameters()]
-    decayed = [parameter for parameter in parameters if parameter.dim() >= 2]
-    others = [parameter for parameter in parameters if parameter.dim() < 2]
-    optimiser = torch.optim.AdamW(
-        [{'params': decayed, 'weight_decay': 0.03}, {'params': others, 'weight_decay': 0.0}],
-        lr=course.learning_rate, betas=(0.9, 0.98))
+    named = text_parameters(model)
+    optimiser = Optimiser(named.items(), list(heads.parameters()), course.learning_rates,
+                          WEIGHT_DECAY)
+    trained = list(named.values())
     average = [parameter.detach().clone() for parameter in trained]
     num_steps = sum(phase[0] for phase in course.phases)
 
@@ -182,15 +181,11 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     for phase in course.phases:
         batches = batches_of(phase)
         for _ in range(phase[0]):
-            factor = cosine_schedule(step, num_steps, num_warmup=100)
-            for group in optimiser.param_groups:
-                group['lr'] = course.learning_rate * factor
             loss, figures = narration_loss(model, heads, next(batches), chat.silence_id,
                                            painted_words)
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
+            optimiser.step(cosine_schedule(step, num_steps, NUM_WARMUP_STEPS))
             decay = min(0.996, (step + 1) / (step + 10))
             for kept, parameter in zip(average, trained):
                 kept.lerp_(parameter.detach(), 1 - decay)

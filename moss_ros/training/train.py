@@ -35,6 +35,7 @@ from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, train_narration
+from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
@@ -67,7 +68,7 @@ class Recipe:
     unknown: tuple[int, int]
     vision_steps: int
     vision_batches: tuple[int, int, int]
-    vision_learning_rate: float
+    vision_learning_rates: LearningRates
     course: Course
 
     def scaled(self, scale: float) -> 'Recipe':
@@ -82,19 +83,19 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1400, 96), unknown=(6000, 40), vision_steps=4200, vision_batches=(28, 10, 140),
-    vision_learning_rate=1.5e-3,
-    course=Course(((800, 64, 8), (2400, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
+    painted=(1200, 96), unknown=(5000, 40), vision_steps=2800, vision_batches=(72, 8, 92),
+    vision_learning_rates=LearningRates(8e-3, 1.5e-3),
+    course=Course(((600, 64, 8), (1350, 32, 28)), LearningRates(7e-3, 2e-3), MIX, p_unknown=0.45))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1800, 96), unknown=(9000, 40), vision_steps=1000, vision_batches=(44, 10, 120),
-    vision_learning_rate=1.2e-3,
-    course=Course(((3600, 32, 28),), learning_rate=1.8e-3, mix=MIX))
+    painted=(1400, 96), unknown=(7000, 40), vision_steps=800, vision_batches=(48, 8, 112),
+    vision_learning_rates=LearningRates(4e-3, 1e-3),
+    course=Course(((2400, 32, 28),), LearningRates(4e-3, 1.2e-3), MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
-    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(48, 16, 200),
-    vision_learning_rate=1.5e-3,
-    course=Course(((4000, 64, 8), (16000, 32, 28)), learning_rate=2.0e-3, mix=MIX, p_unknown=0.55))
+    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(72, 12, 140),
+    vision_learning_rates=LearningRates(8e-3, 1.5e-3),
+    course=Course(((2000, 64, 8), (12000, 32, 28)), LearningRates(7e-3, 2e-3), MIX))
 
 
 class Log:
@@ -175,7 +176,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
                                    feature_dim, seed),
                      MotionTask(unknown_pictures, unknown, num_motions,
                                 model.config.num_frame_tokens, feature_dim, seed))
-            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rate,
+            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rates,
                          log.stage('vision'))
             log('vision trained')
         features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]

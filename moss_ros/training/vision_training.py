@@ -30,6 +30,7 @@ from typing import Protocol
 
 from moss_ros.model import normalise_frames, VideoModel
 from moss_ros.training.frame_pairs import draw_before, pairs_at
+from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
 from moss_ros.training.streams import Stream
@@ -41,6 +42,7 @@ from torch.nn import functional as F
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 POSITION_SCALE = 10.0
 NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
+NUM_WARMUP_STEPS, WEIGHT_DECAY = 150, 0.02
 
 
 def pooled_features(model: VideoModel, pictures: torch.Tensor) -> torch.Tensor:
@@ -186,7 +188,7 @@ class DetectionTask:
 
 
 def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
-                 learning_rate: float, report) -> None:
+                 rates: LearningRates, report) -> None:
     """
     Train model.vision in place on a batch of each of the tasks a step.
 
@@ -195,21 +197,16 @@ def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,
     heads = [parameter for task in tasks for parameter in task.head.parameters()]
     train_heads(model, heads, lambda: sum(task.loss(model)[0] for task in tasks),
                 NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
-    parameters = [*model.vision.parameters(), *heads]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98),
-                                  weight_decay=0.02)
+    optimiser = Optimiser(model.vision.named_parameters(), heads, rates, WEIGHT_DECAY)
     for step in range(num_steps):
-        for group in optimiser.param_groups:
-            group['lr'] = learning_rate * cosine_schedule(step, num_steps, num_warmup=150)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         figures, total = {}, 0.0
         for task in tasks:
             loss, task_figures = task.loss(model)
             loss.backward()
             figures.update(task_figures)
             total += loss.item()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        optimiser.step(cosine_schedule(step, num_steps, NUM_WARMUP_STEPS))
         if step % 100 == 0 or step == num_steps - 1:
             report(step, {'loss': total, **figures})
 

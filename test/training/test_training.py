@@ -27,6 +27,7 @@ from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import (
     Course, narration_loss, painted_ids, train_narration,
 )
+from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMaker
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
@@ -41,10 +42,10 @@ import torch
 
 SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
+RATES = LearningRates(5e-3, 1e-3)
 TINY = Recipe(
     painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2, 12),
-    vision_learning_rate=1e-3,
-    course=Course(((2, 4, 10), (2, 4, 28)), learning_rate=1e-3))
+    vision_learning_rates=RATES, course=Course(((2, 4, 10), (2, 4, 28)), RATES))
 
 
 @pytest.fixture(scope='module')
@@ -73,7 +74,8 @@ def vision_run(material, num_steps):
     task = DetectionTask(pictures, targets, 16,
                          config.vision.output_dim, 3)
     losses = []
-    train_vision(model, [task], num_steps, 1e-3, lambda _, figures: losses.append(figures['loss']))
+    train_vision(model, [task], num_steps, RATES,
+                 lambda _, figures: losses.append(figures['loss']))
     return model, losses
 
 
@@ -83,7 +85,7 @@ def text_run(material, num_steps):
     model = fresh_model(config)
     features = encode_pictures(model, pictures)
     reports, steps = [], []
-    course = Course(((num_steps, 8, 8), (2, 4, 12)), learning_rate=2e-3)
+    course = Course(((num_steps, 8, 8), (2, 4, 12)), LearningRates(5e-3, 2e-3))
     train_narration(model, chat, streams, features, course, 3,
                     lambda _, figures: reports.append(figures), steps.append)
     return model, reports
@@ -116,7 +118,7 @@ def test_vision_training_learns_of_both_worlds_at_once(material):
         ThumbnailTask((pictures, films), 4, config.vision.output_dim, 3),
         MotionTask(films, unknown, 20, config.num_frame_tokens, config.vision.output_dim, 3)]
     reports = []
-    train_vision(model, tasks, 12, 1e-3, lambda _, figures: reports.append(figures))
+    train_vision(model, tasks, 12, RATES, lambda _, figures: reports.append(figures))
     assert reports[-1]['loss'] < reports[0]['loss']
     assert {'found', 'thumbnail_r2', 'motion_right'} < set(reports[0])
     assert reports[-1]['thumbnail_r2'] > reports[0]['thumbnail_r2']
