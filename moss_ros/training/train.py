@@ -169,15 +169,9 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
         unknown_pictures = render_unknown_streams(unknown, IMAGE_SIZE_PX, num_threads)
         log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
         if not keep_vision:
-            num_objects, num_greys, num_motions = recipe.vision_batches
-            feature_dim = model.config.vision.output_dim
-            tasks = (_detection_task(model, pictures, painted, num_objects, seed),
-                     ThumbnailTask((pictures, unknown_pictures), num_greys,
-                                   feature_dim, seed),
-                     MotionTask(unknown_pictures, unknown, num_motions,
-                                model.config.num_frame_tokens, feature_dim, seed))
-            train_vision(model, tasks, recipe.vision_steps, recipe.vision_learning_rates,
-                         log.stage('vision'))
+            train_vision(model, _vision_tasks(
+                model, painted, pictures, unknown, unknown_pictures, recipe.vision_batches, seed),
+                recipe.vision_steps, recipe.vision_learning_rates, log.stage('vision'))
             log('vision trained')
         features = [encode_pictures(model, array) for array in (pictures, unknown_pictures)]
         log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
@@ -194,12 +188,16 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     log('saved', folder=str(output))
 
 
-def _detection_task(model, pictures, streams, batch_size, seed) -> DetectionTask:
-    """Return the task of finding the objects of the painted streams."""
-    grid = model.config.vision.grid_size // model.config.pool_stride
+def _vision_tasks(model, painted, pictures, unknown, unknown_pictures, batches, seed):
+    """Return what the encoder is to learn of painted and unknown streams, by Recipe's batches."""
+    config, (num_objects, num_greys, num_motions) = model.config, batches
+    feature_dim, grid = config.vision.output_dim, config.vision.grid_size // config.pool_stride
     targets = tuple(np.stack(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), grid) for stream in streams)))
-    return DetectionTask(pictures, targets, batch_size, model.config.vision.output_dim, seed)
+        detection_targets(stream, content_rows(stream), grid) for stream in painted)))
+    return (DetectionTask(pictures, targets, num_objects, feature_dim, seed),
+            ThumbnailTask((pictures, unknown_pictures), num_greys, feature_dim, seed),
+            MotionTask(unknown_pictures, unknown, num_motions, config.num_frame_tokens,
+                       feature_dim, seed))
 
 
 @torch.inference_mode()
@@ -210,9 +208,13 @@ def encode_pictures(model: VideoModel, pictures: np.ndarray) -> np.ndarray:
     N streams, L frames in a stream, P pooled tokens of a frame, Dv vision features, S px. Each
     frame is seen with the one before it.
     """
-    return np.stack([
-        pooled_features(model, pair_frames(torch.from_numpy(stream_pictures))).half().numpy()
-        for stream_pictures in pictures])
+    config = model.config
+    features = np.empty((*pictures.shape[:2], config.num_frame_tokens, config.vision.output_dim),
+                        np.float16)
+    for row, stream_pictures in enumerate(pictures):
+        features[row] = pooled_features(
+            model, pair_frames(torch.from_numpy(stream_pictures))).numpy()
+    return features
 
 
 def main() -> None:
