@@ -169,6 +169,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
         unknown_pictures = render_unknown_streams(unknown, IMAGE_SIZE_PX, num_threads)
         log('unknown world rendered', streams=num_unknown, frames=num_unknown * unknown_frames)
         if not keep_vision:
+            # The tasks hold the pictures, so nothing here keeps the tasks.
             train_vision(model, _vision_tasks(
                 model, painted, pictures, unknown, unknown_pictures, recipe.vision_batches, seed),
                 recipe.vision_steps, recipe.vision_learning_rates, log.stage('vision'))

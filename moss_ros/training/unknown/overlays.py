@@ -68,13 +68,11 @@ def _random_overlay(generator, height_px, width_px):
     if generator.random() < 0.5:
         fine = random_title(generator, *size_px)
     else:
-        fine = np.zeros((*size_px, 4), np.uint8)
         side = int(min(size_px) * generator.uniform(*SIDES))
         thing = random_cut_out(generator, side)
         # A large one may be cut off at the edges.
         top, left = (int(generator.integers(min(0, size - side), max(0, size - side) + 1))
                      for size in size_px)
-        seen = fine[max(0, top):top + side, max(0, left):left + side]
-        from_top, from_left = max(0, -top), max(0, -left)
-        seen[:] = thing[from_top:from_top + seen.shape[0], from_left:from_left + seen.shape[1]]
+        place = np.array([[1, 0, left], [0, 1, top]], np.float32)
+        fine = cv2.warpAffine(thing, place, size_px[::-1], flags=cv2.INTER_NEAREST)
     return cv2.resize(fine, (width_px, height_px), interpolation=cv2.INTER_AREA).astype(np.float32)
