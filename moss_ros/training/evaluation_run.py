@@ -28,10 +28,8 @@ import statistics
 
 from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
-from moss_ros.training.scenes import (
-    COLOURS, EventKind, Question, random_question, SHAPES,
-)
-from moss_ros.training.scenes.language import OTHER, WIDE_WORDINGS, WORDINGS
+from moss_ros.training.scenes import COLOURS, EventKind, Question, random_question
+from moss_ros.training.scenes.language import OTHER, PAINTED_WORDS, WIDE_WORDINGS, WORDINGS
 from moss_ros.training.scoring import (
     match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
@@ -44,7 +42,6 @@ P_QUESTION = 0.04
 P_OTHER_QUESTION = 0.01
 # Of the normal distribution, for an interval that holds the truth in 95 of 100 cases.
 _Z = 1.96
-_PAINTED_WORDS = frozenset((*COLOURS, *SHAPES, 'balls', 'boxes', 'cones'))
 
 
 def wilson_interval(num_right: int, num: int) -> tuple[float, float]:
@@ -87,7 +84,7 @@ def _rounded(bounds):
 
 def num_painted_words(text: str) -> int:
     """Return how many words of text are of the painted vocabulary."""
-    return sum(word.strip('.,?!').lower() in _PAINTED_WORDS for word in text.split())
+    return sum(word.strip('.,?!').lower() in PAINTED_WORDS for word in text.split())
 
 
 @dataclass

@@ -30,7 +30,7 @@ from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
-from moss_ros.training.scenes import COLOURS, SHAPES
+from moss_ros.training.scenes.language import PAINTED_WORDS
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
 from moss_ros.training.vision_training import cosine_schedule, train_heads
@@ -74,7 +74,7 @@ def text_parameters(model: VideoModel) -> dict[str, nn.Parameter]:
 
 def painted_ids(chat: ChatFormat) -> torch.Tensor:
     """Return the ids, i64 [K], of the tokens that only the painted world's sentences have."""
-    words = ('A', *(f' {word}' for word in (*COLOURS, *SHAPES)))
+    words = ('A', *(f' {word}' for word in PAINTED_WORDS))
     return torch.tensor(sorted({chat.encode_text(word)[0] for word in words}))
 
 

@@ -152,6 +152,7 @@ def test_painted_words_cost_more_in_the_unknown_world_only(material, is_painted)
              for token_id in chat.encode_text(text)}
     words = set(painted_ids(chat).tolist())
     assert len(words & said) == 7 and not words & never
+    assert len(words & set(chat.encode_text('There are two balls.'))) == 1
 
 
 def test_pictures_are_the_same_from_any_number_of_processes(material):

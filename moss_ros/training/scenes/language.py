@@ -63,6 +63,9 @@ WHAT_HAPPENS_WORDINGS = (
     'What happens?', 'What happens in the video?', 'What happened?', 'Describe the video.')
 NOTHING_HAPPENS = 'Nothing happens.'
 NUMBER_WORDS = ('no', 'one', 'two', 'three')
+PLURALS = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}
+# What may never be said of another world.
+PAINTED_WORDS = (*COLOURS, *SHAPES, *PLURALS.values())
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,7 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
     if not same_shape:
         return f'There is no {question.shape}.'
     if len(same_shape) > 1:
-        plural = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}[question.shape]
-        return f'There are {NUMBER_WORDS[len(same_shape)]} {plural}.'
+        return f'There are {NUMBER_WORDS[len(same_shape)]} {PLURALS[question.shape]}.'
     return f'The {question.shape} is {same_shape[0].colour}.'
 
 
