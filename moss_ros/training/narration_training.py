@@ -47,7 +47,7 @@ NUM_WARMUP_STEPS, WEIGHT_DECAY = 100, 0.03
 SNAPSHOT_STEPS = 100
 # A painted word in the unknown world is a lie about a camera. There, training adds so much to the
 # logits of those words, so that the model learns to be surer than that before it says one.
-PAINTED_WORD_MARGIN = 1.5
+PAINTED_WORD_MARGIN = 2.0
 
 
 @dataclass(frozen=True)

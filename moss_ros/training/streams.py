@@ -113,7 +113,7 @@ def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:
 
 
 # Share of the training streams that do not look as the demo camera's.
-P_VARIED = 0.35
+P_VARIED = 0.5
 # Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape.
 SIZES_PX = ((128, 96),) * 12 + ((128, 72), (128, 80), (128, 104), (160, 120))
 

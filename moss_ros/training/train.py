@@ -88,9 +88,9 @@ RECIPE = Recipe(
     course=Course(((600, 64, 8), (1350, 32, 28)), LearningRates(7e-3, 2e-3), MIX, p_unknown=0.45))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1400, 96), unknown=(7000, 40), vision_steps=800, vision_batches=(48, 8, 112),
-    vision_learning_rates=LearningRates(4e-3, 1e-3),
-    course=Course(((2400, 32, 28),), LearningRates(4e-3, 1.2e-3), MIX))
+    painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 8, 144),
+    vision_learning_rates=LearningRates(3e-3, 1e-3),
+    course=Course(((2800, 32, 28),), LearningRates(4e-3, 1.2e-3), MIX))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(72, 12, 140),
@@ -195,7 +195,7 @@ def _vision_tasks(model, painted, pictures, unknown, unknown_pictures, batches, 
     feature_dim, grid = config.vision.output_dim, config.vision.grid_size // config.pool_stride
     targets = tuple(np.stack(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), grid) for stream in painted)))
-    return (DetectionTask(pictures, targets, num_objects, feature_dim, seed),
+    return (DetectionTask(pictures, targets, unknown_pictures, num_objects, feature_dim, seed),
             ThumbnailTask((pictures, unknown_pictures), num_greys, feature_dim, seed),
             MotionTask(unknown_pictures, unknown, num_motions, config.num_frame_tokens,
                        feature_dim, seed))

@@ -41,6 +41,8 @@ from torch.nn import functional as F
 
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 POSITION_SCALE = 10.0
+# Frames without objects that are searched for some, as a part of those with objects.
+PART_WITHOUT = 0.25
 NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
 NUM_WARMUP_STEPS, WEIGHT_DECAY = 150, 0.02
 
@@ -162,15 +164,18 @@ class VisionTask(Protocol):
 
 class DetectionTask:
     """
-    Painted frames in random order.
+    Painted frames in random order, and frames of the unknown world, in which there are no objects.
 
     pictures: u8 [N, L, 3, H, H] of N streams; targets: as detection_targets, [N, L] in place of L.
+    without: u8 [M, K, 3, H, H], of the unknown world. batch_size: of painted frames a step;
+    PART_WITHOUT as many come without objects.
     """
 
-    def __init__(self, pictures: np.ndarray, targets: tuple[np.ndarray, ...], batch_size: int,
-                 feature_dim: int, seed: int):
+    def __init__(self, pictures: np.ndarray, targets: tuple[np.ndarray, ...],
+                 without: np.ndarray, batch_size: int, feature_dim: int, seed: int):
         self.head = DetectionHead(feature_dim)
         self._pictures, self._targets, self._batch_size = pictures, targets, batch_size
+        self._without = without
         self._generator = np.random.default_rng(seed)
         self._order = np.empty(0, np.int64)
 
@@ -182,9 +187,24 @@ class DetectionTask:
         places, self._order = np.sort(self._order[:size]), self._order[size:]
         rows, indices = np.divmod(places, length)
         pairs = pairs_at(self._pictures, rows, indices, draw_before(indices, self._generator))
-        return detection_loss(
-            self.head(pooled_features(model, torch.from_numpy(pairs))),
-            *(torch.from_numpy(array[rows, indices]) for array in self._targets))
+        without = self._draw_without(math.ceil(PART_WITHOUT * size))
+        cells, shapes, places = (array[rows, indices] for array in self._targets)
+        # A cell of -1 is an object that is not there, so its shape and place are not read.
+        targets = (_extended(cells, len(without), -1), _extended(shapes, len(without), 0),
+                   _extended(places, len(without), 0))
+        pictures = torch.from_numpy(np.concatenate([pairs, without]))
+        return detection_loss(self.head(pooled_features(model, pictures)), *targets)
+
+    def _draw_without(self, num):
+        rows, indices = (self._generator.integers(limit, size=num)
+                         for limit in self._without.shape[:2])
+        return pairs_at(self._without, rows, indices, draw_before(indices, self._generator))
+
+
+def _extended(array, num, value):
+    """Return array as a tensor, with num more rows of value behind it."""
+    rows = np.full((num, *array.shape[1:]), value, array.dtype)
+    return torch.from_numpy(np.concatenate([array, rows]))
 
 
 def train_vision(model: VideoModel, tasks: Sequence[VisionTask], num_steps: int,

@@ -15,6 +15,7 @@
 """The training program: it learns, it is reproducible, and what it writes can be loaded."""
 
 import json
+import math
 import random
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
@@ -33,7 +34,9 @@ from moss_ros.training.samples import SampleMaker
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
-from moss_ros.training.vision_training import detection_targets, DetectionTask, train_vision
+from moss_ros.training.vision_training import (
+    detection_targets, DetectionTask, PART_WITHOUT, train_vision,
+)
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
 import pytest
@@ -58,6 +61,20 @@ def material(tmp_path_factory):
     return ChatFormat(folder / 'tokenizer.json'), config, streams, pictures
 
 
+def unknown_streams(num):
+    return [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS[:num]]
+
+
+def films(num):
+    """Return the pictures of the first streams of the unknown world."""
+    return np.stack([render_unknown_stream(stream, 64) for stream in unknown_streams(num)])
+
+
+def detection_truth(streams):
+    return tuple(np.stack(arrays) for arrays in zip(*(
+        detection_targets(stream, content_rows(stream), 4) for stream in streams)))
+
+
 def fresh_model(config):
     model = VideoModel(config)
     initialise(model, torch.Generator().manual_seed(5))
@@ -68,11 +85,9 @@ def vision_run(material, num_steps):
     """Train the vision encoder for some steps; return the model and the reported losses."""
     _, config, streams, pictures = material
     model = fresh_model(config)
-    targets = [np.stack(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), 4) for stream in streams))]
+    targets = detection_truth(streams)
     torch.manual_seed(3)
-    task = DetectionTask(pictures, targets, 16,
-                         config.vision.output_dim, 3)
+    task = DetectionTask(pictures, targets, films(1), 16, config.vision.output_dim, 3)
     losses = []
     train_vision(model, [task], num_steps, RATES,
                  lambda _, figures: losses.append(figures['loss']))
@@ -98,25 +113,40 @@ def assert_same_weights(first, second):
 
 def test_vision_training_learns_and_is_reproducible(material):
     """The loss falls, and the same seed gives the same weights."""
-    model, losses = vision_run(material, 50)
+    model, losses = vision_run(material, 70)
     assert losses[-1] < 0.6 * losses[0]
-    again, _ = vision_run(material, 50)
+    again, _ = vision_run(material, 70)
     assert_same_weights(model, again)
+
+
+def test_what_is_found_in_frames_without_objects_is_false(material):
+    """A head that finds all colours everywhere is right of the objects that there are."""
+    _, config, streams, pictures = material
+    cells, *_ = targets = detection_truth(streams)
+    num_painted = cells.shape[0] * cells.shape[1]
+    num_frames = num_painted + math.ceil(PART_WITHOUT * num_painted)
+    task = DetectionTask(pictures, targets, films(1), num_painted, config.vision.output_dim, 3)
+    with torch.no_grad():
+        task.head.tokens.weight.zero_()
+        task.head.tokens.bias.fill_(1.0)
+        _, figures = task.loss(fresh_model(config))
+    num_places = num_frames * 16 * cells.shape[2]
+    assert figures['found'] == 1
+    assert figures['false_per_frame'] == pytest.approx(
+        (num_places - (cells >= 0).sum()) / num_frames)
 
 
 def test_vision_training_learns_of_both_worlds_at_once(material):
     """A step takes a batch of each task, and reports what each has learned."""
     _, config, streams, pictures = material
-    unknown = [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS]
-    films = np.stack([render_unknown_stream(stream, 64) for stream in unknown])
+    unknown, unknown_pictures = unknown_streams(len(SEEDS)), films(len(SEEDS))
     model = fresh_model(config)
-    targets = tuple(np.stack(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), 4) for stream in streams)))
+    targets = detection_truth(streams)
     tasks = [
-        DetectionTask(pictures, targets, 8,
-                      config.vision.output_dim, 3),
-        ThumbnailTask((pictures, films), 4, config.vision.output_dim, 3),
-        MotionTask(films, unknown, 20, config.num_frame_tokens, config.vision.output_dim, 3)]
+        DetectionTask(pictures, targets, unknown_pictures, 8, config.vision.output_dim, 3),
+        ThumbnailTask((pictures, unknown_pictures), 4, config.vision.output_dim, 3),
+        MotionTask(unknown_pictures, unknown, 20, config.num_frame_tokens,
+                   config.vision.output_dim, 3)]
     reports = []
     train_vision(model, tasks, 12, RATES, lambda _, figures: reports.append(figures))
     assert reports[-1]['loss'] < reports[0]['loss']
