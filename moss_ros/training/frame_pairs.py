@@ -40,3 +40,9 @@ def pairs_at(pictures: np.ndarray, rows: np.ndarray, indices: np.ndarray,
     pictures: u8 [N, L, 3, S, S]. rows, indices, before: i64 [M], stream, frame, frame before it.
     """
     return np.concatenate((pictures[rows, indices], pictures[rows, before]), axis=1)
+
+
+def random_pairs(pictures: np.ndarray, num: int, generator: np.random.Generator) -> np.ndarray:
+    """Return num frames of pictures u8 [N, L, 3, S, S] at random, each with one before it."""
+    rows, indices = (generator.integers(limit, size=num) for limit in pictures.shape[:2])
+    return pairs_at(pictures, rows, indices, draw_before(indices, generator))

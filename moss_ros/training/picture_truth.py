@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import math
 
 from moss_ros.model import VideoModel
-from moss_ros.training.frame_pairs import draw_before, pairs_at
+from moss_ros.training.frame_pairs import random_pairs
 from moss_ros.training.vision_training import pooled_features
 import numpy as np
 import torch
@@ -82,10 +82,6 @@ class ThumbnailTask:
     def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the next batch, and readable figures."""
         drawn = torch.from_numpy(np.concatenate([
-            self._draw(pictures) for pictures in self._pictures]))
+            random_pairs(pictures, self._batch_size, self._generator)
+            for pictures in self._pictures]))
         return self.head.loss(pooled_features(model, drawn), drawn)
-
-    def _draw(self, pictures):
-        rows, indices = (self._generator.integers(num, size=self._batch_size)
-                         for num in pictures.shape[:2])
-        return pairs_at(pictures, rows, indices, draw_before(indices, self._generator))

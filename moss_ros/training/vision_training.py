@@ -29,7 +29,7 @@ import math
 from typing import Protocol
 
 from moss_ros.model import normalise_frames, VideoModel
-from moss_ros.training.frame_pairs import draw_before, pairs_at
+from moss_ros.training.frame_pairs import draw_before, pairs_at, random_pairs
 from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
@@ -184,21 +184,16 @@ class DetectionTask:
         size, length = self._batch_size, self._pictures.shape[1]
         if len(self._order) < size:
             self._order = self._generator.permutation(self._pictures.shape[0] * length)
-        places, self._order = np.sort(self._order[:size]), self._order[size:]
-        rows, indices = np.divmod(places, length)
+        drawn, self._order = np.sort(self._order[:size]), self._order[size:]
+        rows, indices = np.divmod(drawn, length)
         pairs = pairs_at(self._pictures, rows, indices, draw_before(indices, self._generator))
-        without = self._draw_without(math.ceil(PART_WITHOUT * size))
+        without = random_pairs(self._without, math.ceil(PART_WITHOUT * size), self._generator)
         cells, shapes, places = (array[rows, indices] for array in self._targets)
         # A cell of -1 is an object that is not there, so its shape and place are not read.
         targets = (_extended(cells, len(without), -1), _extended(shapes, len(without), 0),
                    _extended(places, len(without), 0))
         pictures = torch.from_numpy(np.concatenate([pairs, without]))
         return detection_loss(self.head(pooled_features(model, pictures)), *targets)
-
-    def _draw_without(self, num):
-        rows, indices = (self._generator.integers(limit, size=num)
-                         for limit in self._without.shape[:2])
-        return pairs_at(self._without, rows, indices, draw_before(indices, self._generator))
 
 
 def _extended(array, num, value):
