@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from moss_ros.model import VideoModel
 from moss_ros.training.frame_pairs import pairs_at
 from moss_ros.training.unknown import GOING_ON, Happening, SOMETHING_BY_ZONE, UnknownStream
-from moss_ros.training.vision_training import pooled_features
+from moss_ros.training.vision_training import learned_features
 import numpy as np
 import torch
 from torch import nn
@@ -90,7 +90,7 @@ class MotionTask:
                        & ~self._is_upright[rows])
         pairs[is_mirrored] = pairs[is_mirrored][..., ::-1]
         kinds = torch.from_numpy(np.where(is_mirrored, _mirrored(kinds), kinds))
-        read = self.head(pooled_features(model, torch.from_numpy(pairs)))
+        read = self.head(learned_features(model, torch.from_numpy(pairs)))
         loss = _MOTION_WEIGHT * sum(F.cross_entropy(logits, kinds) for logits in read)
         is_right = sum(read).argmax(-1) == kinds
         return loss, {'motion_right': is_right.float().mean().item()}

@@ -28,6 +28,7 @@ import random
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
+from moss_ros.training.mixed_precision import mixed_precision
 from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
 from moss_ros.training.scenes.language import PAINTED_WORDS
@@ -114,7 +115,8 @@ def _is_unknown(batch):
 
 def _watch(model, heads, batch):
     """Return the hidden states [B, T, D] of a batch, and the loss of what heads read from them."""
-    hidden = model.decoder(batch.token_ids, model.projector(batch.features.float()))
+    with mixed_precision():
+        hidden = model.decoder(batch.token_ids, model.projector(batch.features.float()))
     return hidden, AUXILIARY_WEIGHT * heads.loss(hidden, batch)
 
 

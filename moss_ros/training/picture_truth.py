@@ -26,7 +26,7 @@ import math
 
 from moss_ros.model import VideoModel
 from moss_ros.training.frame_pairs import random_pairs
-from moss_ros.training.vision_training import pooled_features
+from moss_ros.training.vision_training import learned_features
 import numpy as np
 import torch
 from torch import nn
@@ -84,4 +84,4 @@ class ThumbnailTask:
         drawn = torch.from_numpy(np.concatenate([
             random_pairs(pictures, self._batch_size, self._generator)
             for pictures in self._pictures]))
-        return self.head.loss(pooled_features(model, drawn), drawn)
+        return self.head.loss(learned_features(model, drawn), drawn)

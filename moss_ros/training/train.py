@@ -83,9 +83,10 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1200, 96), unknown=(5000, 40), vision_steps=2800, vision_batches=(72, 8, 92),
+    painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
-    course=Course(((600, 64, 8), (1350, 32, 28)), LearningRates(7e-3, 2e-3), MIX, p_unknown=0.45))
+    course=Course(((1400, 32, 8), (7000, 16, 28)), LearningRates(6e-3, 1.8e-3), MIX,
+                  p_unknown=0.35))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 8, 144),
@@ -143,7 +144,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     initialise(model, torch.Generator().manual_seed(seed))
     if start_from is not None:
         carry_over(start_from, model, tokenizer)
-    log('model', parameters=sum(parameter.numel() for parameter in model.parameters()))
+    log('model', parameters=sum(parameter.numel() for parameter in model.parameters()), seed=seed,
+        starts_from_checkpoint=start_from is not None)
 
     first_seed = FIRST_TRAINING_SEED + seed * 1_000_000
     (num_painted, painted_frames), (num_unknown, unknown_frames) = recipe.painted, recipe.unknown

@@ -30,6 +30,7 @@ from typing import Protocol
 
 from moss_ros.model import normalise_frames, VideoModel
 from moss_ros.training.frame_pairs import draw_before, pairs_at, random_pairs
+from moss_ros.training.mixed_precision import mixed_precision
 from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.scenes import COLOURS, SHAPES
 from moss_ros.training.scenes.world import MAX_OBJECTS, PICTURE_HEIGHT
@@ -50,6 +51,12 @@ NUM_WARMUP_STEPS, WEIGHT_DECAY = 150, 0.02
 def pooled_features(model: VideoModel, pictures: torch.Tensor) -> torch.Tensor:
     """Return the pooled features f32 [M, P, Dv] of pairs of pictures u8 [M, 6, H, H]."""
     return model.pool_frames(model.vision(normalise_frames(pictures)))
+
+
+def learned_features(model: VideoModel, pictures: torch.Tensor) -> torch.Tensor:
+    """Return the same as pooled_features, computed in mixed precision, to train model by."""
+    with mixed_precision():
+        return pooled_features(model, pictures)
 
 
 class DetectionHead(nn.Module):
@@ -193,7 +200,7 @@ class DetectionTask:
         targets = (_extended(cells, len(without), -1), _extended(shapes, len(without), 0),
                    _extended(places, len(without), 0))
         pictures = torch.from_numpy(np.concatenate([pairs, without]))
-        return detection_loss(self.head(pooled_features(model, pictures)), *targets)
+        return detection_loss(self.head(learned_features(model, pictures)), *targets)
 
 
 def _extended(array, num, value):

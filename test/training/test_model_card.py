@@ -136,6 +136,22 @@ def test_all_parts_are_measured(tmp_path):
     assert f'{len(PARTS)}' and sum('measured after' in line for line in lines) == len(PARTS) - 1
 
 
+@pytest.mark.parametrize(('model', 'end', 'sentence'), [
+    ({}, 'saved', "This checkpoint's training took 2 minutes."),
+    ({'starts_from_checkpoint': True}, 'saved',
+     "The last part of this checkpoint's training began from another checkpoint and took 2 min"),
+    ({}, 'text', "The log of this checkpoint's training breaks off after 2 minutes."),
+])
+def test_how_long_training_took_is_said_of_the_part_that_the_log_is_of(
+        tmp_path, figures, model, end, sentence):
+    log = tmp_path / 'log'
+    log.write_text('\n'.join(json.dumps(report) for report in (
+        {'t_s': 1, 'stage': 'model', 'stage_s': 1, **model},
+        {'t_s': 120, 'stage': end, 'stage_s': 119})))
+    figures['training']['run'] = read_training_log(log)
+    assert sentence in card_page(figures)
+
+
 @pytest.mark.parametrize(('text', 'message'), [
     ('', 'holds no report of a training'), ('{"stage": "text"}\n', 'line 1 is no report')])
 def test_a_log_that_is_none_is_refused(tmp_path, text, message):

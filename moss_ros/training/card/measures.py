@@ -31,7 +31,7 @@ from moss_ros.training.card.real_pictures import describe_stills, narrate_clip, 
 from moss_ros.training.evaluation import Evaluator
 from moss_ros.training.fresh_streams import Conditions, named_photographs
 from moss_ros.training.robustness import measure_robustness
-from moss_ros.training.train import LONG_RECIPE, Recipe, RECIPE
+from moss_ros.training.train import FINISH_RECIPE, LONG_RECIPE, Recipe, RECIPE
 
 CHECKPOINT_FILES = ('config.json', 'model.safetensors', 'tokenizer.json')
 
@@ -112,6 +112,7 @@ class Measures:
         """Return the numbers of the program's recipes, and what the training printed."""
         log = self._sources.training_log
         return {'recipe': _numbers_of(RECIPE), 'long_recipe': _numbers_of(LONG_RECIPE),
+                'finish_recipe': _numbers_of(FINISH_RECIPE),
                 'run': None if log is None else read_training_log(log)}
 
     def painted(self) -> dict:

@@ -49,6 +49,8 @@ def random_cut_out(generator: np.random.Generator, size_px: int,
                 picture, 0.2, np.full_like(picture, _colour(generator)), 0.8, 0)
         elif draw < 0.6:  # in all shades of a bright one, as fruit, clothes and cars
             picture = _dyed(generator, picture)
+        elif draw < 0.8:  # of two or three bright ones, as balls, flags and toys
+            picture = _motley(generator, picture)
     else:
         height_px, width_px = picture.shape[:2]
         side = int(min(height_px, width_px) * generator.uniform(0.4, 0.9))
@@ -70,6 +72,18 @@ def _dyed(generator, picture):
     light = cv2.convertScaleAbs(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY),
                                 alpha=generator.uniform(0.6, 1.0), beta=generator.uniform(30, 100))
     return cv2.cvtColor(np.dstack((hue, depth, light)), cv2.COLOR_HSV2RGB)
+
+
+def _motley(generator, picture):
+    """Return a picture dyed in two or three bright colours, each in a region of its own."""
+    height_px, width_px = picture.shape[:2]
+    regions = _noise(generator, height_px, width_px, generator.uniform(0.1, 0.7))
+    motley = _dyed(generator, picture)
+    for _ in range(int(generator.integers(1, 3))):
+        border = generator.uniform(-0.4, 0.4)
+        motley = np.where(regions > border, _dyed(generator, picture), motley)
+        regions = np.roll(regions, width_px // 3, 1)
+    return motley
 
 
 def _colour(generator):
