@@ -44,8 +44,10 @@ class _HalfProducts(TorchFunctionMode):
     """F.linear in bfloat16, with inputs and output in their own dtype."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is not F.linear:
-            return func(*args, **(kwargs or {}))
-        x, *rest = args
-        halves = (None if part is None else part.bfloat16() for part in (x, *rest))
-        return F.linear(*halves).to(x.dtype)
+        product = _half_linear if func is F.linear else func
+        return product(*args, **(kwargs or {}))
+
+
+def _half_linear(x, weight, bias=None):
+    half_bias = None if bias is None else bias.bfloat16()
+    return F.linear(x.bfloat16(), weight.bfloat16(), half_bias).to(x.dtype)

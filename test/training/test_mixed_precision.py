@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Products of matrices are in bfloat16 where the CPU has instructions for it, all else is not."""
 
 from moss_ros.training.mixed_precision import mixed_precision
 import pytest
