@@ -49,6 +49,18 @@ SNAPSHOT_STEPS = 100
 # A painted word in the unknown world is a lie about a camera. There, training adds so much to the
 # logits of those words, so that the model learns to be surer than that before it says one.
 PAINTED_WORD_MARGIN = 2.0
+# Of the running mean of what the targets of a batch weigh.
+MEAN_WEIGHT_DECAY = 0.97
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a course: num_steps of batch_size windows of num_frames, asked as mix says."""
+
+    num_steps: int
+    batch_size: int
+    num_frames: int
+    mix: SampleMix = SampleMix()
 
 
 @dataclass(frozen=True)
@@ -56,14 +68,12 @@ class Course:
     """
     One run of the second stage; the learning rates follow one cosine over all phases.
 
-    phases: (num_steps, batch_size, num_frames) one after the other: short windows first, in
-    which recency is learned fast. mix: what is asked how often. p_unknown: part of the samples
-    that are of the unknown world.
+    phases: one after the other: short windows first, in which recency is learned fast.
+    p_unknown: part of the samples that are of the unknown world.
     """
 
-    phases: tuple[tuple[int, int, int], ...]
+    phases: tuple[Phase, ...]
     learning_rates: LearningRates
-    mix: SampleMix = SampleMix()
     p_unknown: float = 0.5
 
 
@@ -79,31 +89,49 @@ def painted_ids(chat: ChatFormat) -> torch.Tensor:
     return torch.tensor(sorted({chat.encode_text(word)[0] for word in words}))
 
 
-def narration_loss(model: VideoModel, heads: FrameTruthHeads, batch: Batch, silence_id: int,
-                   painted_words: torch.Tensor):
+class NarrationLoss:
     """
-    Return the loss and readable figures: accuracy of words and of silences.
+    The loss of what a model says about batches, one after the other.
 
-    painted_words: as of painted_ids().
+    A word counts the same in every batch: the sum over a batch is divided by what the targets of
+    batches weigh in the mean. Samples of like length go together, so divided by its own weight
+    a batch of silences would count as much as one of questions. painted_words: as of
+    painted_ids().
     """
-    hidden, auxiliary = _watch(model, heads, batch)
-    is_target = batch.targets != IGNORED
-    targets = batch.targets[is_target]
-    logits = model.lm_head(hidden[is_target])
-    is_silence = targets == silence_id
-    weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
-    margins = torch.zeros_like(logits)
-    is_unknown = _is_unknown(batch)[is_target.nonzero()[:, 0]]
-    margins[:, painted_words] = PAINTED_WORD_MARGIN * is_unknown.float()[:, None]
-    losses = F.cross_entropy(logits + margins, targets, reduction='none')
-    loss = (losses * weights).sum() / weights.sum()
-    with torch.no_grad():
-        is_right = (logits.argmax(-1) == targets).float()
-        figures = {
-            'loss': loss.item(), 'auxiliary': auxiliary.item(),
-            'words_right': _mean(is_right[~is_silence]),
-            'silences_right': _mean(is_right[is_silence])}
-    return loss + auxiliary, figures
+
+    def __init__(self, model: VideoModel, heads: FrameTruthHeads, silence_id: int,
+                 painted_words: torch.Tensor):
+        self._model, self._heads = model, heads
+        self._silence_id, self._painted_words = silence_id, painted_words
+        self._mean_weight: float | None = None
+
+    def __call__(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float | None]]:
+        """Return the loss and readable figures: accuracy of words and of silences."""
+        hidden, auxiliary = _watch(self._model, self._heads, batch)
+        is_target = batch.targets != IGNORED
+        targets = batch.targets[is_target]
+        logits = self._model.lm_head(hidden[is_target])
+        is_silence = targets == self._silence_id
+        weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
+        margins = torch.zeros_like(logits)
+        is_unknown = _is_unknown(batch)[is_target.nonzero()[:, 0]]
+        margins[:, self._painted_words] = PAINTED_WORD_MARGIN * is_unknown.float()[:, None]
+        losses = F.cross_entropy(logits + margins, targets, reduction='none')
+        loss = (losses * weights).sum() / self._mean_with(weights.sum().item())
+        with torch.no_grad():
+            is_right = (logits.argmax(-1) == targets).float()
+            figures = {
+                'loss': loss.item(), 'auxiliary': auxiliary.item(),
+                'words_right': _mean(is_right[~is_silence]),
+                'silences_right': _mean(is_right[is_silence])}
+        return loss + auxiliary, figures
+
+    def _mean_with(self, weight: float) -> float:
+        """Return the mean weight of a batch, this one's among them."""
+        if self._mean_weight is None:
+            self._mean_weight = weight
+        self._mean_weight += (1 - MEAN_WEIGHT_DECAY) * (weight - self._mean_weight)
+        return self._mean_weight
 
 
 def _is_unknown(batch):
@@ -125,7 +153,7 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, maker, pad_id, generator, p_unknown, batch_size, num_frames):
+def _batches(streams, features, maker, generator, p_unknown, phase):
     """
     Yield batches without end, p_unknown of their samples of the unknown world.
 
@@ -133,6 +161,7 @@ def _batches(streams, features, maker, pad_id, generator, p_unknown, batch_size,
     """
     rows_by_world = [[row for row, stream in enumerate(streams) if isinstance(stream, kind)]
                      for kind in (Stream, UnknownStream)]
+    num_frames, batch_size = phase.num_frames, phase.batch_size
     worlds, weights = zip(*(
         (rows, weight) for rows, weight in zip(rows_by_world, (1 - p_unknown, p_unknown))
         if rows and weight))
@@ -148,7 +177,7 @@ def _batches(streams, features, maker, pad_id, generator, p_unknown, batch_size,
         generator.shuffle(groups)
         for group in groups:
             yield stack_samples([sample for sample, _ in group],
-                                [features[row] for _, row in group], pad_id)
+                                [features[row] for _, row in group], maker.chat.eot_id)
 
 
 def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
@@ -162,29 +191,27 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     """
     torch.manual_seed(seed)
     generator = random.Random(seed)
-    maker = SampleMaker(chat, generator, course.mix)
     heads = FrameTruthHeads(model.decoder)
     named = text_parameters(model)
     optimiser = Optimiser(named.items(), list(heads.parameters()), course.learning_rates,
                           WEIGHT_DECAY)
     trained = list(named.values())
     average = [parameter.detach().clone() for parameter in trained]
-    num_steps = sum(phase[0] for phase in course.phases)
+    num_steps = sum(phase.num_steps for phase in course.phases)
 
     def batches_of(phase):
-        return _batches(streams, features, maker, chat.eot_id, generator, course.p_unknown,
-                        *phase[1:])
+        return _batches(streams, features, SampleMaker(chat, generator, phase.mix), generator,
+                        course.p_unknown, phase)
 
-    painted_words = painted_ids(chat)
+    narration_loss = NarrationLoss(model, heads, chat.silence_id, painted_ids(chat))
     batches = batches_of(course.phases[0])
     train_heads(model, list(heads.parameters()), lambda: _watch(model, heads, next(batches))[1],
                 NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
     step = 0
     for phase in course.phases:
         batches = batches_of(phase)
-        for _ in range(phase[0]):
-            loss, figures = narration_loss(model, heads, next(batches), chat.silence_id,
-                                           painted_words)
+        for _ in range(phase.num_steps):
+            loss, figures = narration_loss(next(batches))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step(cosine_schedule(step, num_steps, NUM_WARMUP_STEPS))

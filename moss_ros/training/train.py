@@ -34,7 +34,7 @@ from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
 from moss_ros.training.motion_truth import MotionTask
-from moss_ros.training.narration_training import Course, train_narration
+from moss_ros.training.narration_training import Course, Phase, train_narration
 from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
@@ -54,6 +54,9 @@ import torch
 # Those two kinds of questions are learned last: what they name has to be looked up in the picture.
 MIX = SampleMix(p_prompt_at_frame=0.1, p_offline=0.2,
                 question_weights={'colour': 3.0, 'where': 3.0})
+# Once events are known, more questions cost few of them.
+ASKING = replace(MIX, p_prompt_at_frame=0.2,
+                 question_weights={**MIX.question_weights, 'is_there': 2.0})
 
 
 @dataclass(frozen=True)
@@ -79,25 +82,26 @@ class Recipe:
         return replace(self, painted=painted, unknown=unknown,
                        vision_steps=max(2, round(self.vision_steps * scale)),
                        course=replace(self.course, phases=tuple(
-                           (max(1, round(steps * scale)), batch, frames)
-                           for steps, batch, frames in self.course.phases)))
+                           replace(phase, num_steps=max(1, round(phase.num_steps * scale)))
+                           for phase in self.course.phases)))
 
 
 RECIPE = Recipe(
     painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
-    course=Course(((600, 64, 2), (1600, 32, 8), (5400, 16, 28)), LearningRates(6e-3, 1.8e-3), MIX,
-                  p_unknown=0.35))
+    course=Course((Phase(600, 64, 2, MIX), Phase(1600, 32, 8, MIX), Phase(2600, 16, 28, MIX),
+                   Phase(2700, 16, 28, ASKING)), LearningRates(6e-3, 1.8e-3), p_unknown=0.35))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 8, 144),
     vision_learning_rates=LearningRates(3e-3, 1e-3),
-    course=Course(((2800, 32, 28),), LearningRates(4e-3, 1.2e-3), MIX))
+    course=Course((Phase(2800, 32, 28, ASKING),), LearningRates(4e-3, 1.2e-3)))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(72, 12, 140),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
-    course=Course(((2000, 64, 8), (12000, 32, 28)), LearningRates(7e-3, 2e-3), MIX))
+    course=Course((Phase(2000, 64, 8, MIX), Phase(6000, 32, 28, MIX), Phase(6000, 32, 28, ASKING)),
+                  LearningRates(7e-3, 2e-3)))
 
 
 class Log:

@@ -26,7 +26,7 @@ from moss_ros.training.unknown.textures import random_picture
 import numpy as np
 
 # Shares of the backgrounds.
-P_PLAIN, P_SHADED, P_CLOUDY = 0.15, 0.15, 0.15
+P_PLAIN, P_SHADED, P_CLOUDY = 0.1, 0.1, 0.1
 # Of a paint's hue, in degrees; a white one has hardly any.
 MOST_TURN = 12.0
 # By so much of the range noise changes a pixel at most.

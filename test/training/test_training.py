@@ -26,7 +26,7 @@ from moss_ros.training.carry_over import carry_over
 from moss_ros.training.frame_truth import FrameTruthHeads, stack_samples
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import (
-    Course, narration_loss, painted_ids, train_narration,
+    Course, MEAN_WEIGHT_DECAY, NarrationLoss, painted_ids, Phase, train_narration,
 )
 from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
@@ -48,7 +48,7 @@ NUM_FRAMES = 24
 RATES = LearningRates(5e-3, 1e-3)
 TINY = Recipe(
     painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2, 12),
-    vision_learning_rates=RATES, course=Course(((2, 4, 10), (2, 4, 28)), RATES))
+    vision_learning_rates=RATES, course=Course((Phase(2, 4, 10), Phase(2, 4, 28)), RATES))
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +100,7 @@ def text_run(material, num_steps):
     model = fresh_model(config)
     features = encode_pictures(model, pictures)
     reports, steps = [], []
-    course = Course(((num_steps, 8, 8), (2, 4, 12)), LearningRates(5e-3, 2e-3))
+    course = Course((Phase(num_steps, 8, 8), Phase(2, 4, 12)), LearningRates(5e-3, 2e-3))
     train_narration(model, chat, streams, features, course, 3,
                     lambda _, figures: reports.append(figures), steps.append)
     return model, reports
@@ -173,7 +173,7 @@ def test_painted_words_cost_more_in_the_unknown_world_only(material, is_painted)
     batch = stack_samples([SampleMaker(chat, random.Random(2)).make(stream, 0, NUM_FRAMES)],
                           [encode_pictures(model, pictures[:1])[0]], chat.eot_id)
     nothing = torch.empty(0, dtype=torch.long)
-    without, weighed = (narration_loss(model, heads, batch, chat.silence_id, words)[0].item()
+    without, weighed = (NarrationLoss(model, heads, chat.silence_id, words)(batch)[0].item()
                         for words in (nothing, painted_ids(chat)))
     assert weighed == without if is_painted else weighed > without
     said = {token_id for text in ('A blue box appears.', 'The red ball', 'a white cone')
@@ -183,6 +183,19 @@ def test_painted_words_cost_more_in_the_unknown_world_only(material, is_painted)
     words = set(painted_ids(chat).tolist())
     assert len(words & said) == 7 and not words & never
     assert len(words & set(chat.encode_text('There are two balls.'))) == 1
+
+
+def test_a_word_counts_the_same_in_every_batch(material):
+    """What is said twice in a batch has twice the loss, but for what the mean has moved by."""
+    chat, config, streams, pictures = material
+    model = fresh_model(config)
+    sample = SampleMaker(chat, random.Random(2)).make(streams[0], 0, NUM_FRAMES)
+    features = encode_pictures(model, pictures[:1])[0]
+    loss = NarrationLoss(model, FrameTruthHeads(model.decoder), chat.silence_id,
+                         painted_ids(chat))
+    once, twice = (loss(stack_samples([sample] * num, [features] * num, chat.eot_id))[1]['loss']
+                   for num in (1, 2))
+    assert twice == pytest.approx(2 * once / (2 - MEAN_WEIGHT_DECAY), rel=1e-3)
 
 
 def test_pictures_are_the_same_from_any_number_of_processes(material):

@@ -21,7 +21,7 @@ again. Called by the program of the model card.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 import hashlib
 import json
 from pathlib import Path
@@ -207,24 +207,26 @@ def checkpoint_digest(folder: Path) -> str:
 
 
 def _numbers_of(recipe: Recipe) -> dict[str, str]:
-    """Return the numbers of a recipe by their names, those within others with a dot."""
-    found = {}
-    for field in fields(recipe):
-        value = getattr(recipe, field.name)
-        parts = asdict(value) if is_dataclass(value) else value
-        for name, number in _flat(field.name, parts):
-            found[name] = number
+    """
+    Return the numbers of a recipe by their names, those within others with a dot.
+
+    Those of the phases are in their order, and one where they have the same.
+    """
+    numbers = asdict(recipe)
+    by_phase = [dict(_flat('course.phases', phase)) for phase in numbers['course'].pop('phases')]
+    found = dict(_flat('', numbers))
+    for name in dict.fromkeys(name for phase in by_phase for name in phase):
+        values = [phase.get(name, '-') for phase in by_phase]
+        found[name] = ', '.join(values if len(set(values)) > 1 else values[:1])
     return found
 
 
 def _flat(name, value):
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flat(f'{name}.{key}', inner)
+            yield from _flat(f'{name}.{key}' if name else key, inner)
     elif isinstance(value, (list, tuple)):
-        yield name, ', '.join(
-            ' x '.join(map(str, inner)) if isinstance(inner, (list, tuple)) else str(inner)
-            for inner in value)
+        yield name, ', '.join(map(str, value))
     else:
         yield name, str(value)
 
