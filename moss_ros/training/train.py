@@ -51,12 +51,9 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 import torch
 
-# Those two kinds of questions are learned last: what they name has to be looked up in the picture.
-MIX = SampleMix(p_prompt_at_frame=0.1, p_offline=0.2,
-                question_weights={'colour': 3.0, 'where': 3.0})
-# Once events are known, more questions cost few of them.
-ASKING = replace(MIX, p_prompt_at_frame=0.2,
-                 question_weights={**MIX.question_weights, 'is_there': 2.0})
+# These kinds of questions are learned last: what they name has to be looked up in the picture.
+MIX = SampleMix(p_prompt_at_frame=0.2, p_offline=0.2,
+                question_weights={'colour': 3.0, 'where': 3.0, 'is_there': 2.0})
 
 
 @dataclass(frozen=True)
@@ -89,19 +86,20 @@ class Recipe:
 RECIPE = Recipe(
     painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
-    course=Course((Phase(600, 64, 2, MIX), Phase(1600, 32, 8, MIX), Phase(2600, 16, 28, MIX),
-                   Phase(2700, 16, 28, ASKING)), LearningRates(6e-3, 1.8e-3), p_unknown=0.35))
+    course=Course((
+        Phase(600, 64, 2, replace(MIX, p_prompt_at_frame=0.6)),
+        Phase(1400, 32, 8, replace(MIX, p_prompt_at_frame=0.25)),
+        Phase(4800, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.35))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 8, 144),
     vision_learning_rates=LearningRates(3e-3, 1e-3),
-    course=Course((Phase(2800, 32, 28, ASKING),), LearningRates(4e-3, 1.2e-3)))
+    course=Course((Phase(2800, 32, 28, MIX),), LearningRates(4e-3, 1.2e-3)))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
     painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(72, 12, 140),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
-    course=Course((Phase(2000, 64, 8, MIX), Phase(6000, 32, 28, MIX), Phase(6000, 32, 28, ASKING)),
-                  LearningRates(7e-3, 2e-3)))
+    course=Course((Phase(2000, 64, 8, MIX), Phase(12000, 32, 28, MIX)), LearningRates(7e-3, 2e-3)))
 
 
 class Log:
