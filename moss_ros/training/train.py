@@ -61,14 +61,15 @@ class Recipe:
     """
     How much of what is learned.
 
-    painted, unknown: (streams, frames of each). vision_batches: frames a step to find objects in,
-    of each world to read greys from, and to read motions from. course: of the text side.
+    painted, unknown: (streams, frames of each). vision_batches: frames a step with objects to
+    find, without any, of each world to read greys from, and to read motions from. course: of the
+    text side.
     """
 
     painted: tuple[int, int]
     unknown: tuple[int, int]
     vision_steps: int
-    vision_batches: tuple[int, int, int]
+    vision_batches: tuple[int, int, int, int]
     vision_learning_rates: LearningRates
     course: Course
 
@@ -84,7 +85,7 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 8, 92),
+    painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 18, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
     course=Course((
         Phase(600, 64, 2, replace(MIX, p_prompt_at_frame=0.6)),
@@ -92,13 +93,13 @@ RECIPE = Recipe(
         Phase(4800, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.35))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 8, 144),
+    painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 14, 8, 144),
     vision_learning_rates=LearningRates(3e-3, 1e-3),
     course=Course((Phase(2800, 32, 28, MIX),), LearningRates(4e-3, 1.2e-3)))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
-    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000, vision_batches=(72, 12, 140),
-    vision_learning_rates=LearningRates(8e-3, 1.5e-3),
+    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000,
+    vision_batches=(72, 18, 12, 140), vision_learning_rates=LearningRates(8e-3, 1.5e-3),
     course=Course((Phase(2000, 64, 8, MIX), Phase(12000, 32, 28, MIX)), LearningRates(7e-3, 2e-3)))
 
 
@@ -198,7 +199,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
 
 def _vision_tasks(model, painted, pictures, unknown, unknown_pictures, batches, seed):
     """Return what the encoder is to learn of painted and unknown streams, by Recipe's batches."""
-    config, (num_objects, num_greys, num_motions) = model.config, batches
+    config, (*num_objects, num_greys, num_motions) = model.config, batches
     feature_dim, grid = config.vision.output_dim, config.vision.grid_size // config.pool_stride
     targets = tuple(np.stack(arrays) for arrays in zip(*(
         detection_targets(stream, content_rows(stream), grid) for stream in painted)))

@@ -42,8 +42,6 @@ from torch.nn import functional as F
 
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 POSITION_SCALE = 10.0
-# Frames without objects that are searched for some, as a part of those with objects.
-PART_WITHOUT = 0.25
 NUM_HEAD_STEPS, HEAD_LEARNING_RATE = 120, 5e-3
 NUM_WARMUP_STEPS, WEIGHT_DECAY = 150, 0.02
 
@@ -174,27 +172,27 @@ class DetectionTask:
     Painted frames in random order, and frames of the unknown world, in which there are no objects.
 
     pictures: u8 [N, L, 3, H, H] of N streams; targets: as detection_targets, [N, L] in place of L.
-    without: u8 [M, K, 3, H, H], of the unknown world. batch_size: of painted frames a step;
-    PART_WITHOUT as many come without objects.
+    without: u8 [M, K, 3, H, H], of the unknown world. batch_sizes: how many painted frames a step,
+    and how many without objects.
     """
 
     def __init__(self, pictures: np.ndarray, targets: tuple[np.ndarray, ...],
-                 without: np.ndarray, batch_size: int, feature_dim: int, seed: int):
+                 without: np.ndarray, batch_sizes: tuple[int, int], feature_dim: int, seed: int):
         self.head = DetectionHead(feature_dim)
-        self._pictures, self._targets, self._batch_size = pictures, targets, batch_size
+        self._pictures, self._targets, self._batch_sizes = pictures, targets, batch_sizes
         self._without = without
         self._generator = np.random.default_rng(seed)
         self._order = np.empty(0, np.int64)
 
     def loss(self, model: VideoModel) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of the next batch, and readable figures."""
-        size, length = self._batch_size, self._pictures.shape[1]
+        (size, num_without), length = self._batch_sizes, self._pictures.shape[1]
         if len(self._order) < size:
             self._order = self._generator.permutation(self._pictures.shape[0] * length)
         drawn, self._order = np.sort(self._order[:size]), self._order[size:]
         rows, indices = np.divmod(drawn, length)
         pairs = pairs_at(self._pictures, rows, indices, draw_before(indices, self._generator))
-        without = random_pairs(self._without, math.ceil(PART_WITHOUT * size), self._generator)
+        without = random_pairs(self._without, num_without, self._generator)
         cells, shapes, places = (array[rows, indices] for array in self._targets)
         # A cell of -1 is an object that is not there, so its shape and place are not read.
         targets = (_extended(cells, len(without), -1), _extended(shapes, len(without), 0),

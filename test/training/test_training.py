@@ -15,7 +15,6 @@
 """The training program: it learns, it is reproducible, and what it writes can be loaded."""
 
 import json
-import math
 import random
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
@@ -35,7 +34,7 @@ from moss_ros.training.streams import content_rows, make_stream, render_stream, 
 from moss_ros.training.train import encode_pictures, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import (
-    detection_targets, DetectionTask, PART_WITHOUT, train_vision,
+    detection_targets, DetectionTask, train_vision,
 )
 from moss_ros.training.vocabulary import write_tokenizer
 import numpy as np
@@ -47,7 +46,7 @@ SEEDS = range(1_500_000_000, 1_500_000_004)
 NUM_FRAMES = 24
 RATES = LearningRates(5e-3, 1e-3)
 TINY = Recipe(
-    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 2, 12),
+    painted=(8, 32), unknown=(8, 32), vision_steps=3, vision_batches=(4, 1, 2, 12),
     vision_learning_rates=RATES, course=Course((Phase(2, 4, 10), Phase(2, 4, 28)), RATES))
 
 
@@ -87,7 +86,7 @@ def vision_run(material, num_steps):
     model = fresh_model(config)
     targets = detection_truth(streams)
     torch.manual_seed(3)
-    task = DetectionTask(pictures, targets, films(1), 16, config.vision.output_dim, 3)
+    task = DetectionTask(pictures, targets, films(1), (16, 4), config.vision.output_dim, 3)
     losses = []
     train_vision(model, [task], num_steps, RATES,
                  lambda _, figures: losses.append(figures['loss']))
@@ -124,8 +123,9 @@ def test_what_is_found_in_frames_without_objects_is_false(material):
     _, config, streams, pictures = material
     cells, *_ = targets = detection_truth(streams)
     num_painted = cells.shape[0] * cells.shape[1]
-    num_frames = num_painted + math.ceil(PART_WITHOUT * num_painted)
-    task = DetectionTask(pictures, targets, films(1), num_painted, config.vision.output_dim, 3)
+    num_frames = num_painted + 24
+    task = DetectionTask(pictures, targets, films(1), (num_painted, 24),
+                         config.vision.output_dim, 3)
     with torch.no_grad():
         task.head.tokens.weight.zero_()
         task.head.tokens.bias.fill_(1.0)
@@ -143,7 +143,7 @@ def test_vision_training_learns_of_both_worlds_at_once(material):
     model = fresh_model(config)
     targets = detection_truth(streams)
     tasks = [
-        DetectionTask(pictures, targets, unknown_pictures, 8, config.vision.output_dim, 3),
+        DetectionTask(pictures, targets, unknown_pictures, (8, 2), config.vision.output_dim, 3),
         ThumbnailTask((pictures, unknown_pictures), 4, config.vision.output_dim, 3),
         MotionTask(unknown_pictures, unknown, 20, config.num_frame_tokens,
                    config.vision.output_dim, 3)]
