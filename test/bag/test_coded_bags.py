@@ -39,6 +39,8 @@ from runs import hashes, records_of
 from video_packets import CODECS, encode_video, GOP, moving_pictures, nearest, VideoPacket
 
 NUM_PICTURES = 40
+# From one frame that the embedded model looks at to the next.
+FRAME_NS = 10**9 // 2
 PICTURES = moving_pictures(NUM_PICTURES)
 
 
@@ -185,8 +187,13 @@ def test_video_is_narrated_in_the_same_sentences_as_jpeg(tmp_path):
         narrate_bag(path, tmp_path / f'said_{name}', NarrateOptions())
         said.append([(record['first_stamp_ns'], record['text'])
                      for record in records_of(tmp_path / f'said_{name}', 'narration')])
-    assert len(said[0]) > 4
-    assert said[0] == said[1] == said[2]
+    of_jpeg, of_video, of_ffmpeg = said
+    assert len(of_jpeg) > 4
+    assert of_video == of_ffmpeg
+    assert [text for _, text in of_jpeg] == [text for _, text in of_video]
+    # What JPEG and H.264 lose differs: what begins in a frame may be seen in the one after it.
+    assert all(abs(stamp_ns - other_ns) <= FRAME_NS for (stamp_ns, _), (other_ns, _) in zip(
+        of_jpeg, of_video))
 
 
 def test_a_run_that_is_resumed_at_every_save_gives_the_same_files(tmp_path):

@@ -70,6 +70,32 @@ class Host:
         self.until(future.done, timeout_s, f'response of {client.srv_name}')
         return future.result()
 
+    def client_of_process(self, node, service_type, service: str, timeout_s: float = 120.0):
+        """
+        Return a client of a service of a lifecycle node in another process that can answer it.
+
+        A client is ready as soon as it has found the service. A server that has not found the
+        client yet drops its answer after 0.1 s, which a busy machine needs now and then. What a
+        participant has is announced in order: if the question after its state is answered, whose
+        client was made later, the server knows the first client too.
+        """
+        client = node.create_client(service_type, service)
+        get_state = node.create_client(GetState, f'{service.rpartition("/")[0]}/get_state')
+        self.until(lambda: client.service_is_ready() and get_state.service_is_ready(),
+                   timeout_s, f'service {service}')
+        futures, next_s = [], 0.0
+
+        def is_answered():
+            nonlocal next_s
+            if time.monotonic() > next_s:
+                futures.append(get_state.call_async(GetState.Request()))
+                next_s = time.monotonic() + 1.0
+            return any(future.done() for future in futures)
+
+        self.until(is_answered, timeout_s, f'an answer next to {service}')
+        node.destroy_client(get_state)
+        return client
+
     def close(self):
         while self._nodes:
             self._close(self._nodes.pop())

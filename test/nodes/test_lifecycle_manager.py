@@ -39,13 +39,11 @@ def test_the_narrator_is_brought_up_without_a_bond(host, start_process, tmp_path
     assert manager['bond_timeout'] == 0.0 and isinstance(manager['bond_timeout'], float)
     file = tmp_path / 'parameters.yaml'
     file.write_text(example())
-    process = start_process('narrator', '--params-file', str(file))
+    start_process('narrator', '--params-file', str(file))
     node = host.add(Node('lifecycle_manager_narrator'))
     for name in manager['node_names']:
-        change_state = node.create_client(ChangeState, f'{name}/change_state')
         get_state = node.create_client(GetState, f'{name}/get_state')
-        host.until(lambda: change_state.service_is_ready() and get_state.service_is_ready(),
-                   120.0, f'the services of {name}: {process.output}')
+        change_state = host.client_of_process(node, ChangeState, f'{name}/change_state')
         for before, transition in (
                 (State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
                 (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE)):

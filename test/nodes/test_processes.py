@@ -51,8 +51,7 @@ def test_a_signal_ends_the_narrator_in_every_state(
     process = start_process(
         'narrator', '-p', f'checkpoint:={babbling_checkpoint}', '-p', 'autostart:=false',
         '-p', 'max_tokens_per_second:=2.0', env={**os.environ, **HARSH_MEMORY})
-    client = listener.create_client(ChangeState, 'narrator/change_state')
-    host.until(client.service_is_ready, what='the lifecycle service')
+    client = host.client_of_process(listener, ChangeState, 'narrator/change_state')
     for transition in PATH_BY_STATE[state]:
         assert host.call(
             client, ChangeState.Request(transition=Transition(id=transition))).success
@@ -90,7 +89,7 @@ def test_a_narrator_without_a_checkpoint_stays_alive_and_says_why(
     process = start_process('narrator', '-p', f'checkpoint:={folder}')
     host.until(lambda: 'waits unconfigured' in process.output, what='a log line')
     assert str(folder) in process.output
-    client = listener.create_client(ChangeState, 'narrator/change_state')
+    client = host.client_of_process(listener, ChangeState, 'narrator/change_state')
     configure = Transition(id=Transition.TRANSITION_CONFIGURE)
     assert not host.call(client, ChangeState.Request(transition=configure)).success
     process.end()
@@ -112,7 +111,7 @@ def test_parameters_answer_while_the_model_runs(
         host, listener, start_process, babbling_checkpoint):
     start_process('demo_camera', '-r', 'image_raw:=image')
     start_process('narrator', '-p', f'checkpoint:={babbling_checkpoint}', '-p', 'frame_rate:=10.0')
-    client = listener.create_client(GetParameters, 'narrator/get_parameters')
+    client = host.client_of_process(listener, GetParameters, 'narrator/get_parameters')
     request = GetParameters.Request(names=['checkpoint'])
     host.call(client, request)
     host.until(lambda: listener.of_type('token'), what='the first word')

@@ -178,7 +178,7 @@ def test_the_process_lives_from_configure_to_cleanup(host, listener, camera, mak
 
 def parameter_call_s(host, listener):
     """Return the median of 20 parameter calls to a narrator, in seconds."""
-    client = listener.create_client(GetParameters, 'narrator/get_parameters')
+    client = host.client_of_process(listener, GetParameters, 'narrator/get_parameters')
     request = GetParameters.Request(names=['backend'])
     host.call(client, request)
     durations_s = []
