@@ -28,6 +28,7 @@ import random
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
+from moss_ros.training.hard_windows import HardWindows, Window
 from moss_ros.training.mixed_precision import mixed_precision
 from moss_ros.training.optimiser import LearningRates, Optimiser
 from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
@@ -69,12 +70,14 @@ class Course:
     One run of the second stage; the learning rates follow one cosine over all phases.
 
     phases: one after the other: short windows first, in which recency is learned fast.
-    p_unknown: part of the samples that are of the unknown world.
+    p_unknown: part of the samples that are of the unknown world. p_again: part of those that are
+    windows in which a painted word was nearly said, as of HardWindows.
     """
 
     phases: tuple[Phase, ...]
     learning_rates: LearningRates
     p_unknown: float = 0.5
+    p_again: float = 0.0
 
 
 def text_parameters(model: VideoModel) -> dict[str, nn.Parameter]:
@@ -105,8 +108,14 @@ class NarrationLoss:
         self._silence_id, self._painted_words = silence_id, painted_words
         self._mean_weight: float | None = None
 
-    def __call__(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float | None]]:
-        """Return the loss and readable figures: accuracy of words and of silences."""
+    def __call__(self, batch: Batch
+                 ) -> tuple[torch.Tensor, dict[str, float | None], torch.Tensor]:
+        """
+        Return the loss, readable figures and how near each sample came to a painted word.
+
+        The figures are the accuracy of words and of silences. Nearness is f32 [B]: the highest
+        probability of a painted word at any target of a sample of the unknown world, 0 for others.
+        """
         hidden, auxiliary = _watch(self._model, self._heads, batch)
         is_target = batch.targets != IGNORED
         targets = batch.targets[is_target]
@@ -124,7 +133,10 @@ class NarrationLoss:
                 'loss': loss.item(), 'auxiliary': auxiliary.item(),
                 'words_right': _mean(is_right[~is_silence]),
                 'silences_right': _mean(is_right[is_silence])}
-        return loss + auxiliary, figures
+            p_painted = logits.float().softmax(-1)[:, self._painted_words].sum(-1)
+            nearness = torch.zeros(len(is_target)).scatter_reduce(
+                0, is_target.nonzero()[:, 0], p_painted * is_unknown, 'amax')
+        return loss + auxiliary, figures, nearness
 
     def _mean_with(self, weight: float) -> float:
         """Return the mean weight of a batch, this one's among them."""
@@ -153,9 +165,9 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, maker, generator, p_unknown, phase):
+def _batches(streams, features, maker, generator, p_unknown, phase, hard_windows):
     """
-    Yield batches without end, p_unknown of their samples of the unknown world.
+    Yield batches without end and the Window of each sample, p_unknown of the unknown world.
 
     Samples of like length go together, so little is padding.
     """
@@ -168,16 +180,21 @@ def _batches(streams, features, maker, generator, p_unknown, phase):
     while True:
         drawn = []
         for _ in range(batch_size * NUM_BATCHES_SORTED):
-            row = generator.choice(generator.choices(worlds, weights)[0])
-            first = generator.randrange(len(streams[row].times_s) - num_frames + 1)
-            drawn.append((maker.make(streams[row], first, num_frames), row))
+            rows = generator.choices(worlds, weights)[0]
+            window = hard_windows.draw() if rows is rows_by_world[1] else None
+            if window is None:
+                row = generator.choice(rows)
+                window = Window(row, generator.randrange(
+                    len(streams[row].times_s) - num_frames + 1))
+            drawn.append((maker.make(streams[window.row], window.first_frame, num_frames), window))
         drawn.sort(key=lambda entry: len(entry[0].token_ids))
         groups = [drawn[start:start + batch_size]
                   for start in range(0, len(drawn), batch_size)]
         generator.shuffle(groups)
         for group in groups:
-            yield stack_samples([sample for sample, _ in group],
-                                [features[row] for _, row in group], maker.chat.eot_id)
+            samples, windows = zip(*group)
+            yield stack_samples(samples, [features[window.row] for window in windows],
+                                maker.chat.eot_id), windows
 
 
 def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
@@ -200,18 +217,23 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     num_steps = sum(phase.num_steps for phase in course.phases)
 
     def batches_of(phase):
-        return _batches(streams, features, SampleMaker(chat, generator, phase.mix), generator,
-                        course.p_unknown, phase)
+        # Windows of another length than a phase's are none to it.
+        hard_windows = HardWindows(generator, course.p_again)
+        return hard_windows, _batches(
+            streams, features, SampleMaker(chat, generator, phase.mix), generator,
+            course.p_unknown, phase, hard_windows)
 
     narration_loss = NarrationLoss(model, heads, chat.silence_id, painted_ids(chat))
-    batches = batches_of(course.phases[0])
-    train_heads(model, list(heads.parameters()), lambda: _watch(model, heads, next(batches))[1],
-                NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
+    _, batches = batches_of(course.phases[0])
+    train_heads(model, list(heads.parameters()), lambda: _watch(
+        model, heads, next(batches)[0])[1], NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
     step = 0
     for phase in course.phases:
-        batches = batches_of(phase)
+        hard_windows, batches = batches_of(phase)
         for _ in range(phase.num_steps):
-            loss, figures = narration_loss(next(batches))
+            batch, windows = next(batches)
+            loss, figures, nearness = narration_loss(batch)
+            hard_windows.note(windows, nearness)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step(cosine_schedule(step, num_steps, NUM_WARMUP_STEPS))
@@ -219,7 +241,7 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
             for kept, parameter in zip(average, trained):
                 kept.lerp_(parameter.detach(), 1 - decay)
             if step % 50 == 0 or step == num_steps - 1:
-                report(step, figures)
+                report(step, {**figures, 'hard_windows': len(hard_windows)})
             step += 1
             if snapshot is not None and step % SNAPSHOT_STEPS == 0:
                 _swap(trained, average)

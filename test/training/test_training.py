@@ -185,6 +185,37 @@ def test_painted_words_cost_more_in_the_unknown_world_only(material, is_painted)
     assert len(words & set(chat.encode_text('There are two balls.'))) == 1
 
 
+def test_a_painted_word_is_near_in_the_unknown_world_only(material):
+    """Of each sample it is told how near it came; it is less without some of the words."""
+    chat, config, streams, pictures = material
+    model = fresh_model(config)
+    maker, features = SampleMaker(chat, random.Random(2)), encode_pictures(model, pictures[:1])[0]
+    batch = stack_samples([maker.make(stream, 0, NUM_FRAMES) for stream in (
+        streams[0], *unknown_streams(2))], [features] * 3, chat.eot_id)
+    heads, words = FrameTruthHeads(model.decoder), painted_ids(chat)
+    painted, *unknown = NarrationLoss(model, heads, chat.silence_id, words)(batch)[2].tolist()
+    _, *fewer = NarrationLoss(model, heads, chat.silence_id, words[:3])(batch)[2].tolist()
+    assert painted == 0
+    assert all(0 < few < near < 1 for few, near in zip(fewer, unknown))
+
+
+def test_windows_that_came_near_are_shown_again(material):
+    """They are reported, and change what is learned; the same seed gives the same weights."""
+    chat, config, streams, pictures = material
+    models = []
+    for p_again in (0.0, 0.5, 0.5):
+        models.append(fresh_model(config))
+        features = encode_pictures(models[-1], np.concatenate([pictures[:2], films(2)]))
+        reports = []
+        course = Course((Phase(20, 4, 8), Phase(12, 4, 12)), RATES, p_again=p_again)
+        train_narration(models[-1], chat, [*streams[:2], *unknown_streams(2)], features, course, 3,
+                        lambda _, figures, reports=reports: reports.append(figures))
+        assert (reports[-1]['hard_windows'] > 0) == (p_again > 0)
+    assert_same_weights(*models[1:])
+    assert any(not torch.equal(first, second) for first, second in zip(
+        models[0].parameters(), models[1].parameters()))
+
+
 def test_a_word_counts_the_same_in_every_batch(material):
     """What is said twice in a batch has twice the loss, but for what the mean has moved by."""
     chat, config, streams, pictures = material
