@@ -33,7 +33,7 @@ from moss_ros.training.scenes import (
     COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES, tell_events,
     WHAT_HAPPENS_WORDINGS,
 )
-from moss_ros.training.scenes.language import WIDE_WORDINGS
+from moss_ros.training.scenes.language import NOTHING_IS_MOVING, WIDE_WORDINGS
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import GOING_ON, Happening, UnknownEvent, UnknownStream
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
@@ -145,12 +145,18 @@ class SampleMaker:
             events = [event for before, index in zip(indices, indices[1:])
                       for at in range(before + 1, index + 1) for event in stream.observable[at]
                       if stream.is_visible(event, at - first_frame)]
-            answer = tell_events(events)
+            answer = tell_events(events) if events else self._what_goes_on(stream, indices[-1])
         else:
             is_one = len(indices) == 1
             question = self.question(stream, indices[-1], of_one_frame=is_one)
             text, answer = question.text, stream.answer(question, indices[-1], is_one)
         return writer.write_offline(indices, text, answer)
+
+    @staticmethod
+    def _what_goes_on(stream: Stream | UnknownStream, index: int) -> str:
+        """Return what happens in a clip in which nothing began or ended: what goes on at index."""
+        answer = stream.answer(Question('moving', ''), index)
+        return tell_events(()) if answer == NOTHING_IS_MOVING else answer
 
     def question(self, stream: Stream | UnknownStream, index: int,
                  of_one_frame: bool = False) -> Question:
@@ -183,6 +189,8 @@ class _SampleWriter:
         self._end = end_frame
         self._pending: list[SceneEvent | UnknownEvent] = []
         self._first = first_frame
+        # The first frame of which it is not noted what happened.
+        self._unnoted = first_frame
         self._sample = Sample()
         self._num_late_frames = 0
         # Frames a spoken token, drawn anew for each narration.
@@ -225,10 +233,11 @@ class _SampleWriter:
     def _frame_step(self) -> None:
         """Take in a frame, perhaps after a question, and say what there is to say about it."""
         if self._random.random() < self._maker.mix.p_prompt_at_frame:
-            question = self._ask_of_frame()
+            is_first = self._frame == self._first
+            question = self._ask_of_frame(is_first)
             self._ask(question)
             self._take_frame()
-            self._answer(question)
+            self._answer(question, is_first)
             return
         self._take_frame()
         if not self._pending:
@@ -262,9 +271,10 @@ class _SampleWriter:
         for index, token_id in enumerate(token_ids):
             self._speak_token(token_id, Last.TEXT)
             if index == prompt_after:
-                question = self._maker.question(self._stream, self._frame - 1)
+                is_first = self._frame - 1 == self._first
+                question = self._maker.question(self._stream, self._frame - 1, is_first)
                 self._ask(question)
-                self._answer(question)
+                self._answer(question, is_first)
                 return
             if self._random.random() < self._frames_per_token and self._frame < self._end:
                 self._take_frame()
@@ -292,17 +302,19 @@ class _SampleWriter:
         self._frame += 1
 
     def _note_frame(self) -> None:
-        """Note what is true at the frame whose token comes next."""
+        """Note what is true at the frame whose token comes next, also of frames left out."""
         index, first = self._frame, self._first
-        for event in self._stream.observable[index]:
-            if self._stream.is_visible(event, index - first):
-                self._pending.append(event)
+        events = [event for at in range(self._unnoted, index + 1)
+                  for event in self._stream.observable[at]
+                  if self._stream.is_visible(event, at - first)]
+        self._unnoted = index + 1
+        self._pending += events
         self._sample.frames.append(
             (self._painted_truth if isinstance(self._stream, Stream) else self._unknown_truth)(
-                index, index - first))
+                index, index - first, events))
         self._sample.frame_indices.append(index)
 
-    def _painted_truth(self, index: int, num_before: int) -> FrameTruth:
+    def _painted_truth(self, index: int, num_before: int, happened) -> FrameTruth:
         shapes, motions = [IGNORED] * len(COLOURS), [IGNORED] * len(COLOURS)
         places, events = [(0.0, 0.0)] * len(COLOURS), [0] * len(COLOURS)
         for state in self._stream.objects[index]:
@@ -311,20 +323,16 @@ class _SampleWriter:
                 shapes[slot] = SHAPES.index(state.shape)
                 motions[slot] = MOTIONS.index(state.motion) if num_before else IGNORED
                 places[slot] = (state.x, state.y)
-        for event in self._stream.observable[index]:
-            if self._stream.is_visible(event, num_before):
-                colour = event.colour
-                if event.kind is EventKind.TURNS:
-                    colour = event.sentence.rstrip('.').split()[-1]
-                events[COLOURS.index(colour)] = 1 + EVENT_KINDS.index(event.kind)
+        for event in happened:
+            colour = event.colour
+            if event.kind is EventKind.TURNS:
+                colour = event.sentence.rstrip('.').split()[-1]
+            events[COLOURS.index(colour)] = 1 + EVENT_KINDS.index(event.kind)
         return FrameTruth(len(self._sample.token_ids), True, shapes, motions, places, events)
 
-    def _unknown_truth(self, index: int, num_before: int) -> FrameTruth:
+    def _unknown_truth(self, index: int, num_before: int, happened) -> FrameTruth:
         num = len(COLOURS)
-        happening = 0
-        for event in self._stream.observable[index]:
-            if self._stream.is_visible(event, num_before):
-                happening = 1 + HAPPENINGS.index(event.kind)
+        happening = 1 + HAPPENINGS.index(happened[-1].kind) if happened else 0
         # One frame shows no movement.
         going_on = GOING_ON.index(self._stream.going_on[index]) if num_before else IGNORED
         return FrameTruth(

@@ -18,8 +18,10 @@ import random
 
 from dialogue_rule import assert_decides, assert_layout
 from moss_ros.training.samples import IGNORED, MAX_LATE_FRAMES, SampleMaker, SampleMix
-from moss_ros.training.scenes import answer_question, EventKind, question_by_text
+from moss_ros.training.scenes import answer_question, EventKind, Question, question_by_text
 from moss_ros.training.streams import make_stream, observable_frame
+from moss_ros.training.unknown import make_unknown_stream
+from moss_ros.training.unknown.statements import DISTURBANCES
 from moss_ros.training.vocabulary import (
     build_tokenizer, CONTROL_TOKENS, OFFLINE_SYSTEM_PROMPT,
 )
@@ -58,8 +60,62 @@ def test_offline_samples_end_with_a_true_answer(chat, samples):
         else:
             told = [event.sentence for index in range(sample.frame_indices[0], last + 1)
                     for event in stream.observable[index]]
-            assert answer == 'Nothing happens.' or all(
+            going_on = answer_question(Question('moving', ''), stream.objects[last])
+            nothing = 'Nothing happens.' if going_on == 'Nothing is moving.' else going_on
+            assert answer == nothing or all(
                 sentence + '.' in told for sentence in answer.rstrip('.').split('. '))
+
+
+def test_a_clip_in_which_something_goes_on_throughout_is_no_clip_of_nothing(chat):
+    """No event is to be seen, but what goes on is told."""
+    maker = SampleMaker(chat, random.Random(5), SampleMix(p_offline=1.0))
+    found = set()
+    for seed in range(300, 420):
+        stream = make_unknown_stream(seed, 40, 2.0)
+        for first in range(2, 30, 3):
+            sample = maker.make(stream, first, 5)
+            last = sample.frame_indices[-1]
+            text = chat.decode(sample.token_ids)
+            if len(sample.frame_indices) > 1 and 'What happened?' in text \
+                    and not any(stream.observable[index] for index in range(first, last + 1)):
+                answer = chat.decode([each for each in sample.targets if each != IGNORED])
+                found.add((stream.going_on[last] is None, answer))
+    assert (True, 'Nothing happens.') in found and (False, 'The camera moves.') in found
+    assert (False, 'Nothing happens.') not in found
+
+
+def test_a_frame_alone_shows_no_motion_however_it_is_asked_about(chat):
+    """The first frame of a window gets the answer of a single picture, asked before it or then."""
+    maker = SampleMaker(chat, random.Random(5), SampleMix(
+        p_prompt_at_frame=1.0, p_offline=0.0, p_other=0.0,
+        question_weights={'see': 1000.0, 'moving': 1000.0}))
+    answers = set()
+    for seed in range(300, 400):
+        stream = make_unknown_stream(seed, 40, 2.0)
+        sample = maker.make(stream, seed % 30, 1)
+        if stream.going_on[seed % 30] not in DISTURBANCES:
+            answers.add(chat.decode([target for target in sample.targets if target != IGNORED]))
+    assert any(answer.startswith('I do not know this scene.') for answer in answers)
+    assert not any('moving' in answer or 'moves' in answer for answer in answers)
+
+
+def test_what_happens_at_a_frame_that_is_left_out_is_noted_at_the_next(chat):
+    """Clips at half the rate show every event that became observable since the frame before."""
+    maker = SampleMaker(chat, random.Random(5), SampleMix(p_offline=1.0))
+    num_left_out = 0
+    for seed in range(60):
+        stream = make_stream(seed, 60)
+        for first in (5, 20):
+            sample = maker.make(stream, first, 20)
+            indices = sample.frame_indices
+            for before, index, truth in zip(indices, indices[1:], sample.frames[1:]):
+                events = [event for at in range(before + 1, index + 1)
+                          for event in stream.observable[at]
+                          if stream.is_visible(event, at - first)]
+                num_left_out += bool(events) and not stream.observable[index]
+                assert sum(map(bool, truth.events)) <= len(events)
+                assert any(truth.events) == bool(events)
+    assert num_left_out > 5
 
 
 def test_tokenizer_is_reproducible_and_whole_words():

@@ -62,6 +62,7 @@ DO_NOT_KNOW = 'I do not know.'
 WHAT_HAPPENS_WORDINGS = (
     'What happens?', 'What happens in the video?', 'What happened?', 'Describe the video.')
 NOTHING_HAPPENS = 'Nothing happens.'
+NOTHING_IS_MOVING = 'Nothing is moving.'
 NUMBER_WORDS = ('no', 'one', 'two', 'three')
 PLURALS = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}
 # What may never be said of another world.
@@ -153,7 +154,7 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
     if question.kind == 'moving':
         moving = [state for state in visible if state.motion != 'still']
         if not moving:
-            return 'Nothing is moving.'
+            return NOTHING_IS_MOVING
         return f'The {moving[0].name} is moving {moving[0].motion}.'
     if question.kind != 'colour':
         raise ValueError(f'unknown kind of question {question.kind!r}; known: {tuple(WORDINGS)}')

@@ -22,11 +22,9 @@ training and by the evaluation.
 from dataclasses import dataclass
 from enum import Enum
 
-from moss_ros.training.scenes.language import DO_NOT_KNOW
+from moss_ros.training.scenes.language import DO_NOT_KNOW, NOTHING_IS_MOVING
 
 UNKNOWN_SCENE = 'I do not know this scene.'
-# As in the painted world.
-NOTHING_IS_MOVING = 'Nothing is moving.'
 
 
 class Happening(Enum):
