@@ -29,9 +29,11 @@ import statistics
 from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import COLOURS, EventKind, Question, random_question
-from moss_ros.training.scenes.language import OTHER, PAINTED_WORDS, WIDE_WORDINGS, WORDINGS
+from moss_ros.training.scenes.language import (
+    DO_NOT_KNOW, OTHER, PAINTED_WORDS, WIDE_WORDINGS, WORDINGS,
+)
 from moss_ros.training.scoring import (
-    match_narration, NarrationScore, split_sentences, TOLERANCE_FRAMES,
+    match_narration, match_pairs, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import SENTENCES, UnknownStream
@@ -234,16 +236,15 @@ class StreamRun:
         said = [(index, sentence) for index, sentence in self.said
                 if not self._is_of_cut_event(index, sentence, num_frames)]
         events = [(index, event.sentence) for index, event in truth]
-        evaluation.score += match_narration(events, said, TOLERANCE_FRAMES)
+        pairs = match_pairs(events, said, TOLERANCE_FRAMES)
+        evaluation.score += NarrationScore(len(events), len(said), len(pairs))
         evaluation.score_colours_aside += match_narration(
             *([(index, _without_colours(text)) for index, text in part]
               for part in (events, said)), TOLERANCE_FRAMES)
-        sentences = {(at, event.sentence) for index, event in truth
-                     for at in range(index - TOLERANCE_FRAMES, index + TOLERANCE_FRAMES + 1)}
-        false = [(index, sentence) for index, sentence in said
-                 if (index, sentence) not in sentences]
-        for index, event in truth:
-            self._count_event(evaluation, index, event, said, false)
+        false = [told for at, told in enumerate(said) if at not in pairs.values()]
+        for number, (index, event) in enumerate(truth):
+            told_at = said[pairs[number]][0] if number in pairs else None
+            self._count_event(evaluation, index, event, told_at, false)
         evaluation.false_sentences.update(sentence for _, sentence in false)
         is_painted = isinstance(self.stream, Stream)
         for counter, part in ((evaluation.said_by_kind, said), (evaluation.false_by_kind, false)):
@@ -259,13 +260,12 @@ class StreamRun:
             *(sentence for _, sentence in self.said), *self.answers.values()))
         self._count_answers(evaluation)
 
-    def _count_event(self, evaluation: Evaluation, index: int, event, said, false) -> None:
+    def _count_event(self, evaluation: Evaluation, index: int, event, told_at: int | None,
+                     false) -> None:
         kind = event.kind.value
         evaluation.happened[kind] += 1
-        delays = [at - index for at, sentence in said
-                  if sentence == event.sentence and abs(at - index) <= TOLERANCE_FRAMES]
-        if delays:
-            evaluation.delays.append(delays[0])
+        if told_at is not None:
+            evaluation.delays.append(told_at - index)
             return
         evaluation.missed[kind] += 1
         # What tells another event of that time is not said instead of this one.
@@ -286,7 +286,8 @@ class StreamRun:
             accepted = {self.stream.answer(question, at) for at in (index - 1, index)}
             is_right = self.answers.get(prompt_id) in accepted
             evaluation.asked[question.kind] += 1
-            if question.kind == OTHER:
+            # In the unknown world nobody can answer what is asked of balls, boxes and cones.
+            if question.kind == OTHER or accepted == {DO_NOT_KNOW}:
                 evaluation.num_other_questions += 1
                 evaluation.num_others_answered_right += is_right
             else:

@@ -64,21 +64,29 @@ class NarrationScore:
 
 def match_narration(truth: Sequence[tuple[float, str]], said: Sequence[tuple[float, str]],
                     tolerance: float) -> NarrationScore:
+    """Count what match_pairs() matches."""
+    return NarrationScore(len(truth), len(said), len(match_pairs(truth, said, tolerance)))
+
+
+def match_pairs(truth: Sequence[tuple[float, str]], said: Sequence[tuple[float, str]],
+                tolerance: float) -> dict[int, int]:
     """
     Match each sentence with at most one event of the same wording at most tolerance away.
 
     truth, said: (time, sentence) in any order. In order of time, each sentence takes the earliest
-    such event that no sentence has taken yet.
+    such event that no sentence has taken yet. Returns by index of the event that of the sentence.
     """
-    free = sorted(truth)
-    num_matched = 0
-    for time, sentence in sorted(said):
-        for index, (event_time, event_sentence) in enumerate(free):
+    free = sorted(range(len(truth)), key=lambda index: truth[index])
+    pairs = {}
+    for at in sorted(range(len(said)), key=lambda index: said[index]):
+        time, sentence = said[at]
+        for index in free:
+            event_time, event_sentence = truth[index]
             if event_sentence == sentence and abs(time - event_time) <= tolerance:
-                del free[index]
-                num_matched += 1
+                free.remove(index)
+                pairs[index] = at
                 break
-    return NarrationScore(len(truth), len(said), num_matched)
+    return pairs
 
 
 def split_sentences(text: str) -> list[str]:

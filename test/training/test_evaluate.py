@@ -153,6 +153,18 @@ def test_wide_questions_are_asked_too_and_counted_apart(monkeypatch):
     assert 0 <= figures['other_question_accuracy'] <= 1
 
 
+def test_questions_about_painted_things_are_counted_apart_in_the_unknown_world():
+    """To them there is one answer, whatever is shown; the others need a look at the picture."""
+    runs = []
+    with Evaluator(DEMO_CHECKPOINT) as evaluator:
+        figures = evaluator.figures(Conditions(8, 40, 6, 'unknown', 'wide'), runs.append)
+    kinds = [question.kind for run in runs for _, question in run.asked.values()]
+    num_looked_at = sum(kind in ('see', 'moving') for kind in kinds)
+    assert 0 < figures['num_questions'] == num_looked_at < len(kinds)
+    assert figures['num_other_questions'] == len(kinds) - num_looked_at
+    assert sum(figures['num_asked_by_kind'].values()) == len(kinds)
+
+
 def test_several_processes_give_the_figures_of_one():
     """All but those of time and memory; and the counts of kinds add up."""
     conditions = Conditions(3, 24, 5, questions='wide')

@@ -14,7 +14,9 @@
 
 """Scoring: sentences are matched with events one to one, in time."""
 
-from moss_ros.training.scoring import match_narration, NarrationScore, split_sentences
+from moss_ros.training.scoring import (
+    match_narration, match_pairs, NarrationScore, split_sentences,
+)
 import pytest
 
 TRUTH = [(10, 'A red ball appears.'), (20, 'The red ball stops.'), (30, 'A red ball appears.')]
@@ -33,6 +35,15 @@ def test_matching(said, num_matched):
     assert score == NarrationScore(3, len(said), num_matched)
     assert score.num_missed == 3 - num_matched
     assert score.num_false == len(said) - num_matched
+
+
+
+def test_a_sentence_tells_one_event_only():
+    """Of two events of one wording near each other, each needs a sentence of its own."""
+    truth = [(8, 'The camera moves.'), (3, 'The camera stops.'), (4, 'The camera moves.')]
+    assert match_pairs(truth, [(6, 'The camera moves.')], 2) == {2: 0}
+    said = [(7, 'The camera moves.'), (5, 'The camera moves.'), (6, 'The camera moves.')]
+    assert match_pairs(truth, said, 2) == {2: 1, 0: 2}
 
 
 def test_each_sentence_serves_one_event():
