@@ -86,9 +86,12 @@ async def follow(num_clients: int, num_deaf: int, seconds: float) -> None:
             writer.write(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
         writer.transport.pause_reading()
 
+    deaf = []
     async with aiohttp.ClientSession() as session:
         for _ in range(num_deaf):
-            await hold((await asyncio.open_connection('127.0.0.1', PORT))[1])
+            # A writer that nobody keeps closes its connection.
+            deaf.append((await asyncio.open_connection('127.0.0.1', PORT))[1])
+            await hold(deaf[-1])
         looking = [asyncio.create_task(look(number)) for number in range(num_clients)]
         await asyncio.sleep(WARM_UP_S)
         before = list(nums)

@@ -97,8 +97,8 @@ def _start_children(arguments):
     print(f'{shown}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
           "by typing, such as 'What do you see?'; Ctrl-C ends.", flush=True)
     if not arguments.checkpoint and not _is_painted(arguments):
-        print('The embedded model knows no such scenes: it tells how the camera and things move, '
-              'and what spoils the picture, and not all of it is true.', flush=True)
+        print('The embedded model knows no such scenes: it tells that the camera or something '
+              'moves, and what spoils the picture, and not all of it is true.', flush=True)
     yield Child('demo_camera', 'moss_ros.nodes.demo_camera', camera_arguments, is_quiet)
     yield Child('narrator', 'moss_ros.nodes.narrator', [
         '-r', 'image:=image_raw', '-p', f'checkpoint:={arguments.checkpoint!r}',

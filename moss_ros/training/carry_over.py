@@ -30,20 +30,18 @@ _ADDING = ('o_proj.weight', 'down_proj.weight', 'fc2.weight', 'fc2.bias')
 
 
 @torch.no_grad()
-def carry_over(folder: Path, model: VideoModel, tokenizer: Tokenizer,
-               layer_of_old: tuple[int, ...] | None = None) -> None:
+def carry_over(folder: Path, model: VideoModel, tokenizer: Tokenizer) -> None:
     """
     Give model, fresh and with tokenizer's vocabulary, the weights of the checkpoint in folder.
 
-    layer_of_old: by layer of the old decoder, its index in the new one; None: the same. Raises
-    ValueError where a tensor has another shape that is no vocabulary's.
+    Layers that only model has come last, and begin by adding nothing. Raises CheckpointError for
+    what is no checkpoint, and ValueError where model has no such tensor or one of another shape
+    that is no vocabulary's.
     """
     old = load_model(folder, device='cpu')
     old_tokenizer = Tokenizer.from_file(str(folder / 'tokenizer.json'))
-    num_old_layers = len(old.decoder.layers)
-    places = layer_of_old or tuple(range(num_old_layers))
-    for index in set(range(len(model.decoder.layers))) - set(places):
-        for name, parameter in model.decoder.layers[index].named_parameters():
+    for layer in model.decoder.layers[len(old.decoder.layers):]:
+        for name, parameter in layer.named_parameters():
             if name.endswith(_ADDING):
                 parameter.zero_()
     parameters = dict(model.named_parameters())
@@ -51,10 +49,10 @@ def carry_over(folder: Path, model: VideoModel, tokenizer: Tokenizer,
         if name in ('decoder.embed_tokens.weight', 'lm_head.weight'):
             _copy_rows(parameter, parameters[name], old_tokenizer, tokenizer)
             continue
-        parts = name.split('.')
-        if parts[:2] == ['decoder', 'layers']:
-            parts[2] = str(places[int(parts[2])])
-        target = parameters['.'.join(parts)]
+        if name not in parameters:
+            raise ValueError(f'{folder}: the model has no {name}; it may have more layers than '
+                             'the checkpoint, but no fewer')
+        target = parameters[name]
         if name == 'vision.patch_embedding' and target.shape[1] > parameter.shape[1]:
             target.zero_()
             target = target[:, :parameter.shape[1]]

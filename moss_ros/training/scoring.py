@@ -25,6 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
+from moss_ros.training.unknown.statements import SCENE_KIND
+
 # A sentence counts where it begins at most this many frames from the event.
 TOLERANCE_FRAMES = 2
 
@@ -121,8 +123,9 @@ class Tally:
         return sorted(self._said)
 
     def add_truth(self, record: dict) -> None:
-        """Take over a record of the camera's `~/truth`."""
-        self._truth.append((record['stamp_ns'], record['sentence']))
+        """Take over a record of the camera's `~/truth`; a cut to another scene is no event."""
+        if record['kind'] != SCENE_KIND:
+            self._truth.append((record['stamp_ns'], record['sentence']))
 
     def add_event(self, record: dict) -> None:
         """Take over a record of the narrator's `~/events`."""

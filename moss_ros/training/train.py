@@ -29,7 +29,9 @@ from pathlib import Path
 import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
-from moss_ros.model import initialise, ModelConfig, pair_frames, save_model, VideoModel
+from moss_ros.model import (
+    CheckpointError, initialise, load_model, ModelConfig, pair_frames, save_model, VideoModel,
+)
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
@@ -46,7 +48,7 @@ from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import (
     detection_targets, DetectionTask, pooled_features, train_vision,
 )
-from moss_ros.training.vocabulary import write_tokenizer
+from moss_ros.training.vocabulary import build_tokenizer, write_tokenizer
 import numpy as np
 from safetensors.torch import load_file, save_file
 import torch
@@ -134,22 +136,24 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     work_dir: keeps the weights before the last stage and the features, and a later run with the
     same seed and numbers of streams loads them from there, to try changes of that stage alone.
     start_from: a checkpoint of the same widths to start from; with keep_vision only the last stage
-    is trained.
+    is trained. Raises CheckpointError and ValueError as carry_over() does, before it writes.
     """
     log = Log()
     torch.set_num_threads(num_threads)
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    config = demo_config(tokenizer)
+    model = VideoModel(ModelConfig.from_dict(config))
+    initialise(model, torch.Generator().manual_seed(seed))
+    # Before output is written, which may be the same folder.
+    if start_from is not None:
+        carry_over(start_from, model, tokenizer)
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory before it is written, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
-    tokenizer = write_tokenizer(output)
-    config = demo_config(tokenizer)
+    write_tokenizer(output)
     (output / 'config.json').write_text(json.dumps(config, indent=1) + '\n')
-    model = VideoModel(ModelConfig.from_dict(config))
-    initialise(model, torch.Generator().manual_seed(seed))
-    if start_from is not None:
-        carry_over(start_from, model, tokenizer)
     log('model', parameters=sum(parameter.numel() for parameter in model.parameters()), seed=seed,
         starts_from_checkpoint=start_from is not None)
 
@@ -226,8 +230,8 @@ def encode_pictures(model: VideoModel, pictures: np.ndarray) -> np.ndarray:
     return features
 
 
-def main() -> None:
-    """Run the command line."""
+def main(arguments=None) -> None:
+    """Run the command line; arguments: those of the process where they are None."""
     parser = argparse.ArgumentParser(prog='python -m moss_ros.training.train',
                                      description=__doc__.split('\n\n')[0])
     parser.add_argument('--output', type=Path, default=DEMO_CHECKPOINT,
@@ -246,13 +250,22 @@ def main() -> None:
                         help='leave the vision encoder of --start-from as it is')
     parser.add_argument('--finish', action='store_true',
                         help='train --start-from on for a shorter time, on more streams')
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
+    if arguments.seed < 0:
+        parser.error(f'seed is {arguments.seed}; take one from 0 on')
+    if not arguments.scale > 0:
+        parser.error(f'scale is {arguments.scale}; take more than 0')
     for name in ('keep_vision', 'finish'):
         if getattr(arguments, name) and arguments.start_from is None:
             parser.error(f'--{name.replace("_", "-")} needs --start-from')
     if arguments.finish and arguments.long:
         parser.error('--finish and --long are two recipes; take one of them')
     recipe = LONG_RECIPE if arguments.long else FINISH_RECIPE if arguments.finish else RECIPE
+    if arguments.start_from is not None:
+        try:
+            load_model(arguments.start_from, device='cpu')
+        except CheckpointError as error:
+            parser.error(f'--start-from: {error}')
     train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
           arguments.num_threads, arguments.work_dir, arguments.start_from,
           arguments.keep_vision)

@@ -194,6 +194,15 @@ def test_a_question_without_answer_says_why(page, desk, record, shown):
     assert len(page.texts('.narration')) == 1
 
 
+def test_a_question_whose_answer_may_be_lost_waits_no_longer(page, desk):
+    page.open()
+    desk.say('Why?', 'prompt', prompt_id='p1')
+    page.until_text('.narration.question .wait', 'waits for its answer')
+    desk.say('A ball.', seq=900)
+    page.until_text('.narration.question', 'not known')
+    assert any('lost on the way' in text for text in page.texts('.narration'))
+
+
 def test_a_question_that_nobody_takes_comes_back(page, desk):
     page.open()
     page.ask('Anyone?')

@@ -38,7 +38,7 @@ def test_a_process_that_cannot_start_is_told(ros):
 def test_what_only_another_camera_saw_is_counted():
     tallies = [Tally(), Tally()]
     for tally, sentence in zip(tallies, ('The red ball stops.', 'The blue box stops.')):
-        tally.add_truth({'stamp_ns': 3 * SECOND_NS, 'sentence': sentence})
+        tally.add_truth({'stamp_ns': 3 * SECOND_NS, 'kind': 'moves', 'sentence': sentence})
         for index in range(1, 9):
             tally.add_event({'type': 'silence', 'stamp_ns': index * SECOND_NS, 'prompt_id': None})
     for sentence in ('The red ball stops.', 'The blue box stops.', 'A cone leaves.'):

@@ -26,7 +26,7 @@ def record(kind, frame, text='', prompt_id=None):
             'text': text, 'prompt_id': prompt_id}
 
 
-def tally_of(num_frames, happened=(), said=(), answered=()):
+def tally_of(num_frames, happened=(), said=(), answered=(), kind='turns'):
     """Return a Tally over frames 0 to num_frames - 1; the others are (frame, sentence)."""
     tally = Tally()
     spoken = dict((*said, *answered))
@@ -38,7 +38,8 @@ def tally_of(num_frames, happened=(), said=(), answered=()):
         tally.add_event(record('silence', frame))
     for frame, sentence in happened:
         # Between two frames: the frame after it is the first that shows it.
-        tally.add_truth({'stamp_ns': round((frame - 0.4) * FRAME_NS), 'sentence': sentence})
+        tally.add_truth({'stamp_ns': round((frame - 0.4) * FRAME_NS), 'kind': kind,
+                         'sentence': sentence})
     return tally
 
 
@@ -56,6 +57,10 @@ def test_a_late_sentence_is_both_missed_and_false():
     tally = tally_of(20, [(5, RED)], [(8, RED)])
     assert counts(tally) == (1, 1, 0)
     assert tally.line().startswith('1 events, 1 said: 0 right, 1 missed, 1 false')
+
+
+def test_a_cut_to_another_scene_is_nothing_to_tell():
+    assert counts(tally_of(20, [(5, 'Another scene begins.')], kind='scene')) == (0, 0, 0)
 
 
 def test_other_words_are_false():

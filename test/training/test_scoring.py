@@ -37,7 +37,6 @@ def test_matching(said, num_matched):
     assert score.num_false == len(said) - num_matched
 
 
-
 def test_a_sentence_tells_one_event_only():
     """Of two events of one wording near each other, each needs a sentence of its own."""
     truth = [(8, 'The camera moves.'), (3, 'The camera stops.'), (4, 'The camera moves.')]

@@ -31,7 +31,7 @@ from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMaker
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
-from moss_ros.training.train import encode_pictures, Recipe, train
+from moss_ros.training.train import encode_pictures, main, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import (
     detection_targets, DetectionTask, train_vision,
@@ -274,7 +274,7 @@ def test_a_checkpoint_is_trained_on_from_what_it_knows(tmp_path):
     config = demo_config(tokenizer)
     config['text_config']['num_hidden_layers'] += 1
     model = fresh_model(ModelConfig.from_dict(config))
-    carry_over(old_folder, model, tokenizer, (0, 1, 2, 3, 4, 5, 6))
+    carry_over(old_folder, model, tokenizer)
     old = load_model(old_folder)
     old_id = Tokenizer.from_file(str(old_folder / 'tokenizer.json')).token_to_id('Ġcone')
     assert torch.equal(model.lm_head.weight[tokenizer.token_to_id('Ġcone')],
@@ -283,9 +283,30 @@ def test_a_checkpoint_is_trained_on_from_what_it_knows(tmp_path):
     x = torch.randn(1, 3, 128)
     rotation = torch.ones(3, 1, 16), torch.zeros(3, 1, 16)
     assert torch.equal(model.decoder.layers[7](x, rotation), x)
+    fewer = demo_config(tokenizer)
+    fewer['text_config']['num_hidden_layers'] -= 1
+    with pytest.raises(ValueError, match='more layers than the checkpoint, but no fewer'):
+        carry_over(old_folder, fresh_model(ModelConfig.from_dict(fewer)), tokenizer)
     config['text_config']['hidden_size'] = 64
     with pytest.raises(ValueError, match='only the vocabulary, the number of layers'):
         carry_over(old_folder, fresh_model(ModelConfig.from_dict(config)), tokenizer)
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    (('--start-from', 'nowhere'), 'nowhere'),
+    (('--seed', '-1'), 'seed is -1; take one from 0 on'),
+    (('--scale', '0'), 'scale is 0.0; take more than 0'),
+    (('--finish',), '--finish needs --start-from')])
+def test_what_cannot_be_trained_leaves_the_output_as_it_is(
+        tmp_path, monkeypatch, capsys, arguments, reason):
+    (tmp_path / 'config.json').write_text('{}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(['--output', str(tmp_path), *arguments])
+    assert caught.value.code == 2
+    assert reason in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['config.json']
+    assert (tmp_path / 'config.json').read_text() == '{}'
 
 
 def test_a_checkpoint_that_saw_single_frames_is_trained_on_with_pairs(tmp_path):

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import cv2
 from moss_ros.training.unknown.filming import Film
 from moss_ros.training.unknown.happenings import UnknownScene
-from moss_ros.training.unknown.statements import Happening, SOMETHING_BY_ZONE
+from moss_ros.training.unknown.statements import Happening, SCENE_KIND, SOMETHING_BY_ZONE
 import numpy as np
 
 # Things that came stay where they stopped, and the camera wanders: later a scene is no pleasure.
@@ -91,7 +91,7 @@ class EndlessFilm:
         # Those of the scene before may not have been asked for yet.
         self._events = [event for event in self._events
                         if begin_s - SCENE_S <= event.time_s < begin_s]
-        self._events += [FilmEvent(begin_s, 'scene', NEXT_SCENE)] if number else []
+        self._events += [FilmEvent(begin_s, SCENE_KIND, NEXT_SCENE)] if number else []
         self._events += [FilmEvent(begin_s + event.time_s, event.kind.value, event.sentence)
                          for event in self._film.scene.events() if event.time_s < SCENE_S]
 

@@ -25,6 +25,8 @@ from enum import Enum
 from moss_ros.training.scenes.language import DO_NOT_KNOW, NOTHING_IS_MOVING
 
 UNKNOWN_SCENE = 'I do not know this scene.'
+# The kind of a truth that is a cut to another scene: nobody is to tell it.
+SCENE_KIND = 'scene'
 
 
 class Happening(Enum):

@@ -68,7 +68,9 @@ export class Stream {
     if (entry.kind === 'truth') this.truth = row;
     if (entry.kind === 'note') {
       this.running = null; // it is told no further
-      for (const open of this.#openQuestions()) open.end = open.isPending ? undefined : 'not known';
+      const lost = this.#openQuestions().filter((question) => !question.isPending);
+      for (const question of lost) question.end = 'not known';
+      return [...lost, ...this.#push(row)];
     }
     return this.#push(row);
   }
