@@ -68,6 +68,10 @@ def _known_figures(file: Path, arguments) -> dict:
                          '--redraw') from error
     digest = figures.get('checkpoint', {}).get('digest')
     if arguments.redraw:
+        missing = [part for part in PARTS if part not in figures]
+        if missing:
+            raise ValueError(f'{file} has no {", ".join(missing)}: its run was broken off; go on '
+                             'with --resume')
         return figures
     if digest != checkpoint_digest(arguments.checkpoint) or figures['seed'] != arguments.seed:
         raise ValueError(f'{file} is of checkpoint {digest} and seed {figures.get("seed")}, not '
