@@ -61,7 +61,7 @@ class RotaryTables:
     Cosines and sines for positions from 0 on, kept per device and dtype, and grown when needed.
 
     The sines carry the signs of the rotation, see rotate(). There are no parameters, so this is
-    no module and no part of a checkpoint. Not thread-safe: only the model's thread may use it.
+    no module and no part of a checkpoint. Any thread may call: at worst two make the same table.
     """
 
     def __init__(self, rope: RopeConfig, head_dim: int):

@@ -40,7 +40,8 @@ def record_on_cuda(compute: Callable[[], torch.Tensor]) -> tuple[Callable[[], No
             compute()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Other threads may use the device meanwhile, as those that encode ahead and load weights do.
+    with torch.cuda.graph(graph, capture_error_mode='thread_local'):
         out = compute()
     return graph.replay, out
 

@@ -103,8 +103,7 @@ class RemoteChannel:
         The model is asked to stop, and started again. What is put into the mailbox after this
         call belongs to the new stream.
         """
-        self._mailbox.drain()
-        return self._host.call(self._reset)
+        return self._mailbox.hold_until(lambda: self._host.call(self._reset))
 
     def request_pause(self, is_paused: bool) -> Future:
         """

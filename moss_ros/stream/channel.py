@@ -107,8 +107,7 @@ class EngineChannel:
 
         What is put into the mailbox after this call belongs to the new stream.
         """
-        self._mailbox.drain()
-        return self._call(self._begin_anew)
+        return self._mailbox.hold_until(lambda: self._call(self._begin_anew))
 
     def request_pause(self, is_paused: bool) -> Future:
         """

@@ -114,8 +114,10 @@ class SessionFeed:
         cost_s = self.encode_s_per_frame
         if cost_s is None:
             return self._mailbox.drain(max_frames=1)[1]
-        return self._mailbox.take_newest(
-            max(1, int(self._session.options.max_step_s / max(cost_s, 1e-9))))
+        options = self._session.options
+        # More than the context holds would be encoded for nothing, and dropped uncounted.
+        return self._mailbox.take_newest(min(options.max_context_frames, max(
+            1, int(options.max_step_s / max(cost_s, 1e-9)))))
 
     def _go_on_encoding(self, should_yield):
         begin_s = time.monotonic()

@@ -22,6 +22,8 @@ Prompter numbers the prompts of a node, and asks the standing one whenever a str
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 import itertools
 import threading
 import time
@@ -46,6 +48,7 @@ class Mailbox:
         self._frames: deque[Frame] = deque()
         self._prompts: deque[Prompt] = deque()
         self._num_dropped_frames = 0
+        self._num_holds = 0
         self._lock = threading.Lock()
         self._wake = threading.Condition()
 
@@ -73,15 +76,21 @@ class Mailbox:
             self._frames.append(frame)
         self._notify()
 
-    def submit_prompt(self, prompt: Prompt) -> None:
-        """Put a prompt in."""
+    def submit_prompt(self, prompt: Prompt, is_first: bool = False) -> None:
+        """Put a prompt in, behind those that wait or before them."""
         with self._lock:
-            self._prompts.append(prompt)
+            (self._prompts.appendleft if is_first else self._prompts.append)(prompt)
         self._notify()
 
     def drain(self, max_frames: int | None = None) -> tuple[list[Prompt], list[Frame]]:
-        """Take out all prompts, and all frames or the oldest max_frames; oldest first."""
+        """
+        Take out all prompts, and all frames or the oldest max_frames; oldest first.
+
+        Nothing while it is held.
+        """
         with self._lock:
+            if self._num_holds:
+                return [], []
             prompts = list(self._prompts)
             self._prompts.clear()
             num_frames = len(self._frames)
@@ -91,12 +100,42 @@ class Mailbox:
         return prompts, frames
 
     def take_newest(self, num_frames: int) -> list[Frame]:
-        """Take out the newest num_frames frames, oldest first; drop and count the older ones."""
+        """
+        Take out the newest num_frames frames, oldest first; drop and count the older ones.
+
+        Nothing while it is held.
+        """
         with self._lock:
+            if self._num_holds:
+                return []
             frames = list(self._frames)[-num_frames:]
             self._num_dropped_frames += len(self._frames) - len(frames)
             self._frames.clear()
         return frames
+
+    def hold_until(self, request: Callable[[], Future]) -> Future:
+        """
+        Forget all that waits, call request(), and give out nothing until its future is done.
+
+        So what comes in after a stream was asked to begin anew is not taken into the old one by a
+        step that has already begun. Returns that future; raises what request() raises.
+        """
+        with self._lock:
+            self._frames.clear()
+            self._prompts.clear()
+            self._num_holds += 1
+        try:
+            future = request()
+        except BaseException:
+            self._release()
+            raise
+        future.add_done_callback(lambda _: self._release())
+        return future
+
+    def _release(self):
+        with self._lock:
+            self._num_holds -= 1
+        self._notify()
 
     def attach(self, condition: threading.Condition) -> None:
         """
@@ -140,14 +179,12 @@ class Prompter:
     def ask(self, text: str) -> None:
         """Ask text (not blank) after all prompts that wait; does nothing while closed."""
         if self._mailbox is not None:
-            self._mailbox.submit_prompt(
-                Prompt(text, f'prompt-{next(self._numbers)}', time.monotonic_ns()))
+            self._mailbox.submit_prompt(self._numbered(text))
 
     def ask_standing(self) -> None:
         """Ask the standing prompt, if there is one, before all prompts that wait."""
-        if self._mailbox is None or not self.standing.strip():
-            return
-        waiting, _ = self._mailbox.drain(max_frames=0)
-        self.ask(self.standing)
-        for prompt in waiting:
-            self._mailbox.submit_prompt(prompt)
+        if self._mailbox is not None and self.standing.strip():
+            self._mailbox.submit_prompt(self._numbered(self.standing), is_first=True)
+
+    def _numbered(self, text):
+        return Prompt(text, f'prompt-{next(self._numbers)}', time.monotonic_ns())

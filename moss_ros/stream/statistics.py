@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from statistics import quantiles
 import threading
 
-from moss_ros.stream.events import Event, PromptEvent, SilenceEvent, TokenEvent
+from moss_ros.stream.events import (
+    Event, NarrationEvent, PromptEvent, SilenceEvent, TokenEvent,
+)
 
 _NUM_LATENCIES = 200
 _NUM_INTERVALS = 100
@@ -77,6 +79,9 @@ class StreamStatistics:
                 self._observe_latency(event, now_ns)
             if isinstance(event, TokenEvent):
                 self._observe_token(event, now_ns)
+            if isinstance(event, NarrationEvent):
+                # A new stream counts its narrations from 1 again.
+                self._spoken = None
 
     def _observe_latency(self, event, now_ns):
         latency_ms = event.frame_latency_ms(now_ns)

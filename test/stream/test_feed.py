@@ -92,6 +92,20 @@ def test_the_newest_frames_that_fit_are_encoded_and_the_others_counted(slow_feed
     assert mailbox.num_dropped_frames == 7
 
 
+def test_more_than_the_context_holds_is_not_encoded_but_counted(slow_feed, tools):
+    feed, mailbox, session = slow_feed(0.001, max_frames=100)
+    mailbox.submit_frame(tools.frame(0))
+    feed.step()
+    for index in range(1, 91):
+        mailbox.submit_frame(tools.frame(index))
+    seen_s = []
+    while feed.has_work:
+        seen_s += stamps_s(feed.step())
+    num_kept = session.options.max_context_frames
+    assert seen_s == list(range(91 - num_kept, 91))
+    assert mailbox.num_dropped_frames == 90 - num_kept
+
+
 def test_a_frame_that_takes_longer_is_encoded_in_parts(slow_feed, tools):
     feed, mailbox, session = slow_feed(1.0, max_step_s=0.5)
     mailbox.submit_frame(tools.frame(0))

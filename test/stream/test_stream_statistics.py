@@ -14,7 +14,9 @@
 
 """The figures of a stream, from events at given times."""
 
-from moss_ros.stream import PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics, TokenEvent
+from moss_ros.stream import (
+    EndReason, NarrationEvent, PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics, TokenEvent,
+)
 import pytest
 
 MS = 1_000_000
@@ -50,6 +52,19 @@ def test_tokens_a_second_leave_out_the_time_between_narrations():
             statistics.observe(token(1, MS, narration_id),
                                narration_id * 10_000 * MS + index * 20 * MS)
     assert statistics.speed().num_tokens_per_s == pytest.approx(50)
+
+
+def test_the_first_narration_of_a_new_stream_is_none_of_the_one_before():
+    """Narrations are counted from 1 again: the time between them is no time between tokens."""
+    statistics = StreamStatistics()
+    for begin_ns in (10_000 * MS, 60_000 * MS):
+        for index in range(5):
+            statistics.observe(token(1, begin_ns - 30 * MS), begin_ns + index * 20 * MS)
+        statistics.observe(NarrationEvent(
+            stamp_ns=1, received_ns=begin_ns, text=' red', narration_id=1, prompt_id=None,
+            reason=EndReason.STOPPED, first_stamp_ns=1), begin_ns + 100 * MS)
+    assert statistics.speed().num_tokens_per_s == pytest.approx(50)
+    assert statistics.speed().first_token_ms == pytest.approx(30)
 
 
 def test_the_first_token_counts_from_the_frame_or_from_the_prompt():
