@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
 import logging
@@ -93,6 +94,10 @@ class DecodeStep:
         self._layers = [LayerWeights.of(layer) for layer in decoder.layers]
         self._norm, self._head = decoder.norm.weight, lm_head.weight
         self._fused, self._graphs = fused, graphs
+        # Triton and graphs run on the current device, which need not be the model's.
+        self._device = nullcontext()
+        if torch.cuda.is_available():
+            self._device = torch.cuda.device_of(self._embedding)
         self._plain = PlainKernels(decoder.config.text)
         self._compiled = None
         if can_compile(decoder):
@@ -156,11 +161,12 @@ class DecodeStep:
 
     def _run_fused(self, caches, token_ids):
         [cache] = caches
-        self._fused.begin(cache, token_ids[0])
-        if self._graphs is None:
-            return self._compute(self._fused, caches, token_ids)
-        return self._graphs.run(cache, cache.num_frames > 0, lambda: self._compute(
-            self._fused, caches, token_ids))
+        with self._device:
+            self._fused.begin(cache, token_ids[0])
+            if self._graphs is None:
+                return self._compute(self._fused, caches, token_ids)
+            return self._graphs.run(cache, cache.num_frames > 0, lambda: self._compute(
+                self._fused, caches, token_ids))
 
     def _compute(self, kernels, caches, token_ids):
         positions = _positions(caches)

@@ -187,15 +187,21 @@ class FusedKernels:
     def __init__(self, config: TextConfig, device: torch.device):
         self._eps = config.rms_norm_eps
         self._inputs = torch.zeros(4, dtype=torch.int64, device=device)
-        # Pinned, so that the copy is only enqueued. The step after it waits for the token, so
-        # the copy is done when this is written again.
+        # Pinned, so that the copy is only enqueued.
         self._staging = torch.zeros(4, dtype=torch.int64, pin_memory=torch.cuda.is_available())
+        self._is_copied = torch.cuda.Event() if torch.cuda.is_available() else None
 
     def begin(self, cache: DecoderCache, token_id: int) -> None:
         """Tell the device about the next token: the one copy to it in a step."""
+        # Nearly always it is done by now: who reads a step's token has waited for it. But streams
+        # that take their steps in turn are read after the last of them.
+        if self._is_copied is not None:
+            self._is_copied.synchronize()
         self._staging.copy_(torch.tensor(
             (token_id, cache.num_tokens, cache.num_tokens + 1, cache.num_states)))
         self._inputs.copy_(self._staging, non_blocking=True)
+        if self._is_copied is not None:
+            self._is_copied.record()
 
     def embed(self, _token_ids: Sequence[int], table: torch.Tensor) -> torch.Tensor:
         """Return the row x [1, D] of a table for the token id of begin()."""

@@ -15,7 +15,8 @@
 """The figures of a stream, from events at given times."""
 
 from moss_ros.stream import (
-    EndReason, NarrationEvent, PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics, TokenEvent,
+    EndReason, NarrationEvent, PromptEvent, SilenceEvent, StreamSpeed, StreamStatistics,
+    TokenEvent,
 )
 import pytest
 
