@@ -214,8 +214,8 @@ class RemoteSession:
         return []
 
     def add_prompt(self, prompt: Prompt) -> None:
-        """Hand a prompt to the model."""
-        self._process.send('prompt', text=prompt.text)
+        """Hand a prompt to the model, without control tokens: '<|' goes as '< |'."""
+        self._process.send('prompt', text=prompt.text.replace('<|', '< |'))
         self._interpreter.add_prompt(prompt, time.monotonic())
 
     @property
