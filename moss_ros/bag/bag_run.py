@@ -35,10 +35,11 @@ import cv2
 from moss_ros.bag.bag_error import BagError, ExitCode, writing
 from moss_ros.bag.frame_chooser import FrameChooser, Group
 from moss_ros.bag.journal import (
-    checkpoint_hashes, FOLDER_NAME, Journal, package_versions, refuse_other_run, RunRecord,
+    checkpoint_hashes, FOLDER_NAME, Journal, package_versions, refuse_other_run,
+    refuse_while_running, RunRecord,
 )
 from moss_ros.bag.narrate_options import NarrateOptions
-from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs
+from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs, WRITERS
 from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.source import Source
@@ -124,6 +125,7 @@ def narrate_bag(source: Path | str, output: Path | str, options: NarrateOptions,
     all that could be read.
     """
     source, output = Path(source), Path(output)
+    _keep_recording(source, output)
     checkpoint = open_checkpoint(source, options)
     with open_source(source, options.image_topic, options.prompt_topic,
                      checkpoint.options.frame_rate_fps, options.clock) as opened:
@@ -308,10 +310,18 @@ def _check_against(source, opened, options):
     for time_s, text in options.prompts_at:
         if time_s > duration_s:
             raise BagError(source, f'lasts {duration_s:.1f} s, so {text!r} cannot be asked at '
-                           f'{time_s:g} s')
+                           f'{time_s:g} s', ExitCode.USAGE)
     if options.with_images and not info.image_topic:
         raise BagError(source, 'is a video, whose images narration.mcap cannot have; leave out '
-                       '--with-images')
+                       '--with-images', ExitCode.USAGE)
+
+
+def _keep_recording(source, output):
+    """Raise BagError for an output folder in which the recording itself would be changed."""
+    files = {output, *(output / name for name in (*WRITERS, RUN_FILE))}
+    if source.resolve() in {file.resolve() for file in files}:
+        raise BagError(output, f'has the recording {source}, which is never changed; name another '
+                       '--output', ExitCode.USAGE)
 
 
 def _describe(opened, options, checkpoint) -> RunRecord:
@@ -331,6 +341,7 @@ def _describe(opened, options, checkpoint) -> RunRecord:
 
 def _forget(output):
     """Remove the run in output, whether or not it has ended; its files stay until replaced."""
+    refuse_while_running(output)
     with writing(output):
         (output / RUN_FILE).unlink(missing_ok=True)
         if (output / FOLDER_NAME).exists():

@@ -278,11 +278,7 @@ class Journal:
             self.remove()
 
     def _begin(self, run, may_resume):
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BagError(self.folder.parent, 'another process is narrating into it',
-                           ExitCode.RESUME) from error
+        _take_lock(self._lock, self.folder.parent)
         identity = self.folder / _IDENTITY
         if identity.exists():
             refuse_other_run(self.folder.parent, identity, run, may_resume)
@@ -292,6 +288,20 @@ class Journal:
             partial.write_text(run.to_json(), encoding='utf-8')
             replace_durably(partial, identity)
         self._is_new = True
+
+
+def refuse_while_running(output: Path) -> None:
+    """Raise BagError (RESUME) where another process is narrating into output."""
+    with suppress(FileNotFoundError), (output / FOLDER_NAME / _LOCK).open('r+') as lock:
+        _take_lock(lock, output)
+
+
+def _take_lock(lock, output):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise BagError(output, 'another process is narrating into it',
+                       ExitCode.RESUME) from error
 
 
 def _read_snapshot(path):

@@ -43,6 +43,10 @@ HANG_S = 10.0
 _NO_FIGURES = SessionFigures(device=None, context=None)
 _OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
 
+_WAY_ON_BY_STATE = {
+    'unconfigured': ': configure it to narrate', 'inactive': ': activate it to narrate',
+    'finalized': ': start it anew to narrate'}
+
 
 class Diagnostics:
     """
@@ -192,7 +196,8 @@ class Diagnostics:
         if self.trouble:
             return DiagnosticStatus.ERROR, self.trouble
         if self._channel is None:
-            return DiagnosticStatus.OK, f'{self._lifecycle_state}: activate it to narrate'
+            state = self._lifecycle_state
+            return DiagnosticStatus.OK, f'{state}{_WAY_ON_BY_STATE.get(state, "")}'
         if self._channel.state is WorkerState.FAILED:
             return DiagnosticStatus.ERROR, self._failure_text()
         if self._channel.is_paused:

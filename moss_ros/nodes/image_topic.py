@@ -136,12 +136,28 @@ class ImageTopic:
         publishers = [] if self._chosen is None else self._publishers(self._chosen)
         if not publishers:
             return InputState.NO_PUBLISHER, self._no_publisher_text()
+        types = {publisher.topic_type for publisher in publishers}
+        if self._chosen.type not in types:
+            return InputState.NO_PUBLISHER, self._wrong_type_text(types)
         if all(map(self._is_incompatible, publishers)):
             return InputState.INCOMPATIBLE, self._incompatible_text()
         return InputState.NOTHING_ARRIVES, (
             f'{self.name} has a publisher, but no image has arrived for {quiet_s:.0f} s: the '
             'camera stands still, or its images are too large for the transport; see '
             f"'ros2 topic hz {self.name}' and docs/large_images.md")
+
+    def _wrong_type_text(self, types):
+        camera, _, last = self.name.rpartition('/')
+        remedy = "remap 'image' to the topic of the camera"
+        for choice in INPUT_TOPICS:
+            if choice.type in types and choice.topic == f'<image>/{last}':
+                remedy = f"remap 'image' to {camera}, and start with image_transport:=" \
+                    f'{choice.transport}'
+                break
+            if choice.type in types and choice.type != _COMPRESSED:
+                remedy = f'start with image_transport:={choice.transport}'
+        return (f'{self.name} has {" and ".join(sorted(types))}, but image_transport '
+                f'{self._chosen.transport} takes {self._chosen.type}: {remedy}')
 
     def _subscribe(self, choice):
         package, _, name = choice.type.split('/')

@@ -173,8 +173,9 @@ class Narrator(LifecycleNode):
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         """Unsubscribe and stop the worker; the weights stay."""
         if not self._deactivate():
-            self.get_logger().error(
-                f'the worker is still in a step after {STOP_TIMEOUT_S} s; cleaning up')
+            self._tell_trouble(
+                f'deactivated, but the worker is still in a step after {STOP_TIMEOUT_S} s: the '
+                'weights are dropped; request configure again')
             return TransitionCallbackReturn.ERROR
         return super().on_deactivate(state)
 
@@ -188,6 +189,7 @@ class Narrator(LifecycleNode):
         """Stop and free everything, from any state."""
         self._deactivate()
         self._release()
+        self._diagnostics.trouble = ''
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state) -> TransitionCallbackReturn:

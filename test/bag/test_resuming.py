@@ -14,12 +14,14 @@
 
 """Runs that are killed, interrupted or out of disk go on, and give the same files."""
 
+import fcntl
 import json
 import multiprocessing
 import os
 from pathlib import Path
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,6 +198,30 @@ def test_another_run_is_not_resumed(scene_bag, tmp_path):
     assert json.loads((output / 'run.json').read_text())['source']['name'] == 'other'
     with pytest.raises(BagError, match='holds a run already'):
         narrate_bag(other.path, output, NarrateOptions())
+
+
+def test_a_run_that_goes_on_is_not_overwritten(scene_bag, tmp_path):
+    journal = tmp_path / 'out/.narration_run'
+    journal.mkdir(parents=True)
+    with (journal / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BagError, match='another process is narrating into it') as caught:
+            narrate_bag(scene_bag.path, tmp_path / 'out', NarrateOptions(), overwrite=True)
+        assert caught.value.exit_code is ExitCode.RESUME
+        assert [path.name for path in journal.iterdir()] == ['lock']
+    assert narrate_bag(
+        scene_bag.path, tmp_path / 'out', NarrateOptions(), overwrite=True).is_complete
+
+
+def test_a_recording_is_never_replaced_by_what_is_said_of_it(narrated, tmp_path):
+    recording = tmp_path / 'narration.mcap'
+    shutil.copyfile(narrated / 'narration.mcap', recording)
+    before = recording.read_bytes()
+    with pytest.raises(BagError, match='has the recording .* never changed') as caught:
+        narrate_bag(recording, tmp_path, NarrateOptions(), overwrite=True)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert recording.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ['narration.mcap']
 
 
 def test_a_damaged_snapshot_is_told(scene_bag, tmp_path):

@@ -246,6 +246,8 @@ def test_a_shared_worker_that_hangs_refuses_a_first_activation_until_it_has_ende
     first.change(Transition.TRANSITION_DEACTIVATE)
     assert first.state == State.PRIMARY_STATE_UNCONFIGURED
     logged('still in a step')
+    model_status(DiagnosticStatus.ERROR, 'still in a step', 'request configure again',
+                 name='a/narrator')
     before = parts_of(second.narrator)
     for _ in range(2):
         start_s = time.monotonic()
@@ -265,6 +267,7 @@ def test_a_shared_worker_that_hangs_refuses_a_first_activation_until_it_has_ende
     assert second.change(Transition.TRANSITION_DEACTIVATE)
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
         assert first.change(transition)
+    model_status(DiagnosticStatus.OK, 'narrating', name='a/narrator')
     first.show()
     host.until(first.narrations, what='a narration')
 

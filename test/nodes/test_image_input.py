@@ -23,8 +23,10 @@ from moss_ros.nodes.image_topic import InputState
 from moss_ros.settings import NarratorSettings
 import numpy as np
 import pytest
+from rclpy.context import Context
 from rclpy.logging import LoggingSeverity
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 START_NS = 1_700_000_000_000_000_000
 NS_PER_S = 1_000_000_000
@@ -215,6 +217,23 @@ def test_a_reliability_that_does_not_match_is_said_with_the_remedy(rig):
     rig.show(rig.publisher(), picture(START_NS))
     assert rig.input.state is InputState.ARRIVING
     assert len(rig.frames) == 1
+
+
+@pytest.mark.parametrize(('topic', 'kind', 'remedy'), [
+    ('/front/image_raw/compressed', CompressedImage,
+     "remap 'image' to /front/image_raw, and start with image_transport:=compressed"),
+    ('/front/pictures', CompressedImage, "remap 'image' to the topic of the camera"),
+    ('/front/camera_info', CameraInfo, "remap 'image' to the topic of the camera")])
+def test_a_topic_of_another_type_is_told_with_the_remedy(rig, topic, kind, remedy):
+    rig = rig('-r', f'image:={topic}', stale_after_s=0.3)
+    # A participant of DDS has one type a topic: the camera is another one.
+    with Context() as context:
+        camera = Node('other_camera', context=context)
+        camera.create_publisher(kind, topic, RELIABLE)
+        _, text = rig.wait_log(f'{topic} has sensor_msgs/msg/{kind.__name__}')
+        camera.destroy_node()
+    assert 'image_transport raw takes sensor_msgs/msg/Image' in text
+    assert text.endswith(remedy)
 
 
 def test_silence_of_the_camera_is_explained_and_its_return_told(rig):
