@@ -98,6 +98,15 @@ def test_a_reset_ends_what_is_said_and_what_comes_right_after_belongs_to_the_new
     assert token.narration_id == 1
 
 
+def test_a_reset_that_is_refused_holds_nothing_back(make_stream):
+    stream = make_stream(say('Yes.'))
+    with pytest.raises(RuntimeError):
+        stream.channel.request_reset()
+    stream.worker.start()
+    stream.show()
+    assert stream.wait_ends(1) == [(None, 'Yes.', EndReason.SILENCE)]
+
+
 def test_a_pause_takes_nothing_in_and_prompts_wait(stream):
     stream = stream(begin('The red'), say('Yes.'))
     stream.show_until_it_speaks()

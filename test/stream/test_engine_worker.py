@@ -21,7 +21,6 @@ from moss_ros.stream import (
     EndReason, EngineWorker, ErrorEvent, Mailbox, NarrationEvent, Prompt, PromptEvent,
     SessionState, SilenceEvent, StateEvent, StreamChange, StreamSession, TokenEvent, WorkerState,
 )
-from moss_ros.stream.feed import SessionFeed
 import pytest
 import torch
 
@@ -542,41 +541,6 @@ def test_what_comes_in_right_after_a_reset_belongs_to_the_new_stream(
     future.result(WAIT_S)
     stream.heard.wait_for(TokenEvent, stamp_ns=1_000_000_000)
     assert stream.session.context.num_frames == 1
-
-
-def test_a_step_that_has_begun_takes_nothing_of_the_new_stream(
-        worker, open_stream, tools, endless, monkeypatch):
-    """As when the steps of other streams go before: it takes in only then what waits."""
-    stream = open_stream(script=endless, **ENDLESS)
-    is_entered, is_open = threading.Event(), threading.Event()
-    step = SessionFeed.step_shared
-
-    def late(feed, should_yield):
-        is_entered.set()
-        assert is_open.wait(WAIT_S)
-        return step(feed, should_yield)
-
-    monkeypatch.setattr(SessionFeed, 'step_shared', late)
-    worker.start()
-    stream.mailbox.submit_frame(tools.frame(1))
-    assert is_entered.wait(WAIT_S)
-    future = stream.channel.request_reset()
-    stream.mailbox.submit_prompt(Prompt('Is there a red ball?', 'p'))
-    stream.mailbox.submit_frame(tools.frame(2))
-    is_open.set()
-    future.result(WAIT_S)
-    stream.heard.wait_for(PromptEvent, prompt_id='p')
-    stream.heard.wait_for(TokenEvent, stamp_ns=2_000_000_000, prompt_id='p')
-    assert stream.session.context.num_frames == 1
-
-
-def test_a_reset_that_is_refused_holds_nothing_back(worker, open_stream, tools, endless):
-    stream = open_stream(script=endless, **ENDLESS)
-    with pytest.raises(RuntimeError):
-        stream.channel.request_reset()
-    stream.mailbox.submit_frame(tools.frame(1))
-    worker.start()
-    stream.heard.wait_for(TokenEvent, stamp_ns=1_000_000_000)
 
 
 def test_a_pause_ends_what_is_said_and_keeps_what_was_seen_and_asked(

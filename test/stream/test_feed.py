@@ -18,8 +18,8 @@ from contextlib import nullcontext
 import threading
 
 from moss_ros.stream import (
-    EngineWorker, Mailbox, Prompt, PromptEvent, SessionState, SilenceEvent, StreamSession,
-    WorkerState,
+    EngineWorker, Mailbox, NarrationEvent, Prompt, PromptEvent, SessionState, SilenceEvent,
+    StreamSession, WorkerState,
 )
 from moss_ros.stream.feed import SessionFeed
 import pytest
@@ -274,3 +274,38 @@ def test_frames_that_the_device_is_at_are_work_and_can_be_dropped(tools):
     feed.drop_frames()
     assert not feed.has_work
     assert session.context.num_frames == 1
+
+
+def test_a_step_that_has_begun_takes_nothing_of_the_new_stream(tools, chat, monkeypatch):
+    """As when the steps of other streams go before: it takes in only then what waits."""
+    is_entered, is_open, is_shown = (threading.Event() for _ in range(3))
+    step, events = SessionFeed.step_shared, []
+
+    def late(feed, should_yield):
+        is_entered.set()
+        assert is_open.wait(WAIT_S)
+        return step(feed, should_yield)
+
+    def hear(event):
+        events.append(event)
+        if isinstance(event, SilenceEvent) and event.stamp_ns == 2 * 10 ** 9:
+            is_shown.set()
+
+    monkeypatch.setattr(SessionFeed, 'step_shared', late)
+    session = StreamSession(tools.scripted_model(chat), chat, tools.options())
+    worker = EngineWorker(num_torch_threads=1)
+    channel = worker.open_channel(session, Mailbox(8), hear)
+    worker.start()
+    channel.mailbox.submit_frame(tools.frame(1))
+    assert is_entered.wait(WAIT_S)
+    future = channel.request_reset()
+    channel.mailbox.submit_prompt(Prompt('Is it red?', 'p'))
+    channel.mailbox.submit_frame(tools.frame(2))
+    is_open.set()
+    future.result(WAIT_S)
+    assert is_shown.wait(WAIT_S)
+    worker.call(lambda: None).result(WAIT_S)
+    assert session.context.num_frames == 1
+    assert not any(isinstance(event, NarrationEvent) for event in events)  # no end of 'p'
+    assert [event.prompt_id for event in events if isinstance(event, PromptEvent)] == ['p']
+    assert worker.close(WAIT_S)
