@@ -139,7 +139,7 @@ def test_a_stamp_that_is_missing_does_not_begin_the_stream_anew(tmp_path):
 def test_the_clock_can_be_forced_and_is_told(tmp_path, capsys):
     path = write_bag(tmp_path / 'bag', images(lambda index, _: START_NS + HOUR_NS))
     for clock, expected in (('auto', 'header'), ('header', 'header'), ('bag', 'bag')):
-        output = tmp_path / clock
+        output = tmp_path / f'said_{clock}'
         assert main([str(path), '--output', str(output), '--quiet', '--clock', clock]) == 0
         run = json.loads((output / 'run.json').read_text())
         assert run['options']['clock'] == clock and run['source']['clock'] == expected
@@ -153,7 +153,7 @@ def test_the_clock_can_be_forced_and_is_told(tmp_path, capsys):
     with pytest.raises(ValueError, match="clock is 'wall'; allowed: auto, bag, header"):
         NarrateOptions(clock='wall')
     with pytest.raises(BagError, match='source: clock was "bag" and is now "header"') as error:
-        narrate_bag(path, tmp_path / 'bag', NarrateOptions(clock='header'), resume=True)
+        narrate_bag(path, tmp_path / 'said_bag', NarrateOptions(clock='header'), resume=True)
     assert error.value.exit_code is ExitCode.RESUME
 
 
