@@ -39,7 +39,7 @@ from moss_ros.bag.journal import (
     refuse_while_running, RunRecord,
 )
 from moss_ros.bag.narrate_options import NarrateOptions
-from moss_ros.bag.outputs import EndedRun, RUN_FILE, write_outputs, WRITERS
+from moss_ros.bag.outputs import EndedRun, OUTPUT_FILES, RUN_FILE, write_outputs
 from moss_ros.bag.paced_narration import BagNarration
 from moss_ros.bag.reading import open_source
 from moss_ros.bag.source import Source
@@ -318,7 +318,7 @@ def _check_against(source, opened, options):
 
 def _keep_recording(source, output):
     """Raise BagError for an output folder in which the recording itself would be changed."""
-    files = {output, *(output / name for name in (*WRITERS, RUN_FILE))}
+    files = {output, *(output / name for name in OUTPUT_FILES)}
     if source.resolve() in {file.resolve() for file in files}:
         raise BagError(output, f'has the recording {source}, which is never changed; name another '
                        '--output', ExitCode.USAGE)

@@ -225,6 +225,7 @@ WRITERS: dict[str, Callable[[Path, EndedRun], None]] = {
     'narration.mcap': _write_mcap,
     'report.html': _write_report,
 }
+OUTPUT_FILES = (*WRITERS, RUN_FILE)
 
 
 def write_outputs(output: Path, run: EndedRun) -> None:
@@ -240,7 +241,7 @@ def write_outputs(output: Path, run: EndedRun) -> None:
         for name, write in WRITERS.items():
             write(partial / name, run)
         (partial / RUN_FILE).write_text(run.record.to_json(), encoding='utf-8')
-        for name in (*WRITERS, RUN_FILE):
+        for name in OUTPUT_FILES:
             replace_durably(partial / name, output / name)
     run.journal.remove()
 

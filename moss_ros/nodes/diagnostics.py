@@ -42,7 +42,6 @@ NUM_PERIODS_TOLD = 10
 HANG_S = 10.0
 _NO_FIGURES = SessionFigures(device=None, context=None)
 _OUT_OF_MEMORY = ('OutOfMemoryError', 'out of memory', 'MemoryError')
-
 _WAY_ON_BY_STATE = {
     'unconfigured': ': configure it to narrate', 'inactive': ': activate it to narrate',
     'finalized': ': start it anew to narrate'}

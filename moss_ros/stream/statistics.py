@@ -25,9 +25,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 import threading
 
-from moss_ros.stream.events import (
-    Event, NarrationEvent, PromptEvent, SilenceEvent, TokenEvent,
-)
+from moss_ros.stream.events import Event, NarrationEvent, PromptEvent, SilenceEvent, TokenEvent
 
 _NUM_LATENCIES = 200
 _NUM_INTERVALS = 100

@@ -142,9 +142,7 @@ class SampleMaker:
             indices = list(range(first_frame, len(stream.times_s), step))[:num_kept]
         if len(indices) > 1 and generator.random() < P_OFFLINE_WHAT_HAPPENS:
             text = generator.choice(WHAT_HAPPENS_WORDINGS)
-            events = [event for before, index in zip(indices, indices[1:])
-                      for at in range(before + 1, index + 1) for event in stream.observable[at]
-                      if stream.is_visible(event, at - first_frame)]
+            events = _visible_events(stream, first_frame, range(first_frame, indices[-1] + 1))
             answer = tell_events(events) if events else self._what_goes_on(stream, indices[-1])
         else:
             is_one = len(indices) == 1
@@ -174,6 +172,12 @@ class SampleMaker:
         return self._ids_by_text[text]
 
 
+def _visible_events(stream, first_frame, frames):
+    """Return the events that show at any of frames in a window that begins at first_frame."""
+    return [event for at in frames for event in stream.observable[at]
+            if stream.is_visible(event, at - first_frame)]
+
+
 class _SampleWriter:
     """The state of one sample being written: the next frame and the events not yet told."""
 
@@ -189,8 +193,6 @@ class _SampleWriter:
         self._end = end_frame
         self._pending: list[SceneEvent | UnknownEvent] = []
         self._first = first_frame
-        # The first frame of which it is not noted what happened.
-        self._unnoted = first_frame
         self._sample = Sample()
         self._num_late_frames = 0
         # Frames a spoken token, drawn anew for each narration.
@@ -304,10 +306,8 @@ class _SampleWriter:
     def _note_frame(self) -> None:
         """Note what is true at the frame whose token comes next, also of frames left out."""
         index, first = self._frame, self._first
-        events = [event for at in range(self._unnoted, index + 1)
-                  for event in self._stream.observable[at]
-                  if self._stream.is_visible(event, at - first)]
-        self._unnoted = index + 1
+        before = self._sample.frame_indices[-1] if self._sample.frame_indices else index - 1
+        events = _visible_events(self._stream, first, range(before + 1, index + 1))
         self._pending += events
         self._sample.frames.append(
             (self._painted_truth if isinstance(self._stream, Stream) else self._unknown_truth)(

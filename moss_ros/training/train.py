@@ -30,7 +30,7 @@ import time
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.model import (
-    CheckpointError, initialise, load_model, ModelConfig, pair_frames, save_model, VideoModel,
+    CheckpointError, initialise, ModelConfig, pair_frames, save_model, VideoModel,
 )
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
@@ -261,14 +261,12 @@ def main(arguments=None) -> None:
     if arguments.finish and arguments.long:
         parser.error('--finish and --long are two recipes; take one of them')
     recipe = LONG_RECIPE if arguments.long else FINISH_RECIPE if arguments.finish else RECIPE
-    if arguments.start_from is not None:
-        try:
-            load_model(arguments.start_from, device='cpu')
-        except CheckpointError as error:
-            parser.error(f'--start-from: {error}')
-    train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
-          arguments.num_threads, arguments.work_dir, arguments.start_from,
-          arguments.keep_vision)
+    try:
+        train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
+              arguments.num_threads, arguments.work_dir, arguments.start_from,
+              arguments.keep_vision)
+    except CheckpointError as error:
+        parser.error(f'--start-from: {error}')
 
 
 if __name__ == '__main__':

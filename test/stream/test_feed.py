@@ -66,6 +66,14 @@ def slow_feed(tools, chat, clock):
     return make
 
 
+def fill(feed, mailbox, tools, num_frames):
+    """Have the feed learn what a frame costs by frame 0, and then put so many more in."""
+    mailbox.submit_frame(tools.frame(0))
+    feed.step()
+    for index in range(1, 1 + num_frames):
+        mailbox.submit_frame(tools.frame(index))
+
+
 def stamps_s(events):
     return [event.stamp_ns // 10 ** 9 for event in events if isinstance(event, SilenceEvent)]
 
@@ -84,20 +92,14 @@ def test_until_the_cost_is_known_frames_come_one_by_one_and_none_is_dropped(slow
 
 def test_the_newest_frames_that_fit_are_encoded_and_the_others_counted(slow_feed, tools):
     feed, mailbox, _ = slow_feed(0.1, max_step_s=0.35)
-    mailbox.submit_frame(tools.frame(0))
-    feed.step()
-    for index in range(1, 11):
-        mailbox.submit_frame(tools.frame(index))
+    fill(feed, mailbox, tools, 10)
     assert stamps_s(feed.step()) == [8, 9, 10]
     assert mailbox.num_dropped_frames == 7
 
 
 def test_more_than_the_context_holds_is_not_encoded_but_counted(slow_feed, tools):
     feed, mailbox, session = slow_feed(0.001, max_frames=100)
-    mailbox.submit_frame(tools.frame(0))
-    feed.step()
-    for index in range(1, 91):
-        mailbox.submit_frame(tools.frame(index))
+    fill(feed, mailbox, tools, 90)
     seen_s = []
     while feed.has_work:
         seen_s += stamps_s(feed.step())
