@@ -15,6 +15,7 @@
 """Unknown scenes: the same each time, what is said is true of what is shown, fast enough."""
 
 from collections import Counter
+from dataclasses import replace
 import random
 
 from moss_ros.training.evaluation_run import num_painted_words
@@ -94,23 +95,38 @@ def test_a_still_scene_shows_nothing_but_noise():
     assert np.abs(grey(film.picture(2.0)) - grey(film.picture(2.5))).mean() < 12
 
 
-def test_the_camera_looks_where_it_turns():
-    """Where it turns right, the picture moves left; where it tilts up, the picture moves down."""
-    signs = {Happening.RIGHT: (-1, 0), Happening.LEFT: (1, 0), Happening.UP: (0, 1),
-             Happening.DOWN: (0, -1)}
-    right, wrong = 0, 0
-    for seed in range(40):
+TURNS = {Happening.RIGHT: (-1, 0), Happening.LEFT: (1, 0), Happening.UP: (0, 1),
+         Happening.DOWN: (0, -1)}
+
+
+def ways_of_turns(num_scenes, is_wanted):
+    """Return of turns and tilts, from poses that are wanted, the way that is told and aside."""
+    ways = []
+    for seed in range(num_scenes):
         scene = UnknownScene(seed, LENGTH_S)
         for phase in scene.phases:
-            if phase.kind in signs:
+            if phase.kind in TURNS and is_wanted(scene.pose_at(phase.start_s)):
                 film = Film(scene)
                 time_s = (phase.start_s + phase.end_s) / 2
                 x, y = shift_of(film.picture(time_s), film.picture(time_s + 0.2))
-                sign_x, sign_y = signs[phase.kind]
-                way = x * sign_x + y * sign_y
-                right, wrong = right + (way > 0), wrong + (way < 0)
+                sign_x, sign_y = TURNS[phase.kind]
+                ways.append((x * sign_x + y * sign_y, abs(x * sign_y + y * sign_x)))
+    return ways
+
+
+def test_the_camera_looks_where_it_turns():
+    """Where it turns right, the picture moves left; where it tilts up, the picture moves down."""
+    ways = ways_of_turns(40, lambda pose: True)
+    right, wrong = sum(way > 0 for way, _ in ways), sum(way < 0 for way, _ in ways)
     # The peak is lost now and then, where there is little to see.
     assert right > 40 and right > 4 * wrong, (right, wrong)
+
+
+def test_a_camera_that_has_rolled_turns_as_its_picture_says():
+    """Left and right, up and down are those of the picture, not of the world."""
+    ways = ways_of_turns(150, lambda pose: abs(pose.roll) > 0.5)
+    right = sum(way > aside for way, aside in ways)
+    assert right > 25 and right > 0.6 * len(ways), (right, len(ways))
 
 
 def test_what_moves_is_in_the_zone_that_is_said():
@@ -124,6 +140,35 @@ def test_what_moves_is_in_the_zone_that_is_said():
                 num += 1
                 assert low - 0.25 < x < high + 0.25
     assert num > 10
+
+
+def test_what_comes_in_or_leaves_over_an_edge_moves_while_it_can_be_seen():
+    """When it is said to begin and to end, little of it is in the picture; between, much is."""
+    num_in = num_out = 0
+    for seed in range(30):
+        scene = UnknownScene(seed, LENGTH_S)
+        film = Film(scene)
+        for phase in scene.phases:
+            if phase.kind in SOMETHING_BY_ZONE:
+                mover = scene.movers[phase.mover]
+                most = _part_seen(film, phase.mover, (phase.start_s + phase.end_s) / 2)
+                if not mover.is_seen_before:
+                    num_in += 1
+                    assert _part_seen(film, phase.mover, phase.start_s) < 0.35 * most
+                if not mover.is_seen_after:
+                    num_out += 1
+                    assert _part_seen(film, phase.mover, phase.end_s) < 0.35 * most
+    assert num_in > 5 and num_out > 5
+
+
+def _part_seen(film: Film, index: int, time_s: float) -> float:
+    """Return which part of the picture a mover of the film changes."""
+    picture, movers = film.picture(time_s).astype(int), film.scene.movers
+    mover = movers[index]
+    movers[index] = replace(mover, corners=[(1e6, 0, 0)], is_seen_before=False)
+    changed = np.abs(picture - film.picture(time_s)).max(-1) > 20
+    movers[index] = mover
+    return changed.mean()
 
 
 def test_spoilt_pictures_are_spoilt():

@@ -43,6 +43,9 @@ MOVER_PER_S = (0.07, 0.42)
 MOVER_SIZE = (0.13, 0.36)
 # Centres of what moves keep to a zone and away from its borders.
 ZONES = ((0.08, 0.27), (0.41, 0.59), (0.73, 0.92))
+# What comes in over an edge moves from when so much of its side is in the picture, and what leaves
+# until no more is left.
+EDGE_PART = 0.2
 # An event can be told once the picture has moved by this much since it began.
 VISIBLE_MOVE = 0.016
 P_CHAINED = 0.15
@@ -193,11 +196,7 @@ class UnknownScene:
         end_s = start_s + generator.uniform(*ACTIVITY_S)
         if kind in CAMERA_KINDS:
             phase = self._camera_phase(kind, start_s, end_s, ramp_s)
-            # Ways are those of the picture; a nearer view needs shorter ones in the world.
-            shrink = math.exp(-self._pose.zoom)
-            phase = replace(phase, speed=replace(
-                phase.speed, x=phase.speed.x * shrink, y=phase.speed.y * shrink,
-                lateral=phase.speed.lateral * shrink))
+            phase = replace(phase, speed=self._in_the_world(phase.speed))
         elif kind in DISTURBANCES:
             phase = Phase(kind, start_s, end_s, ramp_s)
         else:
@@ -205,6 +204,17 @@ class UnknownScene:
         self._pose = self._pose.moved(phase.speed, phase.way_at(phase.end_s))
         self.phases.append(phase)
         return phase.end_s
+
+    def _in_the_world(self, speed: Pose) -> Pose:
+        """
+        Return a speed in the picture as one in the world, for the pose of now.
+
+        A nearer view needs shorter ways there, and one that is rolled turned ones.
+        """
+        shrink, roll = math.exp(-self._pose.zoom), self._pose.roll
+        cosine, sine = shrink * math.cos(roll), shrink * math.sin(roll)
+        return replace(speed, x=speed.x * cosine - speed.y * sine,
+                       y=speed.x * sine + speed.y * cosine, lateral=speed.lateral * shrink)
 
     def _within_reach(self, kind: Happening) -> Happening:
         """Turn the kind around where the camera would leave what there is to see."""
@@ -265,31 +275,30 @@ class UnknownScene:
         low, high = MOVER_PER_S
         speed = low * (high / low) ** generator.random()
         low, high = ZONES[zone]
-        reach = 0.5 * size
-        x, y = generator.uniform(low, high), generator.uniform(0.15, self.aspect - 0.12)
-        corners = [(start_s, x, y)]
+        place = generator.uniform(low, high), generator.uniform(0.15, self.aspect - 0.12)
         is_seen_before, is_seen_after = generator.random() < 0.55, generator.random() < 0.55
-        if not is_seen_before:  # comes in over an edge, and is seen at start_s
-            x, y = self._outside(zone, x, y, reach)
-            corners = [(start_s - 0.6 * size / speed, x, y)]
-        time_s = start_s
-        while time_s < end_s:
+        if not is_seen_before:
+            place = self._outside(zone, *place, size / 2)
+        corners = [(start_s, *place)]
+        while corners[-1][0] < end_s:
             goal = generator.uniform(low, high), generator.uniform(0.12, self.aspect - 0.1)
             way = math.dist(goal, corners[-1][1:])
             if way < 0.08:
                 continue
-            time_s = corners[-1][0] + way / speed
-            corners.append((time_s, *goal))
+            if len(corners) == 1 and not is_seen_before:
+                corners = [(start_s - _at_edge_s(place, goal, size, speed), *place)]
+            corners.append((corners[-1][0] + way / speed, *goal))
+        end_s = corners[-1][0]
         if not is_seen_after:
-            x, y = self._outside(zone, *corners[-1][1:], reach)
-            way = math.dist((x, y), corners[-1][1:])
-            time_s += way / speed
-            corners.append((time_s, x, y))
-            time_s -= 0.4 * size / speed
+            goal = corners[-1][1:]
+            place = self._outside(zone, *goal, size / 2)
+            gone_s = end_s + math.dist(place, goal) / speed
+            corners.append((gone_s, *place))
+            end_s = gone_s - _at_edge_s(place, goal, size, speed)
         self.movers.append(Mover(size, corners, is_seen_before, is_seen_after,
                                  generator.choice((0, 0, generator.uniform(-1, 1))),
                                  generator.randrange(1 << 30)))
-        return Phase(kind, start_s, max(time_s, start_s + 1.0), 0.1,
+        return Phase(kind, start_s, max(end_s, start_s + 1.0), 0.1,
                      visible_per_s=speed, mover=len(self.movers) - 1)
 
     def _outside(self, zone, x, y, reach):
@@ -298,3 +307,10 @@ class UnknownScene:
         if zone != 1:
             ways += [(-reach if zone == 0 else 1 + reach, y)] * 3
         return self._random.choice(ways)
+
+
+def _at_edge_s(outside, inside, size, speed):
+    """Return how long less than EDGE_PART of what moves between both is in the picture."""
+    axis = 1 if 0 < outside[0] < 1 else 0
+    return EDGE_PART * size * math.dist(outside, inside) / (
+        abs(outside[axis] - inside[axis]) * speed)
