@@ -86,16 +86,28 @@ def pieces_of(string: str) -> list[Piece]:
     return pieces
 
 
+@dataclass
+class _HandedOver:
+    """The number-th prompt of a stream; since_s: when it was handed over."""
+
+    prompt: Prompt
+    number: int
+    since_s: float
+    is_given_up: bool = False
+
+
 class StringInterpreter:
     """
     Keeps track of rounds, prompts and limits; one thread at a time may call, nothing blocks.
 
     A prompt that was handed over counts as asked when the model begins its next round;
-    Conversation decides what answers it. A narration begins with text and ends with a silence,
+    Conversation decides what answers it. One that was given up for lost may be taken in all the
+    same: the round of that answers no question. A narration begins with text and ends with a silence,
     the end of the round, an error, the next round, a limit, or when nothing was heard for
-    silence_timeout_s. A model can't be told to end its round: after a limit or stop(), what it
-    says is left out until its next control string, or until it has said nothing for
-    silence_timeout_s.
+    silence_timeout_s. A model can't be told to end its round: after a limit, stop() or a pause,
+    what it says is left out until its next control string, or until it has said nothing for
+    silence_timeout_s. In a pause all of it is left out, and a question that it would answer ends
+    as STOPPED.
 
     All times named now_s are seconds of one monotonic clock.
     """
@@ -123,7 +135,7 @@ class StringInterpreter:
     @property
     def has_prompts(self) -> bool:
         """Whether a prompt was handed over whose round has not begun."""
-        return bool(self._prompts)
+        return self._first_waiting is not None
 
     @property
     def deadline_s(self) -> float:
@@ -131,16 +143,19 @@ class StringInterpreter:
         deadline_s = math.inf
         if self.state is SessionState.SPEAKING or self._left_out_since_s is not None:
             deadline_s = self._heard_s + self._options.silence_timeout_s
-        if self._prompts:
-            deadline_s = min(deadline_s, self._prompts[0][1] + self._options.answer_timeout_s)
+        if self._first_waiting is not None:
+            deadline_s = min(
+                deadline_s, self._first_waiting.since_s + self._options.answer_timeout_s)
         return deadline_s
 
     def reset(self) -> None:
         """Forget everything."""
         self._conversation.reset()
-        self._prompts: deque[tuple[Prompt, float]] = deque()
+        self._prompts: deque[_HandedOver] = deque()
+        self._num_prompts = self._num_prompts_taken = 0
         self._left_out_since_s: float | None = None
         self._heard_s = -math.inf
+        self._is_paused = False
 
     def open(self) -> list[Event]:
         """Return the event that tells the state at the beginning."""
@@ -157,7 +172,12 @@ class StringInterpreter:
 
     def add_prompt(self, prompt: Prompt, now_s: float) -> None:
         """Note that a prompt was handed over; it is asked when the model begins a round."""
-        self._prompts.append((prompt, now_s))
+        self._num_prompts += 1
+        self._prompts.append(_HandedOver(prompt, self._num_prompts, now_s))
+
+    def take_prompts(self, num_taken: int) -> None:
+        """Note how many prompts of the stream the model took out of its queue so far."""
+        self._num_prompts_taken = num_taken
 
     def hear(self, string: str, now_s: float) -> list[Event]:
         """
@@ -180,11 +200,13 @@ class StringInterpreter:
         if now_s >= self._heard_s + options.silence_timeout_s:
             self._left_out_since_s = None
             self._conversation.end(EndReason.SILENCE)
-        while self._prompts and now_s >= self._prompts[0][1] + options.answer_timeout_s:
-            prompt, _ = self._prompts.popleft()
+        while (waiting := self._first_waiting) is not None \
+                and now_s >= waiting.since_s + options.answer_timeout_s:
+            waiting.is_given_up = True
+            prompt_id = waiting.prompt.prompt_id
             self._conversation.report_error(
-                f'the model has not taken in prompt {prompt.prompt_id!r} within '
-                f'{options.answer_timeout_s:g} s; ask it again', prompt.prompt_id)
+                f'the model has not taken in prompt {prompt_id!r} within '
+                f'{options.answer_timeout_s:g} s; ask it again', prompt_id)
         return self.take_events()
 
     def stop(self, now_s: float) -> list[Event]:
@@ -195,13 +217,24 @@ class StringInterpreter:
         self._conversation.end(EndReason.STOPPED)
         return self.take_events()
 
+    def pause(self, is_paused: bool, now_s: float) -> list[Event]:
+        """Do as stop() and leave out all that is said from now on, or go on."""
+        self._is_paused = is_paused
+        return self.stop(now_s) if is_paused else []
+
     def end(self) -> list[Event]:
-        """End what is being said, and an open question: no more will be heard."""
-        self._conversation.close()
+        """End what is being said, an open question and prompts that wait: no more is heard."""
+        self._conversation.close([
+            entry.prompt for entry in self._prompts if not entry.is_given_up])
+        self._prompts.clear()
         return self.take_events()
 
     def _hear_text(self, text, now_s):
         options, conversation = self._options, self._conversation
+        if self._is_paused:
+            self._left_out_since_s = now_s  # the rest of it, too, when the pause ends
+            conversation.close()
+            return
         if self._left_out_since_s is not None:
             if now_s >= self._left_out_since_s + options.answer_timeout_s:
                 raise RemoteError(
@@ -219,16 +252,35 @@ class StringInterpreter:
     def _hear_control(self, piece):
         conversation = self._conversation
         if piece.kind is PieceKind.ROUND_START:
-            if self._prompts:
-                prompt, _ = self._prompts.popleft()
+            prompt = self._prompt_of_round()
+            if prompt is not None:
                 conversation.ask(prompt)
             else:  # a round that the model begins by itself
                 conversation.end(EndReason.INTERRUPTED)
-        elif piece.kind is PieceKind.SILENCE:
+        elif piece.kind is PieceKind.SILENCE and not self._is_paused:
             conversation.fall_silent()
-        elif piece.kind is PieceKind.ROUND_END:
+        elif piece.kind is not PieceKind.ERROR:
             conversation.end(EndReason.SILENCE)
         else:
             conversation.end(EndReason.STOPPED)
             conversation.report_error(
                 'the model reports an error: ' + (piece.text or 'it gives no reason'))
+
+    @property
+    def _first_waiting(self):
+        """The first prompt whose round has not begun and that was not given up; None if none."""
+        return next((entry for entry in self._prompts if not entry.is_given_up), None)
+
+    def _prompt_of_round(self):
+        """Return the prompt that the model begins a round with, None if that is no question's."""
+        prompts = self._prompts
+        while prompts and prompts[0].is_given_up:
+            # It was taken in late, and this is its round; or it went without one, and the next,
+            # which was taken as well, has this one. Or it still lies in the queue.
+            if prompts[0].number > self._num_prompts_taken:
+                return None
+            is_next_taken = len(prompts) > 1 and prompts[1].number <= self._num_prompts_taken
+            prompts.popleft()
+            if not is_next_taken:
+                return None
+        return prompts.popleft().prompt if prompts else None

@@ -70,27 +70,34 @@ class Link:
         return [json.loads(line) for line in lines]
 
 
-class ImageQueue(queue.Queue):
-    """Reports when an image was taken out, in whatever way."""
+class InputQueue(queue.Queue):
+    """Counts what was taken out, in whatever way."""
 
-    def __init__(self, on_taken):
+    def __init__(self):
         super().__init__()
         self._num_put = 0
-        self._on_taken = on_taken
 
     def _put(self, item):
         self._num_put += 1
         super()._put(item)
 
+    def num_taken(self):
+        # Counted by what is left: things may be taken by get(), or by clearing .queue.
+        with self.mutex:
+            return self._num_put - len(self.queue)
+
+
+class ImageQueue(InputQueue):
+    """Reports when an image was taken out."""
+
+    def __init__(self, on_taken):
+        super().__init__()
+        self._on_taken = on_taken
+
     def get(self, block=True, timeout=None):
         image = super().get(block, timeout)
         self._on_taken()
         return image
-
-    def num_taken(self):
-        # Counted by what is left: images may be taken by get(), or by clearing .queue.
-        with self.mutex:
-            return self._num_put - len(self.queue)
 
 
 class TokenQueue(queue.Queue):
@@ -117,7 +124,7 @@ class Run:
         self._is_stopping = False
         self._num_reported = 0
         self._images = ImageQueue(self.report_taken)
-        self._prompts = queue.Queue()
+        self._prompts = InputQueue()
         self._thread = threading.Thread(
             target=self._generate, args=(processor, kwargs), daemon=True)
         self._thread.start()
@@ -143,7 +150,7 @@ class Run:
         num_taken = self._images.num_taken()
         if num_taken != self._num_reported and not self._is_stopping:
             self._num_reported = num_taken
-            self._link.send('taken', run_id=self._run_id, num_taken=num_taken)
+            self._send('taken', num_taken=num_taken)
 
     def stop(self):
         """Ask it to stop until it has ended: a request before its loop has begun may be lost."""
@@ -163,9 +170,12 @@ class Run:
                 if self._is_stopping:
                     return
                 self._num_allowed -= 1
-            self._link.send(
-                'string', run_id=self._run_id, num_taken=self._images.num_taken(),
-                text=string[begin:begin + MAX_STRING_CHARS])
+            self._send('string', num_taken=self._images.num_taken(),
+                       text=string[begin:begin + MAX_STRING_CHARS])
+
+    def _send(self, kind, **fields):
+        self._link.send(kind, run_id=self._run_id, num_prompts_taken=self._prompts.num_taken(),
+                        **fields)
 
     def _generate(self, processor, kwargs):
         message, details = 'real_time_generate returned', ''

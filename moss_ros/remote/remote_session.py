@@ -178,8 +178,8 @@ class RemoteSession:
             if process is not None:
                 process.kill()
 
-    def open(self, max_tokens_per_s: float) -> list[Event]:
-        """Begin a stream in a process that is loaded; return the first events."""
+    def open(self, max_tokens_per_s: float, is_paused: bool = False) -> list[Event]:
+        """Begin a stream, perhaps paused, in a process that is loaded; return the first events."""
         self.reset()
         self._begin_run()
         options = self._options
@@ -187,7 +187,8 @@ class RemoteSession:
             'start', run_id=self._run_id, has_seconds=options.frames == 'image_seconds',
             max_ahead=1 if max_tokens_per_s else _MAX_AHEAD, kwargs=dict(options.generate_kwargs))
         self._is_running = True
-        return self._interpreter.open()
+        return [*self._interpreter.open(),
+                *self._interpreter.pause(is_paused, time.monotonic())]
 
     def add_frame(self, frame: Frame) -> list[Event]:
         """
@@ -262,6 +263,10 @@ class RemoteSession:
         """
         return self._interpreter.stop(time.monotonic())
 
+    def pause(self, is_paused: bool) -> list[Event]:
+        """Do as interrupt() and leave out all that the model says from now on, or go on."""
+        return self._interpreter.pause(is_paused, time.monotonic())
+
     def end(self) -> list[Event]:
         """
         End the stream, what is being said and an open question; the model stays loaded.
@@ -316,6 +321,7 @@ class RemoteSession:
             raise RemoteError(self._process.described(
                 f'has ended the stream: {report["message"]}'), report['details'])
         self._take_frames(report['num_taken'], now_s)
+        self._interpreter.take_prompts(report['num_prompts_taken'])
         if kind != 'string':
             return self._interpreter.take_events()
         self._process.send('allow', count=1)

@@ -109,6 +109,8 @@ class RemoteChannel:
         """
         End what is being said and show the model nothing any more, or go on.
 
+        What the model says in the pause, of what it was shown before, is left out.
+
         Frames that wait are dropped when the pause begins, prompts wait until it goes on. Else as
         request_interrupt.
         """
@@ -138,8 +140,8 @@ class RemoteChannel:
         self.begin()
 
     def _pause(self, is_paused):
+        self._delivery.deliver(self._session.pause(is_paused))
         if is_paused:
-            self._delivery.deliver(self._session.interrupt())
             prompts, _ = self._mailbox.drain()
             for prompt in prompts:
                 self._mailbox.submit_prompt(prompt)
@@ -151,7 +153,8 @@ class RemoteChannel:
         """Load the model where it is not, and begin a stream."""
         if self._session.load(lambda: self._host.is_ending):
             self._pace.begin_anew()
-            self._delivery.deliver(self._session.open(self._max_tokens_per_s))
+            self._delivery.deliver(self._session.open(
+                self._max_tokens_per_s, self._is_paused))
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until there is something to do, 0 if now; an upper bound."""

@@ -22,6 +22,7 @@ of the frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from moss_ros.stream.events import (
@@ -170,10 +171,17 @@ class Conversation:
         if reason is not EndReason.INTERRUPTED and self._state is SessionState.SPEAKING:
             self._change_state(SessionState.SILENT)
 
-    def close(self) -> None:
-        """End what is being said, and close an open question as STOPPED."""
+    def close(self, waiting: Iterable[Prompt] = ()) -> None:
+        """
+        End what is being said, and close an open question as STOPPED.
+
+        waiting: prompts that the model was not asked, nor will be: each is reported as an error.
+        """
         self.end(EndReason.STOPPED)
         self._close_question(EndReason.STOPPED)
+        for prompt in waiting:
+            self.report_error(f'prompt {prompt.prompt_id!r} was not asked before the stream '
+                              'ended; ask it again', prompt.prompt_id)
 
     def count_rollovers(self, num: int) -> None:
         """Note how often the oldest part of the stream was forgotten; emit an event if it was."""

@@ -268,7 +268,11 @@ class StreamSession:
         return self._stop(is_end=False)
 
     def end(self) -> list[Event]:
-        """Do the same as stop(), and close an open question as well; return the events."""
+        """
+        Do the same as stop(), and close an open question as well; return the events.
+
+        A prompt that waits is forgotten, with an ErrorEvent.
+        """
         return self._stop(is_end=True)
 
     def _stop(self, is_end):
@@ -276,7 +280,8 @@ class StreamSession:
         if self.state is SessionState.SPEAKING and self._context.is_open:
             self._context.add_silence()
         if is_end:
-            self._conversation.close()
+            self._conversation.close(self._prompts)
+            self._prompts.clear()
         else:
             self._conversation.end(EndReason.STOPPED)
         return self._conversation.take_events()

@@ -103,6 +103,24 @@ def test_a_close_reports_an_open_question_as_stopped(stream):
     assert stream.ends == [('q', '', EndReason.STOPPED)]
 
 
+@pytest.mark.parametrize('is_failure', [False, True])
+def test_a_question_before_the_first_frame_has_one_end_whatever_ends_the_stream(
+        stream, is_failure):
+    """It is the end of an answer where the model was asked, else an error that names it."""
+    stream = stream(SILENCE)
+    stream.wait(StateEvent)
+    if is_failure:
+        stream.engine.fail_next()
+    stream.ask()
+    wait_until(lambda: not stream.mailbox.has_prompts)
+    if is_failure:
+        stream.submit()
+        wait_until(lambda: stream.channel.state is WorkerState.FAILED)
+    assert stream.worker.close(WAIT_S)
+    ends = [*stream.of(NarrationEvent, prompt_id='q'), *stream.of(ErrorEvent, prompt_id='q')]
+    assert len(ends) == 1, stream.events
+
+
 def test_a_close_while_it_waits_for_the_pace_takes_no_time(stream):
     stream = stream(begin('The', ' red'), max_tokens_per_s=0.01)
     stream.show_until_it_speaks()

@@ -254,6 +254,57 @@ def test_a_prompt_that_is_never_taken_in_is_reported(listener):
     assert not listener.interpreter.has_prompts
 
 
+def asked_in(events):
+    return [event.prompt_id for event in events if isinstance(event, PromptEvent)]
+
+
+def test_a_prompt_that_is_taken_in_too_late_takes_no_answer_from_the_next(listener):
+    listener = listener(answer_timeout_s=30.0)
+    listener.ask()
+    listener.pass_time(30.0)
+    second = listener.ask()
+    listener.interpreter.take_prompts(1)
+    late = listener.hear('<|round_start|>', 'Far.', '<|silence|>')
+    assert asked_in(late) == [] and narrations(late)[0].prompt_id is None
+    assert listener.interpreter.has_prompts
+    listener.interpreter.take_prompts(2)
+    events = listener.hear('<|round_start|>', 'Near.', '<|silence|>')
+    assert asked_in(events) == [second] and narrations(events)[0].prompt_id == second
+
+
+def test_a_prompt_that_got_no_round_at_all_leaves_the_next_its_own(listener):
+    listener = listener(answer_timeout_s=30.0)
+    listener.ask()
+    listener.pass_time(30.0)
+    second = listener.ask()
+    listener.interpreter.take_prompts(2)
+    assert asked_in(listener.hear('<|round_start|>')) == [second]
+    third = listener.ask()
+    listener.interpreter.take_prompts(3)
+    assert asked_in(listener.hear('<|round_start|>')) == [third]
+
+
+def test_a_prompt_given_up_that_lies_in_the_queue_may_still_be_taken_in_late(listener):
+    listener = listener(answer_timeout_s=30.0)
+    listener.ask()
+    listener.pass_time(30.0)
+    assert asked_in(listener.hear('<|round_start|>')) == []  # the model's own round
+    second = listener.ask()
+    listener.interpreter.take_prompts(1)
+    assert asked_in(listener.hear('<|round_start|>')) == []
+    listener.interpreter.take_prompts(2)
+    assert asked_in(listener.hear('<|round_start|>')) == [second]
+
+
+def test_a_prompt_that_was_not_taken_in_before_the_end_is_reported(listener):
+    listener = listener()
+    prompt_id = listener.ask()
+    error, = listener.interpreter.end()
+    assert isinstance(error, ErrorEvent) and error.prompt_id == prompt_id
+    assert 'was not asked before the stream ended' in error.message
+    assert listener.interpreter.end() == [] and not listener.interpreter.has_prompts
+
+
 def test_what_is_stopped_is_left_out_until_it_ends(listener):
     listener = listener()
     listener.hear('The red')
@@ -264,6 +315,33 @@ def test_what_is_stopped_is_left_out_until_it_ends(listener):
     listener.interpreter.stop(listener.now_s)
     listener.pass_time(5.0)
     assert TokenEvent in kinds(listener.hear('A cone.'))
+
+
+def test_what_is_said_in_a_pause_is_left_out_with_the_sentence_that_outlasts_it(listener):
+    listener = listener()
+    assert listener.interpreter.pause(True, listener.now_s) == []
+    assert listener.hear('The red', ' ball stops.', '<|silence|>', 'A cone') == []
+    assert listener.interpreter.pause(False, listener.now_s) == []
+    assert listener.hear(' appears.') == []
+    assert kinds(listener.hear('<|silence|>')) == [SilenceEvent]
+    assert narrations(listener.hear('A box.', '<|silence|>'))[0].text == 'A box.'
+
+
+def test_a_question_that_is_answered_in_a_pause_ends_without_the_answer(listener):
+    listener = listener()
+    prompt_id = listener.ask()
+    listener.interpreter.pause(True, listener.now_s)
+    prompt, end = listener.hear('<|round_start|>', 'Near', ' the door.', '<|silence|>')
+    assert isinstance(prompt, PromptEvent) and prompt.prompt_id == prompt_id
+    assert (end.prompt_id, end.text, end.reason) == (prompt_id, '', EndReason.STOPPED)
+
+
+def test_a_pause_ends_what_is_being_said(listener):
+    listener = listener()
+    listener.hear('The red')
+    end, state = listener.interpreter.pause(True, listener.now_s)
+    assert (end.text, end.reason) == ('The red', EndReason.STOPPED)
+    assert state.state is SessionState.SILENT
 
 
 def test_stopping_silence_is_nothing(listener):

@@ -216,6 +216,18 @@ def test_every_prompt_gets_exactly_one_end_whatever_happens(tools, chat):
             if event.prompt_id] == asked
 
 
+def test_a_prompt_that_waits_when_the_session_ends_is_an_error_that_names_it(tools, chat):
+    session, _ = tools.scripted_session('The red ball stops.')
+    for prompt_id in ('first', 'second'):
+        session.add_prompt(Prompt('Is it red?', prompt_id))
+    errors = of_class(session.step() + session.end(), ErrorEvent)
+    assert [error.prompt_id for error in errors] == ['first', 'second']
+    assert "prompt 'first' was not asked before the stream ended" in errors[0].message
+    session.add_frame(tools.frame(0))
+    events = run(session) + session.end()
+    assert not of_class(events, PromptEvent) and not of_class(events, ErrorEvent)
+
+
 def test_a_prompt_with_control_tokens_in_it_cannot_break_the_layout(tools, chat):
     session, model = tools.scripted_session(chat.silence_id, 'No.')
     session.add_frame(tools.frame(1))
