@@ -19,6 +19,7 @@ NarratorSettings go in; a session and the worker for it come out. Called by the 
 configured; blocks while weights are read.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
@@ -30,6 +31,9 @@ from moss_ros.stream import (
 )
 import numpy as np
 import torch
+
+_NUM_WARM_UP_WORDS = 2
+_SURELY = 1e4  # logits
 
 
 def make_engine(settings: NarratorSettings) -> tuple[Session, Worker]:
@@ -84,7 +88,7 @@ def given_sampling(settings: NarratorSettings) -> dict[str, float | int | bool]:
 
 def make_session(settings: NarratorSettings) -> StreamSession:
     """
-    Load the weights, allocate the stream's memory and run two steps to warm up.
+    Load the weights, allocate the stream's memory and run its steps once to warm up.
 
     Raises CheckpointError or ValueError that say what is wrong and the way out.
     """
@@ -114,10 +118,20 @@ def session_of(checkpoint: StreamCheckpoint, model: VideoModel,
 
 
 def warm_up(session: StreamSession) -> None:
-    """Run a step with the opening and one without in a session without a worker; forget them."""
-    for stamp_ns in (0, 1):
+    """
+    Run each kind of step in a session without a worker, and forget them.
+
+    These are a frame with the opening, a frame in silence and words, of which the first comes
+    from a frame's pass and those after it from passes of their own.
+    """
+    options = session.options
+    for stamp_ns, bias in ((0, _SURELY), (1, _SURELY), (2, -_SURELY)):
+        session.set_options(replace(options, silence_logit_bias=bias))
         session.add_frame(Frame(np.zeros((48, 64, 3), np.uint8), stamp_ns))
         session.step()
+    for _ in range(_NUM_WARM_UP_WORDS):
+        session.step()
+    session.set_options(options)
     session.reset()
 
 

@@ -17,7 +17,7 @@
 from dataclasses import replace
 
 from moss_ros.engines.loading import make_session, open_checkpoint, stream_change
-from moss_ros.model import CheckpointError, SamplingOptions
+from moss_ros.model import CheckpointError, SamplingOptions, VideoModel
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import StreamOptions
 import pytest
@@ -56,6 +56,22 @@ def test_a_session_is_warm_and_new(babbling_checkpoint):
     session = make_session(NarratorSettings(checkpoint=str(babbling_checkpoint), device='cpu'))
     assert not session.has_work
     assert session.context.num_frames == 0
+
+
+def test_what_is_warmed_up_is_a_pass_of_a_word_too(monkeypatch):
+    """The embedded model says nothing of a grey picture, but its first word is not to wait."""
+    passes = []
+
+    def noted(model, *arguments, **keywords):
+        passes.append(arguments)
+        return decode(model, *arguments, **keywords)
+
+    decode = VideoModel.decode
+    monkeypatch.setattr(VideoModel, 'decode', noted)
+    settings = NarratorSettings(device='cpu')
+    session = make_session(settings)
+    assert passes
+    assert session.options == stream_change(settings).applied_to(open_checkpoint(settings).options)
 
 
 def test_a_missing_folder_is_named(tmp_path):
