@@ -32,6 +32,7 @@ from typing import NoReturn
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.nodes.prompt_listeners import reaches_narrator
 from moss_ros.records import read_event
 from moss_ros.settings import ConsoleSettings
 from moss_ros.views.transcript import StreamPrinter
@@ -216,8 +217,9 @@ class Console(Node):
                 'narrator, or remap narrator/events')
 
     def _send_typed(self):
-        # Lines wait until a narrator subscribes: published earlier, they would be lost.
-        while self._typed and self._prompt_publisher.get_subscription_count():
+        # Lines wait until the narrator subscribes: published earlier, they would be lost.
+        while self._typed and reaches_narrator(
+                self, self._prompt_publisher, self._events_subscription.topic_name):
             self._prompt_publisher.publish(String(data=self._typed.popleft()))
 
 

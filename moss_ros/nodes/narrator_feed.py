@@ -29,6 +29,7 @@ import time
 from moss_ros.desk import DeskServer
 from moss_ros.desk.memory import DeskMemory
 from moss_ros.nodes.desk_pictures import PictureMaker
+from moss_ros.nodes.prompt_listeners import reaches_narrator
 from moss_ros.records import OUTPUT_TOPICS, read_event
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
@@ -120,7 +121,8 @@ class NarratorFeed:
         """Publish a question as soon as the narrator listens."""
         def is_asked():
             publisher = self._prompt_publisher
-            if publisher is None or not publisher.get_subscription_count():
+            if publisher is None or not reaches_narrator(
+                    self._node, publisher, f'{self._name}/events'):
                 return False
             publisher.publish(String(data=text))
             answer(True, '')

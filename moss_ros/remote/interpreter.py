@@ -102,8 +102,8 @@ class StringInterpreter:
 
     A prompt that was handed over counts as asked when the model begins its next round;
     Conversation decides what answers it. One that was given up for lost may be taken in all the
-    same: the round of that answers no question. A narration begins with text and ends with a silence,
-    the end of the round, an error, the next round, a limit, or when nothing was heard for
+    same: the round of that answers no question. A narration begins with text and ends with a
+    silence, the end of the round, an error, the next round, a limit, or when nothing was heard for
     silence_timeout_s. A model can't be told to end its round: after a limit, stop() or a pause,
     what it says is left out until its next control string, or until it has said nothing for
     silence_timeout_s. In a pause all of it is left out, and a question that it would answer ends

@@ -158,6 +158,23 @@ def test_console_prints_what_it_hears_without_a_terminal(
     assert console.popen.returncode == 0
 
 
+def test_what_is_typed_waits_for_the_narrator_though_a_recorder_listens(
+        host, listener, start_process, babbling_checkpoint):
+    recorded = []
+    recorder = listener.create_subscription(
+        String, 'prompt', lambda message: recorded.append(message.data), 10)
+    console = start_process('console', stdin=subprocess.PIPE)
+    console.popen.stdin.write('What do you see?\n')
+    console.popen.stdin.close()
+    # The listener's own publisher is the other one.
+    host.until(lambda: listener.count_publishers(recorder.topic_name) == 2, what='the console')
+    start_process('demo_camera', '-r', 'image_raw:=image')
+    start_process('narrator', '-p', f'checkpoint:={babbling_checkpoint}')
+    host.until(lambda: listener.of_type('prompt'), what='the question')
+    host.until(lambda: recorded, what='the record of it')
+    assert recorded == ['What do you see?']
+
+
 def test_demo_ends_by_itself_and_compares(babbling_checkpoint, elsewhere):
     demo = subprocess.run(
         [sys.executable, '-m', 'moss_ros.nodes.demo', '--seconds', '4', '--checkpoint',

@@ -1,0 +1,32 @@
+# Copyright 2026 moss_ros developers
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Whether a question that is published reaches a narrator, or only who else listens to its topic.
+
+A publisher of prompts goes in, a yes or no comes out. Used by the console and the desk, so that
+a question waits for the narrator while a recorder listens already.
+"""
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+
+
+def reaches_narrator(node: Node, prompts: Publisher, events_topic: str) -> bool:
+    """Return whether a node that publishes events_topic, by its full name, hears prompts."""
+    narrators = {(info.node_namespace, info.node_name)
+                 for info in node.get_publishers_info_by_topic(events_topic)}
+    return prompts.get_subscription_count() > 0 and any(
+        (info.node_namespace, info.node_name) in narrators
+        for info in node.get_subscriptions_info_by_topic(prompts.topic_name))
