@@ -22,7 +22,7 @@ narrates several cameras, where its make_engine() replaces that of loading.py.
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, TimeoutError as FutureTimeoutError
 import time
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from moss_ros.engines.loading import make_engine, make_model, open_checkpoint, session_of, warm_up
 from moss_ros.model import VideoModel
@@ -43,6 +43,7 @@ class SharedEngine:
     def __init__(self):
         self._models: WeakValueDictionary[tuple, VideoModel] = WeakValueDictionary()
         self._worker: EngineWorker | None = None
+        self._shares: WeakSet[WorkerShare] = WeakSet()
 
     def make_engine(self, settings: NarratorSettings) -> tuple[Session, Worker]:
         """Return a session and its worker; raise what loading's function of that name does."""
@@ -60,12 +61,16 @@ class SharedEngine:
             warm_up(session)
         if self._worker is None:
             self._worker = EngineWorker(settings.num_threads)
-        return session, WorkerShare(self._worker)
+        share = WorkerShare(self._worker)
+        self._shares.add(share)
+        return session, share
 
     def close(self, timeout_s: float) -> None:
-        """Stop the worker of all; blocks for timeout_s at most."""
+        """Stop the worker of all; blocks for timeout_s at most, and its shares for no more."""
         if self._worker is not None:
             self._worker.close(timeout_s)
+        for share in self._shares:
+            share.wait_no_more()
 
 
 class WorkerShare:
@@ -79,6 +84,7 @@ class WorkerShare:
         self._worker = worker
         self._channel: EngineChannel | None = None
         self._ending: Future | None = None  # of a channel that was closed in its step
+        self._may_wait = True
 
     @property
     def state(self) -> WorkerState:
@@ -111,6 +117,7 @@ class WorkerShare:
         Returns whether no step of it runs any more. What was being said is reported as STOPPED.
         """
         channel, self._channel = self._channel, None
+        timeout_s = timeout_s if self._may_wait else 0.0
         end_s = time.monotonic() + timeout_s
         if channel is not None:
             try:
@@ -123,6 +130,10 @@ class WorkerShare:
         if self._worker.num_channels == 0 or self._worker.is_ending:
             has_ended &= self._worker.stop(max(0.0, end_s - time.monotonic()))
         return has_ended
+
+    def wait_no_more(self) -> None:
+        """Have close() wait for nothing from now on: who owns the worker has waited for all."""
+        self._may_wait = False
 
     def _has_ended(self, timeout_s):
         """Wait for the end of the channel that was closed last; return whether it has come."""

@@ -17,13 +17,12 @@ The parts of a narrator that run from its activation to its deactivation, as one
 
 Settings, a loaded session and its worker go in; frames and prompts then go to the model, and its
 events to the topics. Made by the narrator. Everything is called on the executor's thread, except
-_hear() on the worker's thread and the log handler on any thread.
+_hear() on the worker's thread.
 """
 
 from collections.abc import Callable
 from contextlib import ExitStack
 import gc
-import logging
 import time
 
 from moss_ros.engines.loading import stream_change
@@ -72,7 +71,6 @@ class Activation:
         self._has_worker_ended = True
         # If a part cannot be made, the parts before it are undone in reverse order.
         with ExitStack() as stack:
-            self._log_to(node, stack)
             # Take over the parameters that were set while the node was inactive.
             session.reset()
             session.apply(stream_change(settings))
@@ -104,11 +102,13 @@ class Activation:
         self._undoing.close()
         return self._has_worker_ended
 
-    def add_frame(self, frame: Frame, frame_id: str) -> None:
-        """Hand a chosen frame to the model, unless it is paused."""
-        if not self._channel.is_paused:
-            self._overlay.add_frame(frame, frame_id)
-            self._mailbox.submit_frame(frame)
+    def add_frame(self, frame: Frame, frame_id: str) -> bool:
+        """Hand a chosen frame to the model, unless it is paused; return whether it was."""
+        if self._channel.is_paused:
+            return False
+        self._overlay.add_frame(frame, frame_id)
+        self._mailbox.submit_frame(frame)
+        return True
 
     def ask_now(self, ask: Callable[[], None]) -> None:
         """Call ask(), then show the model the newest image, so that it can answer at once."""
@@ -139,11 +139,6 @@ class Activation:
     def tell_of_camera(self, event: CameraEvent) -> None:
         """Publish what is the matter with the camera's pictures."""
         self._outputs.publish(event)
-
-    def _log_to(self, node, stack):
-        handler = _RosLogHandler(node.get_logger())
-        logging.getLogger('moss_ros').addHandler(handler)
-        stack.callback(logging.getLogger('moss_ros').removeHandler, handler)
 
     def _start(self, settings, stack):
         stack.callback(self._stop_worker)
@@ -201,25 +196,6 @@ class Activation:
         self._outputs.publish(event)
         self._diagnostics.observe(event, time.monotonic_ns())
         self._overlay.follow(event)
-
-
-class _RosLogHandler(logging.Handler):
-    """Passes what Python's logging gets on to the node's logger."""
-
-    def __init__(self, logger):
-        super().__init__()
-        self._logger = logger
-
-    def emit(self, record):
-        """Log a record; any thread."""
-        try:
-            # rclpy refuses a line that logs with one severity now and another then.
-            if record.levelno >= logging.ERROR:
-                self._logger.error(record.getMessage())
-            else:
-                self._logger.info(record.getMessage())
-        except Exception:
-            self.handleError(record)
 
 
 def free_memory() -> None:

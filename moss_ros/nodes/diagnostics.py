@@ -21,7 +21,6 @@ is given. The narrator makes it and tells it when it is activated and deactivate
 """
 
 from collections import deque
-import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from moss_ros.nodes.image_input import ImageInput
@@ -62,7 +61,6 @@ class Diagnostics:
         self._session = self._channel = self._mailbox = self._supervisor = None
         self._statistics = StreamStatistics()
         self._last_error = ''
-        self._begin_ns = time.monotonic_ns()
         self._num_dropped_before = 0
         # Starts at 0, so that the first report also tells what happened before it.
         self._history = deque([(0, 0)], maxlen=NUM_PERIODS_TOLD)
@@ -77,7 +75,6 @@ class Diagnostics:
         self._session, self._channel = session, channel
         self._mailbox, self._supervisor = mailbox, supervisor
         self._statistics = StreamStatistics()
-        self._begin_ns = time.monotonic_ns()
 
     def end(self) -> None:
         """Report on no stream from now on: the node is not active."""
@@ -94,12 +91,10 @@ class Diagnostics:
     @property
     def stuck_s(self) -> float:
         """Seconds for which the model has taken no step although something waits for it."""
-        channel, mailbox = self._channel, self._mailbox
-        if channel is None or channel.is_paused or channel.state is not WorkerState.RUNNING \
-                or not (mailbox.has_frames or mailbox.has_prompts):
+        channel = self._channel
+        if channel is None or channel.is_paused or channel.state is not WorkerState.RUNNING:
             return 0.0
-        since_ns = self._statistics.speed().last_event_ns or self._begin_ns
-        return (time.monotonic_ns() - since_ns) / 1e9
+        return self._mailbox.waiting_s
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Return both statuses as they are now."""
@@ -114,7 +109,7 @@ class Diagnostics:
                 values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()])
             for task, (level, message), values in (
                 ('camera', self._judge_camera(), self._camera_values()),
-                ('model', self._judge_model(), self._model_values()))]
+                ('model', self.judge_model(), self._model_values()))]
 
     def _publish(self):
         self._history.append((self._num_dropped, self._input.num_bad_by_kind.total()))
@@ -191,7 +186,8 @@ class Diagnostics:
 
     # The model and its stream
 
-    def _judge_model(self):
+    def judge_model(self) -> tuple[bytes, str]:
+        """Return how the model and its stream are: the level of a status, and its message."""
         if self.trouble:
             return DiagnosticStatus.ERROR, self.trouble
         if self._channel is None:
@@ -201,11 +197,11 @@ class Diagnostics:
             return DiagnosticStatus.ERROR, self._failure_text()
         if self._channel.is_paused:
             return DiagnosticStatus.OK, 'paused: call ~/pause with false to go on'
-        quiet_s = self._quiet_s()
-        if quiet_s > HANG_S and self._mailbox.has_frames:
+        if self.stuck_s > HANG_S:
             return DiagnosticStatus.STALE, (
-                f'the model has taken no frame for {quiet_s:.0f} s: it hangs, or is far too slow '
-                'for this device; deactivate it, and choose a smaller or quantised model')
+                f'the model has taken no step for {self.stuck_s:.0f} s though something waits: it '
+                'hangs, or is far too slow for this device; deactivate it, and choose a smaller '
+                'or quantised model')
         return DiagnosticStatus.OK, 'narrating'
 
     def _failure_text(self):
@@ -220,12 +216,6 @@ class Diagnostics:
 
     def _figures(self):
         return _NO_FIGURES if self._session is None else self._session.figures()
-
-    def _quiet_s(self):
-        last_event_ns = self._statistics.speed().last_event_ns
-        if last_event_ns is None:
-            return 0.0
-        return (time.monotonic_ns() - last_event_ns) / 1e9
 
     @property
     def _lifecycle_state(self):

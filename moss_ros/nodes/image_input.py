@@ -77,19 +77,20 @@ class ImageInput:
     """
     Subscribes to one camera between start() and stop(), and watches whether images arrive.
 
-    - on_frame(frame, frame_id) gets each chosen Frame and the frame_id of its header.
+    - on_frame(frame, frame_id) gets each chosen Frame and the frame_id of its header, and returns
+      whether it could use them.
       on_restart(reason) is called when the stamps went back, before the next frame.
       on_trouble(event) is called when something is the matter with the pictures, or is not any
       more. None may block.
-    - num_received, num_used, num_bad_by_kind: images that arrived, that were handed over, and
-      that could not be used, since this was made. The intake left out the rest.
+    - num_received, num_used, num_bad_by_kind: images that arrived, that were handed over and
+      used, and that could not be, since this was made. The rest was left out.
     - state, trouble: how the images arrive, and what is wrong and can be done; '' if all is well.
     - picture_kind: size and encoding of the newest frame, such as '640x480 rgb8'.
 
     Everything is called on the executor's thread.
     """
 
-    def __init__(self, node: Node, on_frame: Callable[[Frame, str], None],
+    def __init__(self, node: Node, on_frame: Callable[[Frame, str], bool],
                  on_restart: Callable[[str], None], on_trouble: Callable[[CameraEvent], None]):
         self.num_received = 0
         self.num_used = 0
@@ -296,8 +297,7 @@ class ImageInput:
         return Frame(picture, arrived.stamp_ns, image.received_ns)
 
     def _hand_over(self, frame, image):
-        self.num_used += 1
-        self._on_frame(frame, image.frame_id)
+        self.num_used += self._on_frame(frame, image.frame_id)
         event = self._pictures.look(
             frame.image, frame.stamp_ns, frame.received_ns, image.encoding, image.content)
         if event is not None:

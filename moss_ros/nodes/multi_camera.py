@@ -26,6 +26,7 @@ from moss_ros.nodes.activation import STOP_TIMEOUT_S
 from moss_ros.nodes.narrator import Narrator
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.nodes.python_log import log_to
 from moss_ros.settings import MultiCameraSettings
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
@@ -42,6 +43,7 @@ class MultiCamera(Node):
     def __init__(self, **node_options):
         """Raise what rclpy raises for parameters that are not allowed."""
         super().__init__('multi_camera', **node_options)
+        self._stop_logging = log_to(self)
         declare_settings(self, MultiCameraSettings)
         text = read_settings(self, MultiCameraSettings).cameras
         cameras = text.split(',')
@@ -60,6 +62,7 @@ class MultiCamera(Node):
         self._engine.close(STOP_TIMEOUT_S)
         for narrator in self.companions:
             narrator.close()
+        self._stop_logging()
 
 
 def main(args=None) -> NoReturn:

@@ -35,6 +35,7 @@ from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.output_topics import Outputs
 from moss_ros.nodes.parameters import declare_settings, read_settings
+from moss_ros.nodes.python_log import log_to
 from moss_ros.nodes.rclpy_names import call_after_parameters_are_set
 from moss_ros.nodes.services import StreamServices
 from moss_ros.settings import NarratorSettings, rows
@@ -64,6 +65,7 @@ class Narrator(LifecycleNode):
         make_engine: takes NarratorSettings, returns a session and its worker, as in loading.py.
         """
         super().__init__('narrator', **node_options)
+        self._stop_logging = log_to(self)
         self._make_engine = make_engine
         declare_settings(self, NarratorSettings)
         self.add_on_set_parameters_callback(self._refuse_change)
@@ -117,6 +119,11 @@ class Narrator(LifecycleNode):
         """Seconds for which the model has taken no step although something waits for it."""
         return self._diagnostics.stuck_s
 
+    @property
+    def health(self) -> tuple[bytes, str]:
+        """How the model and its stream are, as on /diagnostics: the level, and the message."""
+        return self._diagnostics.judge_model()
+
     def close(self) -> None:
         """Stop the threads, in any state; takes at most STOP_TIMEOUT_S + OVERLAY_TIMEOUT_S."""
         if self._session is not None:
@@ -124,6 +131,7 @@ class Narrator(LifecycleNode):
         self._deactivate()
         if self._session is not None:
             self._session.close()
+        self._stop_logging()
 
     # Lifecycle
 

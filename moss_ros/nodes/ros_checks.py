@@ -75,8 +75,12 @@ def check_camera(node: Node, settings: NarratorSettings, converter: ImageConvert
     Blocks meanwhile, and spins the node.
     """
     frames = []
-    camera = ImageInput(node, lambda frame, frame_id: frames.append(frame), lambda reason: None,
-                        lambda event: None)
+
+    def take(frame, _frame_id):
+        frames.append(frame)
+        return True
+
+    camera = ImageInput(node, take, lambda reason: None, lambda event: None)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -257,10 +257,10 @@ class RemoteProcess:
                 self._kept_lines.extend(line[:_MAX_LINE_CHARS] for line in lines if line.strip())
                 if int(time.monotonic()) != second:
                     if num_left_out:
-                        _LOGGER.warning('remote: (%d more lines)', num_left_out)
+                        _LOGGER.info('remote: (%d more lines)', num_left_out)
                     num_logged, num_left_out, second = 0, 0, int(time.monotonic())
                 for line in lines[:_MAX_LOGGED_PER_S - num_logged]:
-                    _LOGGER.warning('remote: %s', line[:_MAX_LINE_CHARS])
+                    _LOGGER.info('remote: %s', line[:_MAX_LINE_CHARS])
                 num_left_out += max(0, len(lines) - (_MAX_LOGGED_PER_S - num_logged))
                 num_logged = min(_MAX_LOGGED_PER_S, num_logged + len(lines))
                 time.sleep(_REST_S)

@@ -142,9 +142,7 @@ class RemoteChannel:
     def _pause(self, is_paused):
         self._delivery.deliver(self._session.pause(is_paused))
         if is_paused:
-            prompts, _ = self._mailbox.drain()
-            for prompt in prompts:
-                self._mailbox.submit_prompt(prompt)
+            self._mailbox.drop_frames()
         self._is_paused = is_paused
 
     # For the worker

@@ -113,7 +113,7 @@ class EngineChannel:
         """
         Pause (end what is being said, take nothing in) or go on; else as request_interrupt().
 
-        Prompts wait until the stream goes on. Frames that wait are dropped when the pause begins.
+        Prompts wait until the stream goes on. Frames that wait when the pause begins are dropped.
         What the stream has seen is kept.
         """
         return self._call(lambda: self._pause(is_paused))
@@ -167,8 +167,7 @@ class EngineChannel:
     def _pause(self, is_paused):
         if is_paused:
             self._interrupt()
-            prompts, _ = self._mailbox.drain()
-            self._feed.add_prompts(prompts)
+            self._mailbox.drop_frames()
             self._feed.drop_frames()
         self._is_paused = is_paused
 

@@ -49,6 +49,7 @@ class Mailbox:
         self._prompts: deque[Prompt] = deque()
         self._num_dropped_frames = 0
         self._num_holds = 0
+        self._waiting_since_ns: int | None = None
         self._lock = threading.Lock()
         self._wake = threading.Condition()
 
@@ -67,6 +68,12 @@ class Mailbox:
         """Whether a prompt waits."""
         return bool(self._prompts)
 
+    @property
+    def waiting_s(self) -> float:
+        """For how many seconds nobody has looked while something waits; 0 where nothing does."""
+        since_ns = self._waiting_since_ns
+        return 0.0 if since_ns is None else (time.monotonic_ns() - since_ns) / 1e9
+
     def submit_frame(self, frame: Frame) -> None:
         """Put a frame in; drop the oldest if there are max_frames already."""
         with self._lock:
@@ -74,12 +81,14 @@ class Mailbox:
                 self._frames.popleft()
                 self._num_dropped_frames += 1
             self._frames.append(frame)
+            self._note_arrival()
         self._notify()
 
     def submit_prompt(self, prompt: Prompt, is_first: bool = False) -> None:
         """Put a prompt in, behind those that wait or before them."""
         with self._lock:
             (self._prompts.appendleft if is_first else self._prompts.append)(prompt)
+            self._note_arrival()
         self._notify()
 
     def drain(self, max_frames: int | None = None) -> tuple[list[Prompt], list[Frame]]:
@@ -97,6 +106,7 @@ class Mailbox:
             if max_frames is not None:
                 num_frames = min(num_frames, max_frames)
             frames = [self._frames.popleft() for _ in range(num_frames)]
+            self._note_look()
         return prompts, frames
 
     def take_newest(self, num_frames: int) -> list[Frame]:
@@ -111,7 +121,15 @@ class Mailbox:
             frames = list(self._frames)[-num_frames:]
             self._num_dropped_frames += len(self._frames) - len(frames)
             self._frames.clear()
+            self._note_look()
         return frames
+
+    def drop_frames(self) -> None:
+        """Drop the frames that wait, and count them."""
+        with self._lock:
+            self._num_dropped_frames += len(self._frames)
+            self._frames.clear()
+            self._note_look()
 
     def hold_until(self, request: Callable[[], Future]) -> Future:
         """
@@ -124,6 +142,7 @@ class Mailbox:
             self._frames.clear()
             self._prompts.clear()
             self._num_holds += 1
+            self._note_look()
         try:
             future = request()
         except BaseException:
@@ -145,6 +164,14 @@ class Mailbox:
         """
         self._wake = condition
         self._notify()
+
+    def _note_arrival(self):
+        if self._waiting_since_ns is None:
+            self._waiting_since_ns = time.monotonic_ns()
+
+    def _note_look(self):
+        is_waiting = bool(self._frames or self._prompts)
+        self._waiting_since_ns = time.monotonic_ns() if is_waiting else None
 
     def _notify(self):
         # Never while holding the lock: the worker looks into mailboxes while it holds the

@@ -42,7 +42,6 @@ class StreamSpeed:
       frame before it, or of the prompt that it answers.
     - answer_ms: time from the arrival of a prompt to the first text of its answer; the newest one.
     - num_tokens_per_s: rate while speaking, over the newest 100 token events.
-    - last_event_ns: monotonic time of the newest event.
     """
 
     latency_p50_ms: float | None = None
@@ -50,7 +49,6 @@ class StreamSpeed:
     first_token_ms: float | None = None
     answer_ms: float | None = None
     num_tokens_per_s: float | None = None
-    last_event_ns: int | None = None
 
 
 class StreamStatistics:
@@ -61,7 +59,6 @@ class StreamStatistics:
         self._latencies_ms: deque[float] = deque(maxlen=_NUM_LATENCIES)
         self._intervals_ns: deque[int] = deque(maxlen=_NUM_INTERVALS)
         self._first_token_ms: float | None = None
-        self._last_event_ns: int | None = None
         self._newest_stamp_ns: int | None = None
         self._answer_ms: float | None = None
         self._asked: tuple[str, int] | None = None  # prompt id, monotonic time of its arrival
@@ -70,7 +67,6 @@ class StreamStatistics:
     def observe(self, event: Event, now_ns: int) -> None:
         """Take an event of the stream that arrived at now_ns (monotonic)."""
         with self._lock:
-            self._last_event_ns = now_ns
             if isinstance(event, PromptEvent):
                 self._asked = event.prompt_id, event.prompt_received_ns or now_ns
             if isinstance(event, (TokenEvent, SilenceEvent)):
@@ -102,8 +98,7 @@ class StreamStatistics:
         """Return the figures as they are now."""
         with self._lock:
             latencies_ms, intervals_ns = list(self._latencies_ms), list(self._intervals_ns)
-            first_token_ms, last_event_ns = self._first_token_ms, self._last_event_ns
-            answer_ms = self._answer_ms
+            first_token_ms, answer_ms = self._first_token_ms, self._answer_ms
         p50_ms = p95_ms = None
         if latencies_ms:
             # Doubled, because quantiles() needs at least two values.
@@ -112,4 +107,4 @@ class StreamStatistics:
         rate = None
         if sum(intervals_ns):
             rate = 1e9 * len(intervals_ns) / sum(intervals_ns)
-        return StreamSpeed(p50_ms, p95_ms, first_token_ms, answer_ms, rate, last_event_ns)
+        return StreamSpeed(p50_ms, p95_ms, first_token_ms, answer_ms, rate)

@@ -50,8 +50,7 @@ class Rig:
             QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.input_node = host.add(Node('eyes', cli_args=['--ros-args', *ros_arguments]))
         self.input = ImageInput(
-            self.input_node, lambda frame, _: self.frames.append(frame), self.restarts.append,
-            self.troubles.append)
+            self.input_node, self._take, self.restarts.append, self.troubles.append)
         self._frame_rate_fps = frame_rate_fps
         self._start(settings)
 
@@ -63,6 +62,10 @@ class Rig:
     def restart(self, **settings):
         self.input.stop()
         self._start(settings)
+
+    def _take(self, frame, _frame_id):
+        self.frames.append(frame)
+        return True
 
     def _keep_log(self, message):
         if message.name == 'eyes':

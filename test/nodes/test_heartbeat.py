@@ -128,6 +128,22 @@ def test_it_beats_until_a_model_is_stuck_and_again_after_that(host, manager, cap
     assert capfd.readouterr().err.count('the model has taken no step') == 1
     rear.stuck_s = WATCHDOG_S / 4
     host.until(lambda: manager.told('WATCHDOG=1'), what='a beat')
+    host.until(lambda: manager.told('STATUS=running'), what='that it runs again')
+
+
+def test_the_status_of_the_service_says_how_the_narrator_is(host, robot, manager):
+    robot = robot()
+    Heartbeat(robot.narrator)
+    robot.wait_active()
+    host.until(lambda: manager.told('STATUS=narrating'), what='that it narrates')
+
+
+def test_the_status_of_the_service_says_why_a_narrator_does_not_start(host, robot, manager):
+    Heartbeat(robot(checkpoint='/nowhere').narrator)
+    host.until(lambda: manager.told('') or any(
+        line.startswith('STATUS=cannot be configured: ') and '/nowhere' in line
+        for line in manager.lines), what='the reason')
+    assert 'READY=1' in manager.lines
 
 
 def test_a_narrator_that_hangs_in_a_step_stops_it(host, robot, manager, monkeypatch):

@@ -15,6 +15,7 @@
 """A model that speaks as the published one was trained to, in a process of its own."""
 
 from itertools import dropwhile
+import logging
 
 from moss_ros.stream import (
     EndReason, ErrorEvent, NarrationEvent, PromptEvent, SessionState, SilenceEvent, TokenEvent,
@@ -169,6 +170,7 @@ GIVEN = {'do_sample': False, 'top_k': 5}
 ])
 def test_it_is_called_with_what_its_signature_takes(
         stream, caplog, signature, given, taken, left_out):
+    caplog.set_level(logging.INFO, logger='moss_ros')
     stream = stream('telling_its_keywords', signature=signature, generate_kwargs=given)
     show(stream)
     assert stream.tokens == [repr(taken)]

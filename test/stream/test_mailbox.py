@@ -15,9 +15,12 @@
 """The letter box: order, bound, counts, waking, many threads at once."""
 
 import threading
+import time
 
 from moss_ros.stream import Mailbox, Prompt
 import pytest
+
+SECOND = 1_000_000_000
 
 
 def test_everything_comes_out_once_and_in_order(tools):
@@ -107,6 +110,38 @@ def test_nothing_is_lost_or_doubled_among_many_threads(tools):
         mine = [prompt.prompt_id for prompt in taken_prompts
                 if prompt.prompt_id.startswith(f'{number} ')]
         assert mine == [f'{number} {index}' for index in range(num_each)]
+
+
+def test_how_long_something_waits_counts_from_when_it_came_or_was_last_looked_at(
+        tools, monkeypatch):
+    now_ns = 0
+    monkeypatch.setattr(time, 'monotonic_ns', lambda: now_ns)
+    mailbox = Mailbox(max_frames=2)
+    assert mailbox.waiting_s == 0
+    for now_ns in (1 * SECOND, 2 * SECOND, 3 * SECOND):  # the third drops the first
+        mailbox.submit_frame(tools.frame(now_ns))
+    assert mailbox.waiting_s == 2.0
+    mailbox.drain(max_frames=1)  # one is left, so somebody looks
+    assert mailbox.waiting_s == 0.0
+    now_ns = 5 * SECOND
+    assert mailbox.waiting_s == 2.0
+    mailbox.drain()
+    now_ns = 9 * SECOND
+    assert mailbox.waiting_s == 0.0
+    mailbox.submit_prompt(Prompt('Where?', 'q'))
+    now_ns = 10 * SECOND
+    assert mailbox.waiting_s == 1.0
+
+
+def test_frames_that_are_dropped_are_counted_and_prompts_stay(tools):
+    mailbox = Mailbox(max_frames=4)
+    for index in range(3):
+        mailbox.submit_frame(tools.frame(index))
+    mailbox.submit_prompt(Prompt('Where?', 'q'))
+    mailbox.drop_frames()
+    assert mailbox.num_dropped_frames == 3
+    prompts, frames = mailbox.drain()
+    assert len(prompts) == 1 and not frames
 
 
 @pytest.mark.parametrize('max_frames', [0, -1, 1.5, None, True])
