@@ -21,6 +21,7 @@ import time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from moss_ros.engines.shared_engine import SharedEngine
+from moss_ros.nodes.activation import STOP_TIMEOUT_S
 from moss_ros.nodes.demo_camera import DemoCamera
 from moss_ros.nodes.multi_camera import MultiCamera
 from moss_ros.nodes.narrator import Narrator
@@ -66,9 +67,13 @@ class Ear:
 
 
 @pytest.fixture
-def pair(host, listener, babbling_checkpoint):
+def engine():
+    return SharedEngine()
+
+
+@pytest.fixture
+def pair(host, listener, babbling_checkpoint, engine):
     """Return two narrators that share an engine, and the ears of both."""
-    engine = SharedEngine()
     narrators = [host.add(Narrator(engine.make_engine, namespace=camera, parameter_overrides=[
         Parameter('checkpoint', value=str(babbling_checkpoint))])) for camera in ('a', 'b')]
     ears = [Ear(listener, camera) for camera in ('a', 'b')]
@@ -211,6 +216,31 @@ def test_one_that_is_deactivated_leaves_the_other_alone(host, listener, pair):
     for narrator in narrators:
         assert narrator.worker.close(2.0)
     assert 'moss-engine-worker' not in [thread.name for thread in threading.enumerate()]
+
+
+def test_all_cameras_of_a_model_that_hangs_end_in_the_time_of_one(
+        host, pair, engine, monkeypatch):
+    narrators, ears = pair
+    is_hanging, is_free = threading.Event(), threading.Event()
+
+    def hang():
+        is_hanging.set()
+        is_free.wait()
+        yield from ()
+
+    monkeypatch.setattr(narrators[0].session, 'step_shared', hang)
+    ears[0].show()
+    host.until(is_hanging.is_set, what='a step that hangs')
+    begin_s = time.monotonic()
+    try:
+        engine.close(STOP_TIMEOUT_S)
+        for narrator in narrators:
+            narrator.close()
+        assert time.monotonic() - begin_s < 2 * STOP_TIMEOUT_S
+    finally:
+        is_free.set()
+    wait_until(lambda: 'moss-engine-worker' not in [
+        thread.name for thread in threading.enumerate()])
 
 
 def test_a_camera_that_is_named_twice_is_refused(ros):
