@@ -149,7 +149,12 @@ class RemoteChannel:
 
     def begin(self) -> None:
         """Load the model where it is not, and begin a stream."""
-        if self._session.load(lambda: self._host.is_ending):
+        def is_cancelled():
+            # To load for long is not to hang; the session has a limit for it.
+            self._mailbox.look()
+            return self._host.is_ending
+
+        if self._session.load(is_cancelled):
             self._pace.begin_anew()
             self._delivery.deliver(self._session.open(
                 self._max_tokens_per_s, self._is_paused))

@@ -124,6 +124,11 @@ class Mailbox:
             self._note_look()
         return frames
 
+    def look(self) -> None:
+        """Note that somebody looks, though nothing is taken out: waiting_s counts from now."""
+        with self._lock:
+            self._note_look()
+
     def drop_frames(self) -> None:
         """Drop the frames that wait, and count them."""
         with self._lock:

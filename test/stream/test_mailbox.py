@@ -125,6 +125,10 @@ def test_how_long_something_waits_counts_from_when_it_came_or_was_last_looked_at
     assert mailbox.waiting_s == 0.0
     now_ns = 5 * SECOND
     assert mailbox.waiting_s == 2.0
+    mailbox.look()
+    assert mailbox.waiting_s == 0.0
+    now_ns = 6 * SECOND
+    assert mailbox.waiting_s == 1.0
     mailbox.drain()
     now_ns = 9 * SECOND
     assert mailbox.waiting_s == 0.0
