@@ -61,7 +61,7 @@ class Diagnostics:
         self._session = self._channel = self._mailbox = self._supervisor = None
         self._statistics = StreamStatistics()
         self._last_error = ''
-        self._num_dropped_before = 0
+        self._num_dropped_before = self._num_forgotten_before = 0
         # Starts at 0, so that the first report also tells what happened before it.
         self._history = deque([(0, 0)], maxlen=NUM_PERIODS_TOLD)
         self._publisher = node.create_publisher(
@@ -80,6 +80,7 @@ class Diagnostics:
         """Report on no stream from now on: the node is not active."""
         if self._mailbox is not None:
             self._num_dropped_before += self._mailbox.num_dropped_frames
+            self._num_forgotten_before += self._mailbox.num_forgotten_frames
         self._session = self._channel = self._mailbox = self._supervisor = None
 
     def observe(self, event: Event, now_ns: int) -> None:
@@ -121,6 +122,11 @@ class Diagnostics:
     def _num_dropped(self):
         now = 0 if self._mailbox is None else self._mailbox.num_dropped_frames
         return self._num_dropped_before + now
+
+    @property
+    def _num_forgotten(self):
+        now = 0 if self._mailbox is None else self._mailbox.num_forgotten_frames
+        return self._num_forgotten_before + now
 
     def _hardware_id(self):
         device = self._figures().device
@@ -179,6 +185,7 @@ class Diagnostics:
             'images received': image_input.num_received,
             'frames used': image_input.num_used,
             'frames dropped': self._num_dropped,
+            'frames forgotten': self._num_forgotten,
             'images bad': image_input.num_bad_by_kind.total(),
             **{f'images bad: {kind}': num
                for kind, num in sorted(image_input.num_bad_by_kind.items())},

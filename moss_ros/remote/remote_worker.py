@@ -111,7 +111,7 @@ class RemoteChannel:
 
         What the model says in the pause, of what it was shown before, is left out.
 
-        Frames that wait are dropped when the pause begins, prompts wait until it goes on. Else as
+        Frames that wait are forgotten as it begins, prompts wait until it goes on. Else as
         request_interrupt.
         """
         return self._host.call(lambda: self._pause(is_paused))
@@ -142,7 +142,7 @@ class RemoteChannel:
     def _pause(self, is_paused):
         self._delivery.deliver(self._session.pause(is_paused))
         if is_paused:
-            self._mailbox.drop_frames()
+            self._mailbox.forget_frames()
         self._is_paused = is_paused
 
     # For the worker

@@ -113,7 +113,7 @@ class EngineChannel:
         """
         Pause (end what is being said, take nothing in) or go on; else as request_interrupt().
 
-        Prompts wait until the stream goes on. Frames that wait when the pause begins are dropped.
+        Prompts wait until the stream goes on. Those frames that wait are forgotten as it begins.
         What the stream has seen is kept.
         """
         return self._call(lambda: self._pause(is_paused))
@@ -167,7 +167,7 @@ class EngineChannel:
     def _pause(self, is_paused):
         if is_paused:
             self._interrupt()
-            self._mailbox.drop_frames()
+            self._mailbox.forget_frames()
             self._feed.drop_frames()
         self._is_paused = is_paused
 

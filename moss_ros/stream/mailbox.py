@@ -47,7 +47,7 @@ class Mailbox:
         self._max_frames = max_frames
         self._frames: deque[Frame] = deque()
         self._prompts: deque[Prompt] = deque()
-        self._num_dropped_frames = 0
+        self._num_dropped_frames = self._num_forgotten_frames = 0
         self._num_holds = 0
         self._waiting_since_ns: int | None = None
         self._lock = threading.Lock()
@@ -55,8 +55,13 @@ class Mailbox:
 
     @property
     def num_dropped_frames(self) -> int:
-        """Return the number of frames dropped since the mailbox was made."""
+        """Return the number of frames dropped, for newer ones, since the mailbox was made."""
         return self._num_dropped_frames
+
+    @property
+    def num_forgotten_frames(self) -> int:
+        """Return the number of frames that a pause or a new stream had forgotten since then."""
+        return self._num_forgotten_frames
 
     @property
     def has_frames(self) -> bool:
@@ -129,12 +134,15 @@ class Mailbox:
         with self._lock:
             self._note_look()
 
-    def drop_frames(self) -> None:
-        """Drop the frames that wait, and count them."""
+    def forget_frames(self) -> None:
+        """Forget the frames that wait, and count them."""
         with self._lock:
-            self._num_dropped_frames += len(self._frames)
-            self._frames.clear()
+            self._forget_frames()
             self._note_look()
+
+    def _forget_frames(self):
+        self._num_forgotten_frames += len(self._frames)
+        self._frames.clear()
 
     def hold_until(self, request: Callable[[], Future]) -> Future:
         """
@@ -144,7 +152,7 @@ class Mailbox:
         step that has already begun. Returns that future; raises what request() raises.
         """
         with self._lock:
-            self._frames.clear()
+            self._forget_frames()
             self._prompts.clear()
             self._num_holds += 1
             self._note_look()

@@ -137,13 +137,13 @@ def test_how_long_something_waits_counts_from_when_it_came_or_was_last_looked_at
     assert mailbox.waiting_s == 1.0
 
 
-def test_frames_that_are_dropped_are_counted_and_prompts_stay(tools):
+def test_frames_that_are_forgotten_are_counted_and_prompts_stay(tools):
     mailbox = Mailbox(max_frames=4)
     for index in range(3):
         mailbox.submit_frame(tools.frame(index))
     mailbox.submit_prompt(Prompt('Where?', 'q'))
-    mailbox.drop_frames()
-    assert mailbox.num_dropped_frames == 3
+    mailbox.forget_frames()
+    assert (mailbox.num_forgotten_frames, mailbox.num_dropped_frames) == (3, 0)
     prompts, frames = mailbox.drain()
     assert len(prompts) == 1 and not frames
 

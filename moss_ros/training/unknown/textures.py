@@ -42,15 +42,17 @@ def random_cut_out(generator: np.random.Generator, size_px: int,
     is_plain = False
     if picture is None:
         picture = random_picture(generator, size_px, size_px)
-        is_plain = generator.random() < 0.3
+        is_plain = generator.random() < 0.4
         draw = generator.random()
-        if draw < 0.3:  # of nearly one colour
+        if draw < 0.2:  # of nearly one colour
             picture = cv2.addWeighted(
                 picture, 0.2, np.full_like(picture, _colour(generator)), 0.8, 0)
-        elif draw < 0.6:  # in all shades of a bright one, as fruit, clothes and cars
+        elif draw < 0.4:  # in all shades of a bright one, as clothes and cars
             picture = _dyed(generator, picture)
-        elif draw < 0.8:  # of two or three bright ones, as balls, flags and toys
+        elif draw < 0.55:  # of two or three bright ones, as balls, flags and toys
             picture = _motley(generator, picture)
+        elif draw < 0.8:
+            picture = _glowing(generator, picture)
     else:
         height_px, width_px = picture.shape[:2]
         side = int(min(height_px, width_px) * generator.uniform(0.4, 0.9))
@@ -84,6 +86,23 @@ def _motley(generator, picture):
         motley = np.where(regions > border, _dyed(generator, picture), motley)
         regions = np.roll(regions, width_px // 3, 1)
     return motley
+
+
+def _glowing(generator, picture):
+    """Return a picture in bright hues that run into each other, as those of flowers and fruit."""
+    height_px, width_px = picture.shape[:2]
+    field = _noise(generator, height_px, width_px, generator.uniform(0.2, 0.8))[..., 0]
+    if generator.random() < 0.5:  # with edges
+        field = np.tanh(field * generator.uniform(2, 8))
+    # Of 180; red, yellow and green lie at 0, 30 and 60, and are as frequent as in gardens.
+    hue = generator.uniform(-10, 70) if generator.random() < 0.6 else generator.uniform(0, 180)
+    hues = np.mod(hue + generator.uniform(8, 30) * field, 180)
+    depth = np.clip(generator.uniform(170, 255) + 40 * _noise(
+        generator, height_px, width_px, 0.6)[..., 0], 0, 255)
+    shade = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    light = np.clip(generator.uniform(90, 220) + generator.uniform(0.2, 0.9) * (
+        shade - shade.mean()), 0, 255)
+    return cv2.cvtColor(np.dstack((hues, depth, light)).astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
 def _colour(generator):
