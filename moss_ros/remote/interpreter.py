@@ -268,7 +268,7 @@ class StringInterpreter:
 
     @property
     def _first_waiting(self):
-        """The first prompt whose round has not begun and that was not given up; None if none."""
+        """Return the first prompt whose round has not begun and that was not given up, or None."""
         return next((entry for entry in self._prompts if not entry.is_given_up), None)
 
     def _prompt_of_round(self):

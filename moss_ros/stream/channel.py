@@ -113,7 +113,7 @@ class EngineChannel:
         """
         Pause (end what is being said, take nothing in) or go on; else as request_interrupt().
 
-        Prompts wait until the stream goes on. Those frames that wait are forgotten as it begins.
+        Prompts wait until the stream goes on. Frames that wait are forgotten as the pause begins.
         What the stream has seen is kept.
         """
         return self._call(lambda: self._pause(is_paused))
