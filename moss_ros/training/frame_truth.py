@@ -79,10 +79,11 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     Stack samples and the features of their frames, as of Batch, padded at the end.
 
     features: by sample, those of its stream, f16 [L, P, Dv]: of each frame behind the one before
-    it in the stream, also where the sample leaves that out.
+    it in the stream, also where the sample leaves that out. Those of a spliced sample are of both
+    streams, one behind the other.
     """
     length = max(len(sample.token_ids) for sample in samples)
-    num_frames = max(len(sample.frames) for sample in samples)
+    num_frames = max(len(sample.frame_indices) for sample in samples)
     token_ids = torch.full((len(samples), length), pad_id)
     targets = torch.full((len(samples), length), IGNORED)
     stacked = np.zeros((len(samples), num_frames, *features[0].shape[1:]), features[0].dtype)
@@ -90,7 +91,7 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     for row, (sample, stream_features) in enumerate(zip(samples, features)):
         token_ids[row, :len(sample.token_ids)] = torch.tensor(sample.token_ids)
         targets[row, :len(sample.targets)] = torch.tensor(sample.targets)
-        stacked[row, :len(sample.frames)] = stream_features[sample.frame_indices]
+        stacked[row, :len(sample.frame_indices)] = stream_features[sample.frame_indices]
         rows += [(row, frame.position) for frame in sample.frames]
         truths += sample.frames
     return Batch(

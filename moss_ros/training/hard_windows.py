@@ -58,9 +58,9 @@ class HardWindows:
             return None
         return self._windows.pop(self._generator.randrange(len(self._windows)))
 
-    def note(self, windows: Sequence[Window], nearness: torch.Tensor) -> None:
-        """Keep those of windows whose nearness, f32 [B], is MIN_NEARNESS or more."""
+    def note(self, windows: Sequence[Window | None], nearness: torch.Tensor) -> None:
+        """Keep those of windows whose nearness, f32 [B], is MIN_NEARNESS or more; no None."""
         if self._p_again:
             self._windows += [window for window, near in zip(windows, nearness.tolist())
-                              if near >= MIN_NEARNESS]
+                              if near >= MIN_NEARNESS and window is not None]
             del self._windows[:-MAX_WINDOWS]

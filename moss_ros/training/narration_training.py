@@ -31,7 +31,9 @@ from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
 from moss_ros.training.hard_windows import HardWindows, Window
 from moss_ros.training.mixed_precision import mixed_precision
 from moss_ros.training.optimiser import LearningRates, Optimiser
-from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
+from moss_ros.training.samples import (
+    IGNORED, NOTHING_PAINTED, SampleMaker, SampleMix, SILENCE_WEIGHT,
+)
 from moss_ros.training.scenes.language import PAINTED_WORDS
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
@@ -71,13 +73,15 @@ class Course:
 
     phases: one after the other: short windows first, in which recency is learned fast.
     p_unknown: part of the samples that are of the unknown world. p_again: part of those that are
-    windows in which a painted word was nearly said, as of HardWindows.
+    windows in which a painted word was nearly said, as of HardWindows. p_spliced: part of the
+    others of those that go on with painted frames, where something was told before.
     """
 
     phases: tuple[Phase, ...]
     learning_rates: LearningRates
     p_unknown: float = 0.5
     p_again: float = 0.0
+    p_spliced: float = 0.0
 
 
 def text_parameters(model: VideoModel) -> dict[str, nn.Parameter]:
@@ -119,24 +123,31 @@ class NarrationLoss:
         hidden, auxiliary = _watch(self._model, self._heads, batch)
         is_target = batch.targets != IGNORED
         targets = batch.targets[is_target]
+        is_open = targets == NOTHING_PAINTED
         logits = self._model.lm_head(hidden[is_target])
         is_silence = targets == self._silence_id
         weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
         margins = torch.zeros_like(logits)
         is_unknown = _is_unknown(batch)[is_target.nonzero()[:, 0]]
         margins[:, self._painted_words] = PAINTED_WORD_MARGIN * is_unknown.float()[:, None]
-        losses = F.cross_entropy(logits + margins, targets, reduction='none')
+        losses = F.cross_entropy(logits + margins, targets.clamp(min=0), reduction='none')
+        losses = torch.where(is_open, self._painted_loss(logits + margins), losses)
         loss = (losses * weights).sum() / self._mean_with(weights.sum().item())
         with torch.no_grad():
             is_right = (logits.argmax(-1) == targets).float()
             figures = {
                 'loss': loss.item(), 'auxiliary': auxiliary.item(),
-                'words_right': _mean(is_right[~is_silence]),
+                'words_right': _mean(is_right[~is_silence & ~is_open]),
                 'silences_right': _mean(is_right[is_silence])}
             p_painted = logits.float().softmax(-1)[:, self._painted_words].sum(-1)
             nearness = torch.zeros(len(is_target)).scatter_reduce(
                 0, is_target.nonzero()[:, 0], p_painted * is_unknown, 'amax')
         return loss + auxiliary, figures, nearness
+
+    def _painted_loss(self, logits):
+        """Return what it costs by position that a painted word is as likely as logits make it."""
+        p_others = 1 - logits.float().softmax(-1)[:, self._painted_words].sum(-1)
+        return -p_others.clamp(min=1e-6).log()
 
     def _mean_with(self, weight: float) -> float:
         """Return the mean weight of a batch, this one's among them."""
@@ -165,36 +176,45 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, maker, generator, p_unknown, phase, hard_windows):
+def _batches(streams, features, maker, generator, course, phase, hard_windows):
     """
-    Yield batches without end and the Window of each sample, p_unknown of the unknown world.
+    Yield batches without end and the Window of each sample, None of one that is spliced.
 
     Samples of like length go together, so little is padding.
     """
-    rows_by_world = [[row for row, stream in enumerate(streams) if isinstance(stream, kind)]
-                     for kind in (Stream, UnknownStream)]
     num_frames, batch_size = phase.num_frames, phase.batch_size
+    painted, unknown = ([row for row, stream in enumerate(streams) if isinstance(stream, kind)]
+                        for kind in (Stream, UnknownStream))
     worlds, weights = zip(*(
-        (rows, weight) for rows, weight in zip(rows_by_world, (1 - p_unknown, p_unknown))
-        if rows and weight))
+        (rows, weight) for rows, weight in (
+            (painted, 1 - course.p_unknown), (unknown, course.p_unknown)) if rows and weight))
+
+    def draw():
+        """Return a sample, its features and its window."""
+        rows = generator.choices(worlds, weights)[0]
+        window = hard_windows.draw() if rows is unknown else None
+        if window is None:
+            row = generator.choice(rows)
+            window = Window(row, generator.randrange(len(streams[row].times_s) - num_frames + 1))
+            if rows is unknown and painted and course.p_spliced \
+                    and generator.random() < course.p_spliced:
+                behind = generator.choice(painted)
+                sample = maker.make_spliced(
+                    streams[row], window.first_frame, streams[behind], num_frames)
+                if sample is not None:
+                    return sample, np.concatenate((features[row], features[behind])), None
+        return (maker.make(streams[window.row], window.first_frame, num_frames),
+                features[window.row], window)
+
     while True:
-        drawn = []
-        for _ in range(batch_size * NUM_BATCHES_SORTED):
-            rows = generator.choices(worlds, weights)[0]
-            window = hard_windows.draw() if rows is rows_by_world[1] else None
-            if window is None:
-                row = generator.choice(rows)
-                window = Window(row, generator.randrange(
-                    len(streams[row].times_s) - num_frames + 1))
-            drawn.append((maker.make(streams[window.row], window.first_frame, num_frames), window))
+        drawn = [draw() for _ in range(batch_size * NUM_BATCHES_SORTED)]
         drawn.sort(key=lambda entry: len(entry[0].token_ids))
         groups = [drawn[start:start + batch_size]
                   for start in range(0, len(drawn), batch_size)]
         generator.shuffle(groups)
         for group in groups:
-            samples, windows = zip(*group)
-            yield stack_samples(samples, [features[window.row] for window in windows],
-                                maker.chat.eot_id), windows
+            samples, of_streams, windows = zip(*group)
+            yield stack_samples(samples, of_streams, maker.chat.eot_id), windows
 
 
 def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
@@ -221,7 +241,7 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
         hard_windows = HardWindows(generator, course.p_again)
         return hard_windows, _batches(
             streams, features, SampleMaker(chat, generator, phase.mix), generator,
-            course.p_unknown, phase, hard_windows)
+            course, phase, hard_windows)
 
     narration_loss = NarrationLoss(model, heads, chat.silence_id, painted_ids(chat))
     _, batches = batches_of(course.phases[0])

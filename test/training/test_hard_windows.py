@@ -34,6 +34,12 @@ def test_what_came_near_is_drawn_once():
     assert hard.draw() == WINDOWS[3]
 
 
+def test_a_sample_that_is_no_window_is_not_kept():
+    hard = HardWindows(random.Random(1), 1.0)
+    hard.note([None, None, None, WINDOWS[3]], torch.ones(4))
+    assert len(hard) == 1 and hard.draw() == WINDOWS[3]
+
+
 def test_new_windows_are_drawn_too():
     hard = HardWindows(random.Random(1), 0.25)
     hard.note(WINDOWS * 300, NEARNESS.repeat(300))

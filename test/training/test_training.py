@@ -25,11 +25,12 @@ from moss_ros.training.carry_over import carry_over
 from moss_ros.training.frame_truth import FrameTruthHeads, stack_samples
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import (
-    Course, MEAN_WEIGHT_DECAY, NarrationLoss, painted_ids, Phase, train_narration,
+    Course, MEAN_WEIGHT_DECAY, NarrationLoss, painted_ids, PAINTED_WORD_MARGIN, Phase,
+    train_narration,
 )
 from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
-from moss_ros.training.samples import SampleMaker
+from moss_ros.training.samples import IGNORED, NOTHING_PAINTED, SampleMaker
 from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
 from moss_ros.training.train import encode_pictures, main, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
@@ -62,6 +63,13 @@ def material(tmp_path_factory):
 
 def unknown_streams(num):
     return [make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in SEEDS[:num]]
+
+
+def told_unknown_stream():
+    """Return one of which something is told within its first frames."""
+    return next(stream for stream in (
+        make_unknown_stream(seed, NUM_FRAMES, 2.0) for seed in range(SEEDS[0], SEEDS[0] + 99))
+        if any(stream.observable[3:8]))
 
 
 def films(num):
@@ -148,7 +156,7 @@ def test_vision_training_learns_of_both_worlds_at_once(material):
         MotionTask(unknown_pictures, unknown, 20, config.num_frame_tokens,
                    config.vision.output_dim, 3)]
     reports = []
-    train_vision(model, tasks, 12, RATES, lambda _, figures: reports.append(figures))
+    train_vision(model, tasks, 36, RATES, lambda _, figures: reports.append(figures))
     assert reports[-1]['loss'] < reports[0]['loss']
     assert {'found', 'thumbnail_r2', 'motion_right'} < set(reports[0])
     assert reports[-1]['thumbnail_r2'] > reports[0]['thumbnail_r2']
@@ -211,6 +219,42 @@ def test_windows_that_came_near_are_shown_again(material):
         train_narration(models[-1], chat, [*streams[:2], *unknown_streams(2)], features, course, 3,
                         lambda _, figures, reports=reports: reports.append(figures))
         assert (reports[-1]['hard_windows'] > 0) == (p_again > 0)
+    assert_same_weights(*models[1:])
+    assert any(not torch.equal(first, second) for first, second in zip(
+        models[0].parameters(), models[1].parameters()))
+
+
+def test_behind_unknown_frames_painted_ones_cost_what_they_bring_near(material):
+    """The loss there is that of all words but the painted ones; other targets are as ever."""
+    chat, config, streams, pictures = material
+    unknown, features = told_unknown_stream(), encode_pictures(fresh_model(config), pictures[:2])
+    sample = SampleMaker(chat, random.Random(2)).make_spliced(unknown, 0, streams[0], 20)
+    sample.targets = [target if target == NOTHING_PAINTED else IGNORED
+                      for target in sample.targets]
+    batch = stack_samples([sample], [np.concatenate(features)], chat.eot_id)
+    model, words = fresh_model(config), painted_ids(chat)
+    loss = NarrationLoss(model, FrameTruthHeads(model.decoder), chat.silence_id, words)
+    with torch.no_grad():
+        hidden = model.decoder(batch.token_ids, model.projector(batch.features.float()))
+        logits = model.lm_head(hidden[batch.targets == NOTHING_PAINTED])
+        logits[:, words] += PAINTED_WORD_MARGIN
+        p_painted = logits.softmax(-1)[:, words].sum(-1)
+    _, figures, nearness = loss(batch)
+    assert figures['loss'] == pytest.approx(-(1 - p_painted).log().mean().item(), rel=0.02)
+    assert 0 < nearness.item() < p_painted.max().item()
+    assert figures['words_right'] is None
+
+
+def test_spliced_windows_change_what_is_learned(material):
+    """The same seed gives the same weights with them, and others without."""
+    chat, config, streams, pictures = material
+    unknown, models = told_unknown_stream(), []
+    for p_spliced in (0.0, 0.9, 0.9):
+        models.append(fresh_model(config))
+        features = encode_pictures(models[-1], pictures[:3])
+        course = Course((Phase(4, 4, 20),), RATES, p_spliced=p_spliced)
+        train_narration(models[-1], chat, [*streams[:2], unknown], features, course, 3,
+                        lambda *_: None)
     assert_same_weights(*models[1:])
     assert any(not torch.equal(first, second) for first, second in zip(
         models[0].parameters(), models[1].parameters()))
