@@ -268,11 +268,7 @@ class StreamSession:
         return self._stop(is_end=False)
 
     def end(self) -> list[Event]:
-        """
-        Do the same as stop(), and close an open question as well; return the events.
-
-        A prompt that waits is forgotten, with an ErrorEvent.
-        """
+        """Do as stop(), close an open question, and forget prompts that wait: each an error."""
         return self._stop(is_end=True)
 
     def _stop(self, is_end):
