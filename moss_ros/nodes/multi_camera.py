@@ -43,12 +43,12 @@ class MultiCamera(Node):
     def __init__(self, **node_options):
         """Raise what rclpy raises for parameters that are not allowed."""
         super().__init__('multi_camera', **node_options)
-        self._stop_logging = log_to(self)
         declare_settings(self, MultiCameraSettings)
         text = read_settings(self, MultiCameraSettings).cameras
         cameras = text.split(',')
         if len(set(cameras)) < len(cameras):
             raise InvalidParameterValueException('cameras', text, 'a name comes twice')
+        self._stop_logging = log_to(self)  # before the narrators, of which none is to tell for all
         self._engine = SharedEngine()
         prefix = self.get_namespace().rstrip('/')
         # Remap rules of a node win over those of the process, which may rename all its nodes.

@@ -65,7 +65,6 @@ class Narrator(LifecycleNode):
         make_engine: takes NarratorSettings, returns a session and its worker, as in loading.py.
         """
         super().__init__('narrator', **node_options)
-        self._stop_logging = log_to(self)
         self._make_engine = make_engine
         declare_settings(self, NarratorSettings)
         self.add_on_set_parameters_callback(self._refuse_change)
@@ -88,6 +87,8 @@ class Narrator(LifecycleNode):
             pause=lambda is_paused: self._require_active().channel.request_pause(is_paused))
         if self.get_parameter('autostart').value:
             Autostart(self)
+        # Last: a node that cannot be made is not closed.
+        self._stop_logging = log_to(self)
 
     @property
     def num_bad_by_kind(self) -> Counter:
