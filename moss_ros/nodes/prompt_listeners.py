@@ -21,12 +21,20 @@ a question waits for the narrator while a recorder listens already.
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
 
 
 def reaches_narrator(node: Node, prompts: Publisher, events_topic: str) -> bool:
-    """Return whether a node that publishes events_topic, by its full name, hears prompts."""
+    """
+    Return whether a node that publishes events_topic, by its full name, hears prompts.
+
+    Not before all that may hear prompts are connected: who is is only known as a number.
+    """
     narrators = {(info.node_namespace, info.node_name)
                  for info in node.get_publishers_info_by_topic(events_topic)}
-    return prompts.get_subscription_count() > 0 and any(
-        (info.node_namespace, info.node_name) in narrators
-        for info in node.get_subscriptions_info_by_topic(prompts.topic_name))
+    # Who wants what was published before it came is never connected: prompts are not kept.
+    listeners = [(info.node_namespace, info.node_name)
+                 for info in node.get_subscriptions_info_by_topic(prompts.topic_name)
+                 if info.qos_profile.durability is not DurabilityPolicy.TRANSIENT_LOCAL]
+    return not narrators.isdisjoint(listeners) \
+        and prompts.get_subscription_count() >= len(listeners)

@@ -107,7 +107,7 @@ def test_a_question_in_mid_sentence_interrupts_and_is_answered_at_once(stream):
     stream.ask()
     (cut_id, cut, cut_reason), answer = stream.wait_ends(2)
     assert (cut_id, cut_reason) == (None, EndReason.INTERRUPTED)
-    assert cut.startswith('The red')
+    assert cut.startswith('The')
     assert answer == ('q', 'Yes.', EndReason.SILENCE)
     end, prompt = stream.wait(NarrationEvent), stream.wait(PromptEvent)
     assert stream.events.index(end) < stream.events.index(prompt)

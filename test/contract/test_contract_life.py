@@ -87,7 +87,7 @@ def test_a_close_reports_what_was_being_said_as_stopped(stream):
     assert stream.worker.close(WAIT_S)
     [(prompt_id, text, reason)] = stream.ends
     assert (prompt_id, reason) == (None, EndReason.STOPPED)
-    assert text.startswith('The red')
+    assert text.startswith('The')
     num_events = len(stream.events)
     stream.submit()
     assert stream.worker.close(WAIT_S)
