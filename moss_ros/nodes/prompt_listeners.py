@@ -28,7 +28,7 @@ def reaches_narrator(node: Node, prompts: Publisher, events_topic: str) -> bool:
     """
     Return whether a node that publishes events_topic, by its full name, hears prompts.
 
-    Not before all that may hear prompts are connected: who is is only known as a number.
+    Not before all that may hear prompts are connected: only how many are is known, not who.
     """
     narrators = {(info.node_namespace, info.node_name)
                  for info in node.get_publishers_info_by_topic(events_topic)}

@@ -105,6 +105,13 @@ class Stream:
         """Show a frame, and wait for a word."""
         self.wait(TokenEvent, stamp_ns=self.submit())
 
+    def show_until_it_says(self, text):
+        """Show a frame, and wait until what was said begins with text."""
+        self.submit()
+        with self._has_come:
+            assert self._has_come.wait_for(lambda: ''.join(
+                event.text for event in self.of(TokenEvent)).startswith(text), WAIT_S), self.events
+
     def ask(self, text='Is it red?', prompt_id='q'):
         self.mailbox.submit_prompt(Prompt(text, prompt_id))
 

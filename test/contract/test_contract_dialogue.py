@@ -103,11 +103,11 @@ def test_a_question_in_silence_is_answered_after_the_next_frame_and_stands_then(
 
 def test_a_question_in_mid_sentence_interrupts_and_is_answered_at_once(stream):
     stream = stream(begin('The red'), say('Yes.'))
-    stream.show_until_it_speaks()
+    stream.show_until_it_says('The red')
     stream.ask()
     (cut_id, cut, cut_reason), answer = stream.wait_ends(2)
     assert (cut_id, cut_reason) == (None, EndReason.INTERRUPTED)
-    assert cut.startswith('The')
+    assert cut.startswith('The red')
     assert answer == ('q', 'Yes.', EndReason.SILENCE)
     end, prompt = stream.wait(NarrationEvent), stream.wait(PromptEvent)
     assert stream.events.index(end) < stream.events.index(prompt)

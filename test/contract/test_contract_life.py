@@ -83,11 +83,11 @@ def test_a_close_right_after_the_start_is_not_lost(make_stream):
 
 def test_a_close_reports_what_was_being_said_as_stopped(stream):
     stream = stream(begin('The red'))
-    stream.show_until_it_speaks()
+    stream.show_until_it_says('The red')
     assert stream.worker.close(WAIT_S)
     [(prompt_id, text, reason)] = stream.ends
     assert (prompt_id, reason) == (None, EndReason.STOPPED)
-    assert text.startswith('The')
+    assert text.startswith('The red')
     num_events = len(stream.events)
     stream.submit()
     assert stream.worker.close(WAIT_S)

@@ -51,11 +51,11 @@ def test_requests_are_refused_before_the_start_and_after_the_close(make_stream, 
 
 def test_an_interrupt_ends_what_is_said_and_the_stream_goes_on(stream):
     stream = stream(begin('The red'), SILENCE, say('No.'))
-    stream.show_until_it_speaks()
+    stream.show_until_it_says('The red')
     stream.interrupt()
     [(prompt_id, text, reason)] = stream.ends
     assert (prompt_id, reason) == (None, EndReason.STOPPED)
-    assert text.startswith('The')
+    assert text.startswith('The red')
     stream.show(2)
     assert stream.wait_ends(2)[1] == (None, 'No.', EndReason.SILENCE)
     assert stream.of(NarrationEvent)[1].narration_id == 2

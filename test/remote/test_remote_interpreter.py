@@ -254,14 +254,20 @@ def test_a_prompt_that_is_never_taken_in_is_reported(listener):
     assert not listener.interpreter.has_prompts
 
 
+def given_up_once(listener):
+    """Return a listener that has given up one prompt."""
+    listener = listener(answer_timeout_s=30.0)
+    listener.ask()
+    listener.pass_time(30.0)
+    return listener
+
+
 def asked_in(events):
     return [event.prompt_id for event in events if isinstance(event, PromptEvent)]
 
 
 def test_a_prompt_that_is_taken_in_too_late_takes_no_answer_from_the_next(listener):
-    listener = listener(answer_timeout_s=30.0)
-    listener.ask()
-    listener.pass_time(30.0)
+    listener = given_up_once(listener)
     second = listener.ask()
     listener.interpreter.take_prompts(1)
     late = listener.hear('<|round_start|>', 'Far.', '<|silence|>')
@@ -273,9 +279,7 @@ def test_a_prompt_that_is_taken_in_too_late_takes_no_answer_from_the_next(listen
 
 
 def test_a_prompt_that_got_no_round_at_all_leaves_the_next_its_own(listener):
-    listener = listener(answer_timeout_s=30.0)
-    listener.ask()
-    listener.pass_time(30.0)
+    listener = given_up_once(listener)
     second = listener.ask()
     listener.interpreter.take_prompts(2)
     assert asked_in(listener.hear('<|round_start|>')) == [second]
@@ -285,9 +289,7 @@ def test_a_prompt_that_got_no_round_at_all_leaves_the_next_its_own(listener):
 
 
 def test_a_prompt_given_up_that_lies_in_the_queue_may_still_be_taken_in_late(listener):
-    listener = listener(answer_timeout_s=30.0)
-    listener.ask()
-    listener.pass_time(30.0)
+    listener = given_up_once(listener)
     assert asked_in(listener.hear('<|round_start|>')) == []  # the model's own round
     second = listener.ask()
     listener.interpreter.take_prompts(1)
