@@ -29,7 +29,7 @@ EVENTS_SCHEMA = BAG_RECORD_SCHEMA = 1
 STRING_TYPE, BOOL_TYPE = 'std_msgs/msg/String', 'std_msgs/msg/Bool'
 EVENT_KEYS = (
     'schema', 'seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
-    'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms')
+    'prompt_text', 'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms')
 
 
 def record_of(event, seq: int, monotonic_ns: int | None = None) -> dict:

@@ -26,7 +26,7 @@ import pytest
 SEEN = {'stamp_ns': 5_000_000_000, 'received_ns': 1_000_000}
 KEYS = {
     'schema', 'seq', 'type', 'stamp_ns', 'first_stamp_ns', 'text', 'narration_id', 'prompt_id',
-    'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms'}
+    'prompt_text', 'standing_prompt_id', 'state', 'reason', 'num_tokens', 'latency_ms'}
 EVENTS = [
     (TokenEvent(**SEEN, text=' rød', token_id=7, narration_id=2, prompt_id='p'),
      {'type': 'token', 'text': ' rød', 'narration_id': 2, 'prompt_id': 'p'}),
@@ -41,6 +41,8 @@ EVENTS = [
     (RolloverEvent(**SEEN), {'type': 'rollover'}),
     (ErrorEvent(**SEEN, message='out of memory', traceback='...'),
      {'type': 'error', 'text': 'out of memory'}),
+    (ErrorEvent(**SEEN, message='too long', prompt_id='p', prompt_text='What?'),
+     {'type': 'error', 'text': 'too long', 'prompt_id': 'p', 'prompt_text': 'What?'}),
     (CameraEvent(**SEEN, reason=CameraReason.FROZEN, text='The picture is frozen.'),
      {'type': 'camera', 'reason': 'frozen', 'text': 'The picture is frozen.'}),
 ]

@@ -283,6 +283,7 @@ def _entry_values(record):
     return {
         'text': _short(record.get('text')).strip(),
         'prompt_id': _id(record.get('prompt_id')),
+        'prompt_text': _short(record.get('prompt_text') or '').strip(),
         'narration_id': _id(record.get('narration_id')),
         'reason': _id(record.get('reason')),
         'stamp_s': _seconds(record.get('stamp_ns')),

@@ -203,10 +203,10 @@ class StringInterpreter:
         while (waiting := self._first_waiting) is not None \
                 and now_s >= waiting.since_s + options.answer_timeout_s:
             waiting.is_given_up = True
-            prompt_id = waiting.prompt.prompt_id
+            prompt = waiting.prompt
             self._conversation.report_error(
-                f'the model has not taken in prompt {prompt_id!r} within '
-                f'{options.answer_timeout_s:g} s; ask it again', prompt_id)
+                f'the model has not taken in prompt {prompt.prompt_id!r} within '
+                f'{options.answer_timeout_s:g} s; ask it again', prompt)
         return self.take_events()
 
     def stop(self, now_s: float) -> list[Event]:

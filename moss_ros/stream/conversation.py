@@ -181,7 +181,7 @@ class Conversation:
         self._close_question(EndReason.STOPPED)
         for prompt in waiting:
             self.report_error(f'prompt {prompt.prompt_id!r} was not asked before the stream '
-                              'ended; ask it again', prompt.prompt_id)
+                              'ended; ask it again', prompt)
 
     def count_rollovers(self, num: int) -> None:
         """Note how often the oldest part of the stream was forgotten; emit an event if it was."""
@@ -189,9 +189,11 @@ class Conversation:
             self._num_rollovers = num
             self._emit(RolloverEvent)
 
-    def report_error(self, message: str, prompt_id: str | None = None) -> None:
-        """Emit an ErrorEvent."""
-        self._emit(ErrorEvent, message=message, prompt_id=prompt_id)
+    def report_error(self, message: str, prompt: Prompt | None = None) -> None:
+        """Emit an ErrorEvent. prompt: the one that was not asked, if it concerns one."""
+        self._emit(ErrorEvent, message=message,
+                   prompt_id=prompt.prompt_id if prompt else None,
+                   prompt_text=prompt.text if prompt else None)
 
     def take_events(self) -> list[Event]:
         """Return the events since the last call, in order."""

@@ -147,12 +147,14 @@ class ErrorEvent(Event):
 
     - message: for people to read, with the value and the way out.
     - traceback: of the exception that caused it; empty if there was none.
-    - prompt_id: the prompt that was refused; None if it concerns no prompt.
+    - prompt_id, prompt_text: the prompt that was refused or not asked; None if it concerns none.
+      No PromptEvent came before it.
     """
 
     message: str
     traceback: str = ''
     prompt_id: str | None = None
+    prompt_text: str | None = None
 
 
 class CameraReason(Enum):

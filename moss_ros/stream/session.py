@@ -330,7 +330,7 @@ class StreamSession:
             if obstacle:
                 self._conversation.report_error(
                     f'prompt {prompt.prompt_id!r} is refused: it is {obstacle} (it begins '
-                    f'{prompt.text.strip()[:40]!r})', prompt.prompt_id)
+                    f'{prompt.text.strip()[:40]!r})', prompt)
                 continue
             if self._context.is_open:
                 self._context.add_question(prompt.text)

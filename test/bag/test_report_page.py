@@ -247,6 +247,20 @@ def test_typing_finds_and_counts(browser, report):
     assert browser.messages == []
 
 
+def test_in_a_low_window_a_search_without_hits_can_be_changed(browser, report):
+    """There the bar stays at the top even where nothing is below it."""
+    browser.open(report, width_px=700, height_px=200)
+    browser.press('/')
+    browser.evaluate('scrollTo(0, document.body.scrollHeight)')
+    browser.write('zebra')
+    assert shown(browser) == []
+    browser.evaluate('scrollTo(0, document.body.scrollHeight)')
+    assert browser.evaluate("document.getElementById('bar').getBoundingClientRect().top") <= 0
+    browser.press('Escape')
+    assert len(shown(browser)) == 8 and hits(browser) == '8 narrations'
+    assert browser.messages == []
+
+
 def test_a_prompt_filters_and_the_address_keeps_it(browser, report):
     browser.open(report, '#q=red&prompt=0')
     assert shown(browser) == ['n3', 'n6']

@@ -194,6 +194,21 @@ def test_a_question_without_answer_says_why(page, desk, record, shown):
     assert len(page.texts('.narration')) == 1
 
 
+def test_a_question_that_the_narrator_refuses_says_why_where_it_stands(page, desk):
+    """Of such a question nothing comes but an error; a person at another desk sees it as well."""
+    page.open()
+    page.ask('And then?')
+    client, order = order_of(desk)
+    desk.server.answer(client, order.order_id, True, '')
+    desk.say('prompt-1 is too long', 'error', prompt_id='prompt-1', prompt_text='Elsewhere?')
+    page.until_text('.narration.question:nth-child(2)', 'prompt-1 is too long')
+    desk.say('prompt-2 is too long', 'error', prompt_id='prompt-2', prompt_text=' And then? ')
+    page.until_text('.narration.question:nth-child(1)', 'prompt-2 is too long')
+    assert page.texts('.narration .question') == ['Asked:\nAnd then?', 'Asked:\nElsewhere?']
+    assert len(page.texts('.narration')) == 2 and not page.is_shown('.wait')
+    clear(page)
+
+
 def test_a_question_whose_answer_may_be_lost_waits_no_longer(page, desk):
     page.open()
     desk.say('Why?', 'prompt', prompt_id='p1')
@@ -357,6 +372,46 @@ def test_several_cameras_are_tabs_and_a_wall(page, desk):
     page.browser.click('.tile:nth-child(3)')
     assert page.is_shown('#one') and page.text('.tab[aria-selected=true] .name') == 'narrator'
     page.until_text('#list', 'It moves.')
+
+
+def test_a_camera_that_is_found_while_one_looks_at_the_wall_is_shown_there(page, desk):
+    desk.server.take(DeskMemory.take_presence, '/left/narrator', True, time.monotonic())
+    page.open()
+    page.browser.until("document.querySelectorAll('.tab').length === 3")
+    page.browser.click('.tab:last-child')
+    while len(desk.server.watched) != 2:
+        page.browser.evaluate('1')
+    page.browser.evaluate("document.querySelector('.tab[aria-selected=true]').focus()")
+    desk.server.take(DeskMemory.take_presence, '/rear/narrator', True, time.monotonic())
+    page.browser.until("document.querySelectorAll('.tile').length === 3")
+    while ('/rear/narrator', 'camera') not in desk.server.watched:
+        page.browser.evaluate('1')
+    # Who steers by keys goes on from where he was: at the tabs, and in the camera that he chose.
+    assert page.browser.evaluate('document.activeElement.innerText').startswith('Wall')
+    page.browser.evaluate("document.querySelector('.tile:last-child').focus()")
+    page.browser.press('Enter')
+    assert page.browser.evaluate('document.activeElement.id') == 'one'
+    assert page.text('.tab[aria-selected=true] .name') == 'rear'
+
+
+def test_a_desk_that_was_started_again_does_not_know_what_it_has_not_found(page, desk):
+    desk.server.take(DeskMemory.take_presence, '/rear/narrator', True, time.monotonic())
+    tell_health(desk, '/rear/narrator')
+    page.open()
+    page.browser.click('.tab:nth-child(2)')
+    page.until_text('.figures', '10.0 fps')
+    desk.server.close()
+    page.until_text('#connection', 'disconnected')
+    other = Desk(port=desk.port)
+    try:
+        page.until_text('#mark', 'not there')
+        assert page.text('#reason') == 'The desk has not found it since it was started.'
+        assert '10.0 fps' not in page.text('.figures')
+        other.server.take(DeskMemory.take_presence, '/rear/narrator', True, time.monotonic())
+        tell_health(other, '/rear/narrator')
+        page.until_text('.figures', '10.0 fps')
+    finally:
+        other.server.close()
 
 
 def test_what_models_and_people_say_stays_text(page, desk):

@@ -2,7 +2,7 @@
 // Messages of the desk come from a Link and are kept in Streams; texts never become markup.
 
 import {Link} from './desk_link.js';
-import {element, NarrationList} from './desk_list.js';
+import {NarrationList} from './desk_list.js';
 import {showFacts, showFigures, showWarnings} from './desk_figures.js';
 import {keepSwitches} from './desk_switches.js';
 import {QuestionLine} from './desk_question.js';
@@ -59,7 +59,7 @@ function welcome(message) {
     if (streams.has(chosen)) list.open(streams.get(chosen), nowMs());
   }
   if (message.lost) tell(`${message.lost} events were missed and are forgotten by the desk.`, true);
-  for (const [name, stream] of streams) stream.resume(message.running[name], nowMs());
+  for (const [name, stream] of streams) stream.resume(message.running[name]);
   runningAtStart = message.running;
   // What follows in this batch is from the memory: it is shown, but neither read nor announced.
   setTimeout(() => { isCatchingUp = false; }, 0);
@@ -71,7 +71,7 @@ function streamOf(name) {
   if (!stream) {
     stream = new Stream(name);
     streams.set(name, stream);
-    stream.resume(runningAtStart[name], nowMs());
+    stream.resume(runningAtStart[name]);
     showTabs();
   }
   return stream;
@@ -85,6 +85,17 @@ function takePulse(message) {
     takeMark(narrator);
     if (stream.name === chosen) showHealth(stream);
   }
+  const known = new Set(message.narrators.map(({narrator}) => narrator));
+  for (const stream of streams.values()) {
+    if (!known.has(stream.name)) forget(stream);
+  }
+}
+
+// The desk does not know it, as after a new start of the desk: what was known is not true any more.
+function forget(stream) {
+  stream.statuses = [];
+  takeMark({narrator: stream.name, mark: 'gone', reason: 'The desk has not found it since it was started.'});
+  if (stream.name === chosen) showHealth(stream);
 }
 
 function takeMark(message) {
@@ -98,7 +109,7 @@ function takeMark(message) {
 
 function takeToken(message) {
   const stream = streamOf(message.narrator);
-  const question = stream.take(message, nowMs());
+  const question = stream.take(message);
   viewOf(stream)?.showCaption(stream.captionAt(nowMs()), switches.source);
   if (stream.name !== chosen) return;
   if (question) list.update([question], nowMs());
@@ -163,7 +174,10 @@ function showTabs() {
     ...(names.length > 1 ? [{id: WALL, text: 'Wall', mark: ''}] : [])]);
   if (chosen === null) choose(names[0]);
   else tabs.choose(chosen);
-  if (chosen === WALL) showWall();
+  if (chosen === WALL) {
+    showWall();
+    watch();
+  }
 }
 
 function choose(name) {
@@ -176,6 +190,12 @@ function choose(name) {
   else showOne(streams.get(name));
   showTruth();
   watch();
+}
+
+// From its tile, which is hidden then, into one camera: what is typed goes there.
+function enter(name) {
+  choose(name);
+  byId('one').focus();
 }
 
 function showOne(stream) {
@@ -195,7 +215,7 @@ function showWall() {
   for (const name of [...streams.keys()].sort()) {
     if (tiles.has(name)) continue;
     const tile = StreamView.tile(
-      cameraName(name), () => choose(name),
+      cameraName(name), () => enter(name),
       () => link.send({type: 'shown', picture: [name, switches.source]}));
     tile.name = name;
     tiles.set(name, tile);

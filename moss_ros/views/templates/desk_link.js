@@ -28,10 +28,6 @@ export class Link {
     this.#open();
   }
 
-  get isOpen() {
-    return this.#isOpen;
-  }
-
   // Sends an order; returns whether it is on its way.
   send(message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;

@@ -41,7 +41,7 @@ export class NarrationList {
     this.toNewest();
   }
 
-  // Shows rows that are new or changed; isRead: they come now, not from the memory.
+  // Shows rows that are new or changed.
   update(rows, nowMs) {
     const isAtEnd = this.newestIsWanted;
     for (const row of rows) {

@@ -31,7 +31,7 @@ export class Stream {
   }
 
   // Takes in a piece of text; returns the row that it belongs to, null where it has none.
-  take(message, nowMs) {
+  take(message) {
     if (this.running?.narration_id !== message.narration_id) {
       this.running = {...message, text: ''};
     }
@@ -45,9 +45,9 @@ export class Stream {
   }
 
   // Takes over what was being said when the page connected.
-  resume(running, nowMs) {
+  resume(running) {
     this.running = null;
-    if (running) this.take(running, nowMs);
+    if (running) this.take(running);
     else if (this.caption && !this.caption.hasEnded) this.caption = null;
   }
 
@@ -58,13 +58,7 @@ export class Stream {
       timeMs: entry.time_ms};
     if (entry.kind === 'prompt') return this.#addQuestion(entry, row);
     if (entry.kind === 'narration') return this.#addNarration(entry, row, nowMs);
-    if (entry.kind === 'error' && entry.prompt_id !== null) {
-      const question = this.#question(entry.prompt_id);
-      if (question) {
-        question.end = entry.text;
-        return [question];
-      }
-    }
+    if (entry.kind === 'error' && entry.prompt_id !== null) return this.#addRefused(entry, row);
     if (entry.kind === 'truth') this.truth = row;
     if (entry.kind === 'note') {
       this.running = null; // it is told no further
@@ -93,10 +87,24 @@ export class Stream {
 
   #addQuestion(entry, row) {
     Object.assign(row, {kind: 'question', promptId: entry.prompt_id});
-    const pending = this.rows.find((each) => each.isPending && each.text === entry.text);
+    const pending = this.#pending(entry.text);
     if (pending) { // it is the one that was typed here
       this.rows.splice(this.rows.indexOf(pending), 1);
       row.replaces = pending.key;
+    }
+    return this.#push(row);
+  }
+
+  // A question that the narrator does not ask its model: no entry told of it before.
+  #addRefused(entry, row) {
+    const question = this.#openQuestions().find(({promptId}) => promptId === entry.prompt_id)
+      ?? this.#pending(entry.prompt_text);
+    if (question) {
+      this.refuse(question, entry.text);
+      return [question];
+    }
+    if (entry.prompt_text) { // it was typed elsewhere
+      Object.assign(row, {kind: 'question', text: entry.prompt_text, end: entry.text});
     }
     return this.#push(row);
   }
@@ -124,6 +132,10 @@ export class Stream {
     this.rows.push(row);
     while (this.rows.length > MAX_ROWS) this.rows.shift();
     return [row];
+  }
+
+  #pending(text) {
+    return this.rows.find((row) => row.isPending && row.text === text);
   }
 
   #question(promptId) {

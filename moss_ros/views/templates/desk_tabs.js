@@ -14,8 +14,9 @@ export class Tabs {
     root.addEventListener('keydown', (event) => this.#steer(event));
   }
 
-  // Shows tabs {id, text, mark}.
+  // Shows tabs {id, text, mark}; who steers through them goes on from the same one.
   show(items) {
+    const [focused] = [...this.#tabs].find(([, tab]) => tab === document.activeElement) ?? [];
     this.#tabs = new Map(items.map(({id, text, mark}) => {
       const tab = element('button', 'tab');
       tab.type = 'button';
@@ -26,6 +27,7 @@ export class Tabs {
       return [id, tab];
     }));
     this.#root.replaceChildren(...this.#tabs.values());
+    this.#tabs.get(focused)?.focus();
     this.choose(this.#chosen);
   }
 

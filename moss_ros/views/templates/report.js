@@ -70,7 +70,7 @@
   function filter() {
     const words = patterns();
     // What is being read stays where it is.
-    const top = isScrolled() ? topRow() : null;
+    const top = shown.length && isScrolled() ? topRow() : null;
     const chosen = !top && current && isInSight(current) ? current : null;
     const chosenTop = chosen?.element.getBoundingClientRect().top;
     shown = rows.filter((row) => {
