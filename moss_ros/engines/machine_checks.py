@@ -34,16 +34,18 @@ from moss_ros.settings import NarratorSettings
 
 # What requirements/runtime.txt brings, by the names under which it is imported.
 PACKAGES = (
-    'numpy', 'cv2', 'torch', 'safetensors', 'tokenizers', 'huggingface_hub', 'psutil', 'PIL',
-    'textual', 'aiohttp')
+    'numpy', 'cv2', 'torch', 'safetensors', 'tokenizers', 'huggingface_hub', 'psutil', 'av', 'PIL',
+    'tqdm', 'rosbags', 'mcap', 'lz4', 'zstandard', 'ruamel.yaml', 'jinja2', 'textual', 'aiohttp')
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 # What the profile for large images asks of shared memory, for each process.
 SEGMENT_BYTES = 64 * 2 ** 20
 _FAST_DDS = 'rmw_fastrtps_cpp'
 # Either variable names the file with Fast DDS's profiles; the second is the older name.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-# Cyclone DDS sends a picture of 1080p as UDP packets; the system's default holds 200 kB.
-_RECEIVE_BUFFER_BYTES = 10 * 2 ** 20
+# Cyclone DDS sends a picture of 1080p as UDP packets; the system's default holds 200 kB. With the
+# package's own settings it does not start below the first, of which Linux gives twice as much.
+_LEAST_RECEIVE_BUFFER_BYTES = 16 * 2 ** 20
+_RECEIVE_BUFFER_BYTES = 64 * 2 ** 20
 
 
 class Verdict(Enum):
@@ -234,7 +236,7 @@ def _check_receive_buffer(path):
     except (OSError, ValueError) as error:
         return Finding(Verdict.WARN, 'transport', f'rmw_cyclonedds_cpp; {path}: {error}',
                        "see 'docs/deploy.md'")
-    if size < _RECEIVE_BUFFER_BYTES:
+    if size < _LEAST_RECEIVE_BUFFER_BYTES:
         return Finding(Verdict.WARN, 'transport', f'rmw_cyclonedds_cpp, but the system allows '
                        f'receive buffers of {size} bytes only: large images get lost',
                        f'sysctl -w net.core.rmem_max={_RECEIVE_BUFFER_BYTES}')

@@ -22,8 +22,10 @@ of them is a failure. It runs without ROS too, and says then that ROS is missing
 import argparse
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 import json
 import os
+import signal
 import sys
 
 from moss_ros.engines.machine_checks import Finding, findings, Verdict
@@ -33,6 +35,9 @@ from moss_ros.settings import NarratorSettings
 # Discovery takes a moment, and a camera may be slow.
 WAIT_S = 5.0
 INTERRUPTED = 130
+# What a sourced ROS brings.
+_ROS_MODULES = ('rclpy', 'sensor_msgs.msg', 'std_msgs.msg', 'std_srvs.srv', 'diagnostic_msgs.msg',
+                'lifecycle_msgs.msg', 'builtin_interfaces.msg')
 
 
 def diagnose(arguments: list[str], wait_s: float) -> Iterator[Finding]:
@@ -42,16 +47,33 @@ def diagnose(arguments: list[str], wait_s: float) -> Iterator[Finding]:
     arguments: those of ROS, as a node gets them. wait_s: how long to wait for the camera.
     """
     try:
-        import rclpy
-        from moss_ros.nodes import node_main, ros_checks
+        for name in _ROS_MODULES:
+            import_module(name)
     except Exception as error:  # what is not built for this Python raises anything
         yield Finding(Verdict.FAIL, 'ROS', f'rclpy and its messages cannot be imported ({error})',
                       'source /opt/ros/$ROS_DISTRO/setup.sh and install/setup.sh')
         yield from findings(NarratorSettings(), os.environ, str(profile_path()))
         return
     try:
-        rclpy.init(args=arguments)
+        from moss_ros.nodes import node_main, ros_checks
+    except Exception as error:
+        yield Finding(Verdict.FAIL, 'narrator', f'its programs cannot be imported ({error})',
+                      'see the packages below')
+        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        return
+    yield from _with_ros(arguments, wait_s, node_main, ros_checks)
+
+
+def _with_ros(arguments, wait_s, node_main, ros_checks):
+    """Yield what is found where all can be imported."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+    try:
+        # Not rclpy's handlers: Ctrl-C is to end this as it ends any command.
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         node = ros_checks.Doctor()
+        converter = ros_checks.ImageConverter(
+            (node.settings.depth_min_m, node.settings.depth_max_m))
     except Exception as error:
         rclpy.try_shutdown()
         yield Finding(Verdict.FAIL, 'parameters', node_main.reason_of(error),
@@ -61,8 +83,6 @@ def diagnose(arguments: list[str], wait_s: float) -> Iterator[Finding]:
     try:
         yield ros_checks.check_ros()
         yield from findings(node.settings, os.environ, str(profile_path()))
-        converter = ros_checks.ImageConverter(
-            (node.settings.depth_min_m, node.settings.depth_max_m))
         yield ros_checks.check_cv_bridge(converter)
         yield from ros_checks.check_camera(node, node.settings, converter, wait_s)
     finally:
@@ -89,6 +109,8 @@ def main(args=None) -> int:
     if options.checkpoint:
         ros += ['-p', f'checkpoint:={json.dumps(options.checkpoint)}']
     count = Counter()
+    # For a command of this package it ends the process at once, and without a word.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for finding in diagnose([parser.prog, *ros], options.wait):
             print(finding.line(), flush=True)

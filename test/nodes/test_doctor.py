@@ -16,6 +16,7 @@
 
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 
@@ -83,6 +84,37 @@ def test_arguments_that_cannot_be_used_are_a_finding(tmp_path, capsys):
         capsys.readouterr().out)
     assert status == 1
     assert 'robot.yaml' in lines['parameters'] and 'camera' not in lines
+
+
+def test_a_depth_range_that_cannot_be_used_is_a_finding(capsys):
+    status, lines = checked(
+        main(['--ros-args', '-p', 'depth_min_m:=9.0', '-p', 'depth_max_m:=2.0']),
+        capsys.readouterr().out)
+    assert status == 1
+    assert 'depth_min_m is 9 and depth_max_m 2' in lines['parameters']
+    assert lines['checkpoint'].startswith('OK') and 'camera' not in lines
+
+
+def test_a_package_that_is_missing_is_not_taken_for_ros(tmp_path):
+    (tmp_path / 'av.py').write_text("raise ImportError('no FFmpeg here')\n")
+    status, lines = doctor(PYTHONPATH=str(tmp_path))
+    assert status == 1 and 'ROS' not in lines
+    assert 'no FFmpeg here' in lines['narrator']
+    assert 'av (ImportError: no FFmpeg here)' in lines['packages']
+    assert 'requirements/runtime.txt' in lines['packages']
+    assert lines['checkpoint'].startswith('OK')
+
+
+def test_ctrl_c_ends_it_while_it_waits_for_a_camera():
+    running = subprocess.Popen(
+        [sys.executable, '-u', '-m', 'moss_ros.nodes.doctor', '--wait', '60'], cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with running:
+        assert any('cv_bridge' in line for line in iter(running.stdout.readline, ''))
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert 'Traceback' not in errors
 
 
 def test_without_ros_the_rest_is_looked_at(tmp_path):
