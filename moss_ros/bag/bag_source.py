@@ -122,7 +122,7 @@ class BagSource(Source):
         return self._stamp_ns(message)
 
     def _stamp_ns(self, message):
-        stamp_ns = header_stamp_ns(message.content, message.encoding)
+        stamp_ns = header_stamp_ns(message.content, message.encoding, message.type)
         if stamp_ns is None:
             raise BadImageError(
                 'bad_message', f'{len(message.content)} bytes are no {message.type}')
@@ -161,7 +161,7 @@ class BagSource(Source):
         return _by_header(found, self._prompt_topic) if is_header else found
 
     def _times(self) -> BagTimes:
-        first = [(time_ns, header_stamp_ns(content, channel.encoding) or 0)
+        first = [(time_ns, header_stamp_ns(content, channel.encoding, channel.type) or 0)
                  for channel, time_ns, content in _as_far_as_it_goes(
                      islice(self._recording.messages(self._images), _NUM_FIRST_IMAGES))]
         return BagTimes(self._recording.times_ns(self._images),
@@ -174,7 +174,7 @@ class BagSource(Source):
         for channel, time_ns, content, bag_time_ns in _with_bag_time(found, self._prompt_topic):
             if channel.topic == self._prompt_topic:
                 prompts_ns.append(time_ns)
-            elif header_stamp_ns(content, channel.encoding):
+            elif header_stamp_ns(content, channel.encoding, channel.type):
                 bag_ns.append(bag_time_ns)
                 stamps_ns.append(time_ns)
         return tuple(np.array(times, np.int64) for times in (bag_ns, stamps_ns, prompts_ns))
@@ -299,7 +299,7 @@ def _with_bag_time(found, prompt_topic):
     waiting = []
     for channel, bag_time_ns, content in found:
         stamp_ns = None if channel.topic == prompt_topic else header_stamp_ns(
-            content, channel.encoding)
+            content, channel.encoding, channel.type)
         if stamp_ns:
             newest_ns, newest_bag_ns = stamp_ns, bag_time_ns
             for item in waiting:  # before the first stamp

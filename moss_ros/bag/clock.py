@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import struct
 
+from moss_ros.bag.ros_types import FOXGLOVE_TYPE
 import numpy as np
 
 CLOCKS = ('auto', 'bag', 'header')
@@ -101,17 +102,19 @@ def choose_clock(wanted: str, times: BagTimes) -> Clock:
                   *_gap_notes(times.images_ns)))
 
 
-def header_stamp_ns(content: bytes | memoryview, encoding: str) -> int | None:
+def header_stamp_ns(content: bytes | memoryview, encoding: str, message_type: str) -> int | None:
     """
-    Return the stamp in the header that an image begins with; None where there is none.
+    Return the stamp that an image begins with; None where there is none.
 
-    Both kinds of image begin with their header, and a header with its stamp, so that images which
-    nobody wants need not be unpacked.
+    All kinds of image begin with a header, and a header with its stamp, or with the stamp alone,
+    so that images which nobody wants need not be unpacked.
     """
-    if encoding == 'ros1':  # behind the number of the message
-        if len(content) < 12:
+    if encoding == 'ros1':
+        # In a header behind the number of the message.
+        begin = 0 if message_type == FOXGLOVE_TYPE else 4
+        if len(content) < begin + 8:
             return None
-        seconds, nanoseconds = struct.unpack_from('<II', content, 4)
+        seconds, nanoseconds = struct.unpack_from('<II', content, begin)
     else:
         if len(content) < 12 or content[0] != 0 or content[1] > 1:
             return None

@@ -40,10 +40,9 @@ from moss_ros.bag.picture_notes import picture_note
 from moss_ros.bag.ros_types import TYPESTORE
 from moss_ros.bag.source import Source
 from moss_ros.records import OUTPUT_TOPICS
-from moss_ros.views.report import (
-    answers_text, duration_text, has_calendar, report_page, ReportHead, utc,
-)
+from moss_ros.views.report import answers_text, report_page, ReportHead, utc
 from moss_ros.views.timeline import Timeline, timeline_of
+from moss_ros.views.times import duration_text, has_calendar
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime,
 )

@@ -50,18 +50,21 @@ class Access:
     - is_local: it is served to this machine only. hosts: further names by which it is reached, in
       lower case, such as that of a reverse proxy.
     - token: what a browser must bring; '' where none is needed.
+    - own_name: the name or address that it is served on, in lower case.
     """
 
     is_local: bool
     hosts: frozenset[str] = frozenset()
     token: str = ''
+    own_name: str = ''
 
     @classmethod
     def for_address(cls, address: str, hosts: frozenset[str]) -> Access:
         """Return the rule for an address to serve on; makes the token where one is needed."""
         is_local = _is_loopback(address)
         needs_token = not is_local or bool(hosts)
-        return cls(is_local, hosts, secrets.token_urlsafe(24) if needs_token else '')
+        return cls(is_local, hosts, secrets.token_urlsafe(24) if needs_token else '',
+                   address.lower())
 
     def refusal_of_host(self, host: str | None) -> Refusal | None:
         """Return why the name by which the desk was asked for is refused; None where it is not."""
@@ -101,7 +104,8 @@ class Access:
             # Nobody else can point an address somewhere.
             return not self.is_local or _is_loopback(name)
         own = socket.gethostname().lower()
-        return not self.is_local and name in (own, f'{own}.local', own.partition('.')[0])
+        return not self.is_local and name in (
+            self.own_name, own, f'{own}.local', own.partition('.')[0])
 
 
 def hosts_of(text: str) -> frozenset[str]:
@@ -115,7 +119,7 @@ def link_of(address: str, port: int, token: str) -> str:
     where = ipaddress.ip_address(address) if _address(address) else None
     name = address
     if where is not None and where.is_unspecified:
-        name = _address_of_this_machine() or socket.gethostname()
+        name = _address_of_this_machine(where.version) or socket.gethostname()
     name = f'[{name}]' if ':' in name else name
     return f'http://{name}:{port}/' + (f'?token={token}' if token else '')
 
@@ -140,14 +144,16 @@ def _is_loopback(name):
     return address.is_loopback if address is not None else name == 'localhost'
 
 
-def _address_of_this_machine():
-    """Return the address by which others reach this machine, '' where that is not known."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(('192.0.2.1', 9))  # sends nothing: only the route is looked up
+def _address_of_this_machine(version):
+    """Return the address, of IP 4 or 6, by which others reach it, '' where that is not known."""
+    family, other = ((socket.AF_INET, '192.0.2.1') if version == 4
+                     else (socket.AF_INET6, '2001:db8::1'))
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((other, 9))  # sends nothing: only the route is looked up
             return probe.getsockname()[0]
-        except OSError:
-            return ''
+    except OSError:
+        return ''
 
 
 def _shown(header):

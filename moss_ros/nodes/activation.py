@@ -30,6 +30,7 @@ from moss_ros.nodes.conversions import ImageConverter
 from moss_ros.nodes.diagnostics import Diagnostics
 from moss_ros.nodes.image_input import ImageInput
 from moss_ros.nodes.output_topics import Outputs, OverlayPublisher
+from moss_ros.nodes.prompt_listeners import PROMPT_QOS
 from moss_ros.nodes.rclpy_names import ClockChange
 from moss_ros.settings import NarratorSettings
 from moss_ros.stream import CameraEvent, Channel, Event, Frame, Mailbox, Session, Worker
@@ -39,7 +40,6 @@ from moss_ros.stream.supervision import Supervisor
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 import torch
 
@@ -85,7 +85,7 @@ class Activation:
             image_input.start(
                 settings, settings.frame_rate or session.frame_rate_fps, converter)
             stack.callback(node.destroy_subscription, node.create_subscription(
-                String, 'prompt', on_prompt, QoSProfile(depth=10)))
+                String, 'prompt', on_prompt, PROMPT_QOS))
             self._undoing = stack.pop_all()
 
     @property

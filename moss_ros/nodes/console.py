@@ -32,11 +32,12 @@ from typing import NoReturn
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_ros.nodes.node_main import run_node
 from moss_ros.nodes.parameters import declare_settings, read_settings
-from moss_ros.nodes.prompt_listeners import reaches_narrator
+from moss_ros.nodes.prompt_listeners import PROMPT_QOS, reaches_narrator
 from moss_ros.records import read_event
 from moss_ros.settings import ConsoleSettings
 from moss_ros.views.transcript import StreamPrinter
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -101,15 +102,21 @@ class Console(Node):
     """
 
     def __init__(self, **node_options):
-        """Raise what rclpy raises for parameters that are not allowed."""
+        """Raise what rclpy raises for parameters that are not allowed, view among them."""
         super().__init__('console', **node_options)
         declare_settings(self, ConsoleSettings)
+        view = read_settings(self, ConsoleSettings).view
+        self._is_full_screen = view == 'screen' or view == 'auto' and has_terminal()
+        if self._is_full_screen and not has_terminal():
+            raise InvalidParameterValueException(
+                'view', view, 'standard input and output are no terminal; leave it at '
+                "'auto', or take 'plain'")
         self._screen = None
         self._spin_error: Exception | None = None
         self._printer = StreamPrinter(_write_now)
         self._has_events = False
         self._typed: deque[str] = deque()
-        self._prompt_publisher = self.create_publisher(String, 'prompt', QoSProfile(depth=10))
+        self._prompt_publisher = self.create_publisher(String, 'prompt', PROMPT_QOS)
         self._events_subscription = self.create_subscription(
             String, 'narrator/events', self._on_event, QoSProfile(depth=1000))
         # Latched: tells a console that comes later that the narrator is there and watches.
@@ -128,8 +135,7 @@ class Console(Node):
 
     def run(self, executor) -> None:
         """Show the stream until the process is to end; called on the main thread."""
-        view = read_settings(self, ConsoleSettings).view
-        if view == 'screen' or view == 'auto' and has_terminal():
+        if self._is_full_screen:
             self._run_screen(executor)
             return
         # A console in the background must not be stopped for looking at the terminal.
@@ -139,10 +145,6 @@ class Console(Node):
         executor.spin()
 
     def _run_screen(self, executor):
-        if not has_terminal():
-            raise ValueError(
-                "view is 'screen', but standard input and output are no terminal; leave it at "
-                "'auto', or take 'plain'")
         # Imported only here: plain lines need no extra library.
         from moss_ros.views.screen import ConsoleScreen
         spinner = threading.Thread(
@@ -217,8 +219,9 @@ class Console(Node):
                 'narrator, or remap narrator/events')
 
     def _send_typed(self):
-        # Lines wait until the narrator subscribes: published earlier, they would be lost.
-        while self._typed and reaches_narrator(
+        # Lines wait until the narrator subscribes: published earlier, they would be lost. One at a
+        # time: of a burst the narrator's queue keeps the newest only.
+        if self._typed and reaches_narrator(
                 self, self._prompt_publisher, self._events_subscription.topic_name):
             self._prompt_publisher.publish(String(data=self._typed.popleft()))
 

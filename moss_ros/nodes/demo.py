@@ -69,10 +69,11 @@ NUM_PORTS_TRIED = 20
 DESK_TIMEOUT_S = 20.0
 
 
-def _tell_link(desk, port):
+def _tell_link(desk, port, is_asked_to_end):
     """Print the link as soon as the desk serves; whoever watches it reports why it does not."""
     end_s = time.monotonic() + DESK_TIMEOUT_S
-    while desk.exit_status is None and time.monotonic() < end_s:
+    while (desk.exit_status is None and time.monotonic() < end_s
+           and not is_asked_to_end.is_set()):
         if not _is_free(port):
             print(f'Look at it in a browser: http://{DeskSettings.address}:{port}/', flush=True)
             return
@@ -84,7 +85,7 @@ def _is_free(port):
         return probe.connect_ex((DeskSettings.address, port)) != 0
 
 
-def _start_children(arguments):
+def _start_children(arguments, is_asked_to_end):
     """Yield the children as they are started; the console is the last one."""
     is_quiet = not arguments.verbose
     if arguments.view == 'browser':
@@ -92,7 +93,9 @@ def _start_children(arguments):
         port = next(filter(_is_free, ports), DeskSettings.port)
         desk = Child('desk', 'moss_ros.nodes.desk', ['-p', f'port:={port}'], is_quiet)
         yield desk
-        _tell_link(desk, port)
+        _tell_link(desk, port, is_asked_to_end)
+        if is_asked_to_end.is_set():
+            return
     shown, camera_arguments, narrator_arguments = _camera(arguments)
     print(f'{shown}, ROS_DOMAIN_ID={os.environ["ROS_DOMAIN_ID"]}. Ask '
           "by typing, such as 'What do you see?'; Ctrl-C ends.", flush=True)
@@ -170,7 +173,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
     observer = Observer()
     children, failed = [], []
     try:
-        for child in _start_children(arguments):
+        for child in _start_children(arguments, is_asked_to_end):
             children.append(child)
         early = _watch(observer, children, arguments.seconds, is_asked_to_end)
         # Whoever leaves the full screen ends the demo.

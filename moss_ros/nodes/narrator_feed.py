@@ -29,7 +29,7 @@ import time
 from moss_ros.desk import DeskServer
 from moss_ros.desk.memory import DeskMemory
 from moss_ros.nodes.desk_pictures import PictureMaker
-from moss_ros.nodes.prompt_listeners import reaches_narrator
+from moss_ros.nodes.prompt_listeners import PROMPT_QOS, reaches_narrator
 from moss_ros.records import OUTPUT_TOPICS, read_event
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
@@ -206,7 +206,7 @@ class NarratorFeed:
             return
         if publisher is not None:
             self._node.destroy_publisher(publisher)
-        self._prompt_publisher = self._node.create_publisher(String, prompt, QoSProfile(depth=10))
+        self._prompt_publisher = self._node.create_publisher(String, prompt, PROMPT_QOS)
 
     def _on_event(self, message):
         try:

@@ -16,12 +16,15 @@
 Whether a question that is published reaches a narrator, or only who else listens to its topic.
 
 A publisher of prompts goes in, a yes or no comes out. Used by the console and the desk, so that
-a question waits for the narrator while a recorder listens already.
+a question waits for the narrator while a recorder listens already. PROMPT_QOS is how they travel.
 """
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+# Of several that come at once none is to be lost, also while the narrator is busy.
+PROMPT_QOS = QoSProfile(depth=100)
 
 
 def reaches_narrator(node: Node, prompts: Publisher, events_topic: str) -> bool:

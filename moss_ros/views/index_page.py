@@ -29,9 +29,10 @@ import os
 from urllib.parse import quote
 
 from moss_ros.views.report import (
-    answers_text, duration_text, LEAST_STRETCH, pieces, seconds, stretches_path,
+    answers_text, LEAST_STRETCH, pieces, seconds, stretches_path,
 )
 from moss_ros.views.timeline import Timeline
+from moss_ros.views.times import duration_text
 
 _NO_TIMELINE = Timeline((), ())
 

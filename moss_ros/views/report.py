@@ -35,6 +35,7 @@ import jinja2
 from markupsafe import Markup
 from moss_ros.views.page_files import report_style, TEMPLATES
 from moss_ros.views.timeline import Narration, Timeline
+from moss_ros.views.times import clock_text, duration_text, has_calendar
 import numpy as np
 
 # A shorter silence between two narrations is not worth a line of its own.
@@ -47,8 +48,6 @@ ROWS_PER_CHUNK = 50
 # (up to so many narrations, width), so that a page of 10,000 has less than 30 MB.
 _PICTURE_WIDTHS_PX = ((1_000, None), (10_000, 128), (math.inf, 80))
 _SMALL_QUALITY = 55
-# Times before that (2001) are those of a simulator or a video file, not of a calendar.
-_FIRST_CALENDAR_NS = 1_000_000_000 * 10**9
 _NOTE_BY_REASON = {
     'interrupted': 'cut off by the next prompt',
     'limit': 'ended at the limit of its length',
@@ -131,27 +130,10 @@ def seconds(duration_ns: int) -> str:
     return f'{duration_ns // 10**9}.{duration_ns // 10**6 % 1000:03}'
 
 
-def clock_text(duration_ns: int) -> str:
-    """Return a duration as 0:07, 12:34 or 1:02:03, cut off to seconds."""
-    total_s = duration_ns // 10**9
-    hours, minutes, rest_s = total_s // 3600, total_s // 60 % 60, total_s % 60
-    return f'{hours}:{minutes:02}:{rest_s:02}' if hours else f'{minutes}:{rest_s:02}'
-
-
-def duration_text(duration_ns: int) -> str:
-    """Return how long something took, written as clock_text does it, rounded."""
-    return clock_text(duration_ns + 500_000_000)
-
-
 def answers_text(timeline: Timeline) -> str:
     """Return how many answers there are, and of how many questions where some have none."""
     num_answers, num_questions = timeline.num_answers, timeline.num_questions
     return str(num_answers) + (f' of {num_questions}' if num_questions > num_answers else '')
-
-
-def has_calendar(time_ns: int) -> bool:
-    """Return whether a bag time can be a date, not a time since the start of a simulator."""
-    return time_ns >= _FIRST_CALENDAR_NS
 
 
 def utc(time_ns: int) -> datetime:

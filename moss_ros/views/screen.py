@@ -23,7 +23,8 @@ from collections import deque
 import signal
 from statistics import median
 
-from moss_ros.views.transcript import END_NOTES, no_answer_text, time_text
+from moss_ros.views.times import time_text
+from moss_ros.views.transcript import END_NOTES, no_answer_text
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult

@@ -18,7 +18,7 @@ The narration as lines of text for people.
 Records of `~/events` go in, text comes out. Used by both views of the console.
 """
 
-from datetime import datetime
+from moss_ros.views.times import time_text
 
 OBSERVING = '[observing]'
 END_NOTES = {'interrupted': ' ... (interrupted)', 'limit': ' ... (cut: too long)',
@@ -91,8 +91,3 @@ def no_answer_text(record: dict) -> str:
     """Return the text for a narration record without words: why a question has no answer."""
     reason = record['reason']
     return '(not answered)' if reason == 'unanswered' else f'(no answer: {reason})'
-
-
-def time_text(stamp_ns: int | None) -> str:
-    """Return the time of day of a stamp on this machine's clock, as hh:mm:ss."""
-    return datetime.fromtimestamp((stamp_ns or 0) / 1e9).strftime('%H:%M:%S')

@@ -18,8 +18,8 @@ import json
 import struct
 
 from bag_making import (
-    COMPRESSED, compressed_message, header, IMAGE_TOPIC, PROMPT_TOPIC, scene_messages, SIZE_PX,
-    START_NS, STRING, string_message, write_bag,
+    COMPRESSED, compressed_message, header, IMAGE_TOPIC, PROMPT_TOPIC, ROS1_TYPESTORE,
+    scene_messages, SIZE_PX, START_NS, STRING, string_message, write_bag, write_ros1_bag,
 )
 from coded_bags import (
     coded_messages, DELAY_NS, MESSAGE_TYPES, packet_message, stamp_ns_of, write_coded_bag,
@@ -35,6 +35,7 @@ from moss_ros.images import BadImageError
 from moss_ros.training.scenes import Scene, SceneRenderer
 import numpy as np
 import pytest
+from rosbags.typesys import get_types_from_msg
 from runs import hashes, records_of
 from video_packets import CODECS, encode_video, GOP, moving_pictures, nearest, VideoPacket
 
@@ -79,6 +80,31 @@ def test_every_kind_of_message_gives_the_pictures(
         found = read(source)
     assert [stamp_ns for _, stamp_ns, _ in found] == [stamp_ns_of(packet) for packet in packets]
     assert [time_ns - stamp_ns for time_ns, stamp_ns, _ in found] == NUM_PICTURES * [DELAY_NS]
+    assert [nearest(picture, PICTURES) for _, _, picture in found] == list(range(NUM_PICTURES))
+
+
+@pytest.fixture(scope='module')
+def ros1_types():
+    """Have the definitions, as ROS 1 writes them, of what comes with packages of its own."""
+    ROS1_TYPESTORE.register({
+        **get_types_from_msg('time timestamp\nstring frame_id\nuint8[] data\nstring format\n',
+                             FOXGLOVE_TYPE),
+        **get_types_from_msg('std_msgs/Header header\nint32 width\nint32 height\n'
+                             'string encoding\nuint64 pts\nuint8 flags\nbool is_bigendian\n'
+                             'uint8[] data\n', FFMPEG_TYPE)})
+
+
+@pytest.mark.parametrize('message_type', MESSAGE_TYPES)
+def test_in_a_bag_of_ros1_they_have_the_same_times(tmp_path, streams, ros1_types, message_type):
+    """Of these types one has no header there, only a stamp."""
+    packets = streams['h264', False]
+    path = write_ros1_bag(
+        tmp_path / 'day.bag', coded_messages(packets, 'h264', message_type),
+        convert=TYPESTORE.cdr_to_ros1)
+    with open_source(path) as source:
+        assert (source.info.image_type, source.info.num_images) == (message_type, NUM_PICTURES)
+        found = read(source)
+    assert [stamp_ns for _, stamp_ns, _ in found] == [stamp_ns_of(packet) for packet in packets]
     assert [nearest(picture, PICTURES) for _, _, picture in found] == list(range(NUM_PICTURES))
 
 

@@ -20,8 +20,9 @@ import json
 import re
 
 from moss_ros.views.index_page import index_page, IndexEntry
-from moss_ros.views.report import clock_text, report_page, ROWS_PER_CHUNK
+from moss_ros.views.report import report_page, ROWS_PER_CHUNK
 from moss_ros.views.timeline import Timeline, timeline_of
+from moss_ros.views.times import clock_text
 from pages import (
     Elements, EVIL, head, narration, NARRATIONS, page_text, START_NS, TIMELINE, unanswered,
     write_thumbnails,

@@ -15,6 +15,8 @@
 """Who may see the desk: names, pages and tokens; and what a browser may send."""
 
 import json
+import socket
+from urllib.parse import urlsplit
 
 from moss_ros.desk.access import Access, hosts_of, link_of
 from moss_ros.desk.messages import (
@@ -82,6 +84,16 @@ def test_the_link_has_the_token_and_a_name_that_others_reach():
     assert link_of('127.0.0.1', 8088, '') == 'http://127.0.0.1:8088/'
     assert link_of('::1', 80, 't') == 'http://[::1]:80/?token=t'
     assert '0.0.0.0' not in link_of('0.0.0.0', 8088, 't')
+    # A socket for any address of IP 6 answers to no address of IP 4.
+    name = urlsplit(link_of('::', 8088, 't')).hostname
+    assert ':' in name or name == socket.gethostname().lower()
+
+
+def test_a_desk_is_known_by_the_name_that_it_is_served_on():
+    access = Access.for_address('Robot.example.org', frozenset())
+    host = urlsplit(link_of('Robot.example.org', 8088, access.token)).netloc
+    assert access.refusal_of_host(host) is None
+    assert access.refusal_of_host('robot.example.com:8088') is not None
 
 
 @pytest.mark.parametrize(('message', 'expected'), [

@@ -163,8 +163,10 @@ def test_what_is_typed_waits_for_the_narrator_though_a_recorder_listens(
     recorded = []
     recorder = listener.create_subscription(
         String, 'prompt', lambda message: recorded.append(message.data), 10)
+    # As from a file: all at once, and more than the narrator's queue holds.
+    lines = ['What do you see?', *(f'And number {number}?' for number in range(150))]
     console = start_process('console', stdin=subprocess.PIPE)
-    console.popen.stdin.write('What do you see?\n')
+    console.popen.stdin.write(''.join(f'{line}\n' for line in lines))
     console.popen.stdin.close()
     # The listener's own publisher is the other one.
     host.until(lambda: listener.count_publishers(recorder.topic_name) == 2, what='the console')
@@ -173,8 +175,11 @@ def test_what_is_typed_waits_for_the_narrator_though_a_recorder_listens(
     # The record of the question itself may come before the listener hears this narrator.
     host.until(lambda: any(record['standing_prompt_id'] for record in
                            listener.of_type('narration')), what='what is said after the question')
-    host.until(lambda: recorded, what='the record of it')
-    assert recorded == ['What do you see?']
+    host.until(lambda: len(recorded) == len(lines), what='the record of all of them')
+    assert recorded == lines
+    # The narrator counts them.
+    host.until(lambda: listener.of_type('prompt')[-1]['prompt_id'] == f'prompt-{len(lines)}',
+               what='the last question')
 
 
 def test_demo_ends_by_itself_and_compares(babbling_checkpoint, elsewhere):
