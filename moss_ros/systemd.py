@@ -66,7 +66,12 @@ def watchdog_s(environment: Mapping[str, str] = os.environ) -> float | None:
 
 @contextmanager
 def patience(seconds: float, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Have the watchdog wait for so long, while something runs that cannot be interrupted."""
+    """
+    Have systemd wait for so long, while something runs that cannot be interrupted.
+
+    So do its watchdog and its limit for the start, whatever the unit sets.
+    """
+    notify(f'EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}', environment)
     period_s = watchdog_s(environment)
     if period_s is None or period_s >= seconds:
         yield

@@ -226,6 +226,9 @@ class ScriptedCache:
         self.ids, self.frames = ids.tolist(), frames.tolist()
         self.serves = True
 
+    def copy_to(self, other):
+        other.restore(*self.export())
+
     def reset(self):
         self.ids = []
         self.frames = []

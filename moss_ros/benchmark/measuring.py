@@ -222,8 +222,6 @@ def _measure_model(bench, bytes_per_s, figures, say):
     figures['shared'] = _shared(bench, num_steps, say)
     if plan.num_pairs:
         figures['peer'] = _peer(bench, num_steps, say)
-        if bench.device.type == 'cuda':  # the peak is told of this package alone
-            torch.cuda.reset_peak_memory_stats(bench.device)
     say('encoding frames')
     figures['encode_ms'] = {
         'one': measures.measure_encoding(model, 1, plan.seconds / 2),
@@ -270,6 +268,8 @@ def _peer(bench, num_steps, say):
 def _measure_stream(bench, figures, say):
     """Measure what needs a session and its worker."""
     plan = bench.plan
+    if bench.device.type == 'cuda':  # the peak is told of a stream alone
+        torch.cuda.reset_peak_memory_stats(bench.device)
     rate = figures['decode']['tokens_per_s']
     room = 64 + int(_ROOM * rate * plan.seconds)
     num_more_frames = int(max((*plan.ingest_fps, 0)) * plan.seconds) + plan.num_prompts

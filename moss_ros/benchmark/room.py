@@ -27,6 +27,9 @@ from moss_ros.model import ModelConfig, VideoModel
 from moss_ros.model.placement import free_bytes, required_bytes
 import torch
 
+# Of four streams that share a step, of one beside them, and a copy that they are filled from.
+_NUM_CACHES = 6
+
 
 @dataclass(frozen=True)
 class Room:
@@ -34,7 +37,8 @@ class Room:
     Bytes that are needed, and those that are free (None: not known).
 
     - weights: the most that are needed while the model is loaded.
-    - context: the caches of a stream, a copy to go back to, and what they are filled from.
+    - context: the caches that live at the same time, most of them of streams that share a step,
+      and what they are filled from.
     - peer: the weights and caches of the peer. a_frame: of each frame more, while it is measured.
     """
 
@@ -55,7 +59,7 @@ class Room:
         num_weights = sum(parameter.numel() for parameter in empty.parameters())
         return cls(
             free=free_bytes(device), weights=required_bytes(empty, dtype, quantization),
-            context=3 * caches + 2 * states,
+            context=_NUM_CACHES * caches + 2 * states,
             peer=num_weights * dtype.itemsize + caches + states,
             a_frame=2 * sum(cache_bytes(config, 0, 1, dtype)), num_frames=num_frames)
 

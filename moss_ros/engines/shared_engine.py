@@ -122,8 +122,8 @@ class WorkerShare:
         if channel is not None:
             try:
                 self._ending = channel.request_close()
-            except RuntimeError:
-                pass  # it isn't served: no step of it runs
+            except RuntimeError:  # it isn't served: no step of it runs
+                channel.end_unserved()
         has_ended = self._has_ended(timeout_s)
         if channel is not None:
             channel.close()

@@ -138,8 +138,16 @@ class DecoderCache:
         First the text's keys and values [L, 2, 1, Hkv, num_tokens, K] of the L self-attention
         layers, then the frames' [C, 2, 1, Hkv, num_frames * N, K] of the C cross-attention layers.
         """
-        return (self._text.narrow(4, 0, self.num_tokens).clone(),
-                self._frames.narrow(4, 0, self.num_frames * self._num_states).clone())
+        text, frames = self._filled()
+        return text.clone(), frames.clone()
+
+    def copy_to(self, other: 'DecoderCache') -> None:
+        """Have other, a cache of the same sizes, hold the same; takes no memory beside both."""
+        other.restore(*self._filled())
+
+    def _filled(self):
+        return (self._text.narrow(4, 0, self.num_tokens),
+                self._frames.narrow(4, 0, self.num_frames * self._num_states))
 
     def restore(self, text: torch.Tensor, frames: torch.Tensor) -> None:
         """Restore exactly what export() of a cache of the same sizes returned."""

@@ -25,6 +25,7 @@ Letters: S rows, D columns, E outputs.
 
 from __future__ import annotations
 
+from moss_ros.model.free_memory import free_bytes
 import torch
 from torch.nn import functional as F
 
@@ -34,6 +35,8 @@ _int8_product = getattr(torch.ops.aten, '_weight_int8pack_mm', None)
 # Below this, a call costs more than it saves.
 MIN_NUM_NUMBERS = 1 << 20
 _NUM_PACKED_ROWS = 4
+# So much is left to others, rather than spent on speed.
+_LEAST_FREE_BYTES = 1 << 29
 
 
 def is_large(weight: torch.Tensor) -> bool:
@@ -50,13 +53,14 @@ class LargeMatrices:
     """
     Multiplies by large matrices, and keeps those that were multiplied by several rows packed.
 
-    The packed form of a float32 matrix is as large as the matrix, and made at its first use; the
-    matrix must stay as it is. By 8-bit weights it multiplies in bfloat16. One thread at a time may
-    call.
+    The packed form of a float32 matrix is as large as the matrix, and made at its first use where
+    there is memory for it; the matrix must stay as it is. By 8-bit weights it multiplies in
+    bfloat16. One thread at a time may call.
     """
 
     def __init__(self):
-        self._packed: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        # A packed form is None where there was no memory for it.
+        self._packed: dict[int, tuple[torch.Tensor | None, torch.Tensor]] = {}
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Return x [S, D] times weight [E, D], as [S, E]."""
@@ -66,14 +70,16 @@ class LargeMatrices:
             ones = torch.ones(1, dtype=torch.bfloat16).expand(weight.shape[0]).contiguous()
             product = _int8_product(x.to(torch.bfloat16), weight.qdata, ones)
             return (product * weight.scale.view(-1)).to(x.dtype)
-        return _product(
-            x, weight if x.shape[0] == 1 else self._packed_form(weight), None, 'none', [], '')
+        form = weight if x.shape[0] == 1 else self._packed_form(weight)
+        return F.linear(x, weight) if form is None else _product(x, form, None, 'none', [], '')
 
     def _packed_form(self, weight):
         # With the packed form its origin is kept, so that no other can get the same id.
         found = self._packed.get(id(weight))
         if found is None:
-            packed = _pack(weight.detach(), _NUM_PACKED_ROWS)
+            free = free_bytes(weight.device)
+            has_room = free is None or free >= weight.nbytes + _LEAST_FREE_BYTES
+            packed = _pack(weight.detach(), _NUM_PACKED_ROWS) if has_room else None
             found = self._packed[id(weight)] = packed, weight
         return found[0]
 

@@ -27,17 +27,14 @@ from pathlib import Path
 import time
 
 from moss_ros.model.config import CheckpointError
+from moss_ros.model.free_memory import free_bytes
 from moss_ros.model.quantization import decoder_weights, quantised_bytes, shape_obstacle
 from moss_ros.model.video_model import VideoModel
-import psutil
 import torch
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 # Bytes per weight that torchao needs besides the weight and the result (measured: 6 to 8).
 _WORKING_BYTES = 8
-# Linux's files about control groups, which psutil does not take into account.
-_OWN_GROUP = Path('/proc/self/cgroup')
-_GROUPS = Path('/sys/fs/cgroup')
 # A matrix product of this size takes milliseconds, even in a dtype that the CPU must emulate.
 _PROBE_SIZE = 192
 _NUM_PROBES = 3
@@ -122,18 +119,6 @@ def required_bytes(model: VideoModel, dtype: torch.dtype, quantization: str | No
     return num_quantised + max(num_plain, num_working * (dtype.itemsize + _WORKING_BYTES))
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Return the bytes that can still be allocated on device; None if that is not known."""
-    if device.type == 'cuda':
-        kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept_by_torch
-    try:
-        available = psutil.virtual_memory().available
-    except (OSError, ValueError, KeyError):  # psutil could not read /proc/meminfo
-        return None
-    return max(0, min([available, *_group_limits()]))
-
-
 def check_memory(folder: Path, model: VideoModel, device: torch.device, dtype: torch.dtype,
                  quantization: str | None) -> None:
     """Raise CheckpointError if the weights exceed the free memory; it names options that fit."""
@@ -157,22 +142,3 @@ def check_memory(folder: Path, model: VideoModel, device: torch.device, dtype: t
             break
     raise CheckpointError(f'{folder} needs {needed / 1e9:.1f} GB, the device has '
                           f'{free / 1e9:.1f} GB free; {way_out}')
-
-
-def _group_limits():
-    """Yield the bytes that each control group (version 2) of this process has left."""
-    try:
-        own = [line[3:] for line in _OWN_GROUP.read_text().splitlines() if line.startswith('0::')]
-    except OSError:
-        return
-    parts = [part for part in ''.join(own).split('/') if part not in ('', '..')]
-    for depth in range(len(parts) + 1):
-        group = _GROUPS.joinpath(*parts[:depth])
-        try:
-            limit = int((group / 'memory.max').read_text())
-            usage = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines())
-            # Cached file pages count as used, but are freed when needed; shared memory is not.
-            reclaimable = int(usage['file']) - int(usage['shmem'])
-            yield limit - int((group / 'memory.current').read_text()) + reclaimable
-        except (OSError, ValueError, KeyError):
-            continue  # no limit: 'max', or the root, which has no such files

@@ -105,7 +105,7 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
     else:
         logits, ids = _candidates(logits / options.temperature, options)
         best = logits.max()
-        choice = _drawn(logits, torch.rand(1, generator=generator))
+        choice = _drawn(logits, torch.rand(1, generator=generator).item())
         choice = choice if ids is None else ids.gather(0, choice)
     # Both numbers are read at once: on a GPU each reading waits for it.
     best, choice = torch.stack((best.double(), choice.double().squeeze())).tolist()
@@ -117,8 +117,7 @@ def sample_token(logits: torch.Tensor, options: SamplingOptions,
 def _drawn(logits, number):
     """Return the index, int64 [1], whose share of the probabilities a number in [0, 1) hits."""
     summed = logits.softmax(dim=0, dtype=torch.float64).cumsum(dim=0)
-    hit = torch.searchsorted(summed, number.to(logits.device, summed.dtype) * summed[-1],
-                             right=True)
+    hit = torch.searchsorted(summed, number * summed[-1:], right=True)
     return hit.clamp(max=logits.shape[0] - 1)
 
 

@@ -171,6 +171,7 @@ class Activation:
         were_stamps_first, self._were_stamps_first = self._were_stamps_first, False
         if jump.clock_change != ClockChange.ROS_TIME_NO_CHANGE:
             self._image_input.forget_stamps()
+            self._image_input.watch_pictures_anew()
             self._begin_anew_because('use_sim_time was changed')
             return
         now_ns = self._node.get_clock().now().nanoseconds

@@ -110,6 +110,7 @@ class ImageInput:
         self._last_arrival_ns: int | None = None
         self._arrivals_ns: deque[int] = deque()
         self._intake: FrameIntake[_Arrived] | None = None  # made by start()
+        self._settings: NarratorSettings | None = None  # of start()
         self._pictures: PictureWatch | None = None  # made by start()
         self._set_back: _SetBack | None = None
         self._told: set[str] = set()  # of what was odd about the stamps, since the start
@@ -120,7 +121,8 @@ class ImageInput:
         is_video = settings.image_transport == 'video'
         self._stale_after_s = settings.stale_after_s
         self._intake = FrameIntake(frame_rate_fps, self._frame)
-        self._pictures = self._picture_watch(settings)
+        self._settings = settings
+        self.watch_pictures_anew()
         self._set_back = None
         self._told.clear()
         self._arrivals_ns.clear()
@@ -139,13 +141,14 @@ class ImageInput:
         self._watch_timer = self._node.create_timer(
             min(longest_s, settings.stale_after_s / 2), self._watch, clock=self._steady_clock)
 
-    def _picture_watch(self, settings):
-        frozen_after_s = settings.frozen_after_s
+    def watch_pictures_anew(self) -> None:
+        """Forget what was the matter with the pictures; ask again whether time is simulated."""
+        frozen_after_s = self._settings.frozen_after_s
         if frozen_after_s < 0:
             # The pictures of a simulator may have no noise: nothing is wrong where nothing moves.
             is_simulated = self._node.get_parameter('use_sim_time').value
             frozen_after_s = 0.0 if is_simulated else DEFAULT_FROZEN_AFTER_S
-        return PictureWatch(frozen_after_s, settings.blank_after_s)
+        self._pictures = PictureWatch(frozen_after_s, self._settings.blank_after_s)
 
     def stop(self) -> None:
         """Unsubscribe; undoes a start() that failed half way, does nothing if not started."""

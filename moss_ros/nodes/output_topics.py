@@ -35,7 +35,7 @@ from PIL import Image as Picture
 from rclpy.exceptions import InvalidHandle
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
@@ -56,10 +56,11 @@ class Outputs:
         self._event_numbers = event_numbers
         self._lock = threading.Lock()
         self._publishers = [(topic, self._publisher(topic)) for topic in OUTPUT_TOPICS]
-        self.overlay = node.create_lifecycle_publisher(
-            Image, '~/overlay', qos_profile_sensor_data)
+        # Reliable: so it matches subscribers of both kinds.
+        newest = QoSProfile(depth=1)
+        self.overlay = node.create_lifecycle_publisher(Image, '~/overlay', newest)
         self.compressed_overlay = node.create_lifecycle_publisher(
-            CompressedImage, '~/overlay/compressed', qos_profile_sensor_data)
+            CompressedImage, '~/overlay/compressed', newest)
 
     def destroy(self) -> None:
         """Destroy the publishers."""

@@ -23,6 +23,7 @@ a model sends by the published queue API; one string may hold several, with text
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 import math
@@ -222,10 +223,14 @@ class StringInterpreter:
         self._is_paused = is_paused
         return self.stop(now_s) if is_paused else []
 
-    def end(self) -> list[Event]:
-        """End what is being said, an open question and prompts that wait: no more is heard."""
+    def end(self, waiting: Iterable[Prompt] = ()) -> list[Event]:
+        """
+        End what is being said, an open question and prompts that wait: no more is heard.
+
+        waiting: prompts that were not handed over either.
+        """
         self._conversation.close([
-            entry.prompt for entry in self._prompts if not entry.is_given_up])
+            *(entry.prompt for entry in self._prompts if not entry.is_given_up), *waiting])
         self._prompts.clear()
         return self.take_events()
 

@@ -22,7 +22,7 @@ events. Has no thread of its own. Made for a narrator, driven by RemoteWorker.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 import math
 import threading
@@ -267,14 +267,15 @@ class RemoteSession:
         """Do as interrupt() and leave out all that the model says from now on, or go on."""
         return self._interpreter.pause(is_paused, time.monotonic())
 
-    def end(self) -> list[Event]:
+    def end(self, waiting: Iterable[Prompt] = ()) -> list[Event]:
         """
         End the stream, what is being said and an open question; the model stays loaded.
 
+        Prompts that were handed over and not asked are reported as errors, and those of waiting.
         A process that has not ended its stream within stop_grace_s is killed: the model is loaded
         anew when the next stream begins.
         """
-        events = self._interpreter.end()
+        events = self._interpreter.end(waiting)
         if self._process is not None and self._is_running and not self._has_ended_run():
             self.kill()
         self._is_running = False

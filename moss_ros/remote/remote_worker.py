@@ -100,8 +100,8 @@ class RemoteChannel:
         """
         Forget the stream and what waits in the mailbox now; as request_interrupt otherwise.
 
-        The model is asked to stop, and started again. What is put into the mailbox after this
-        call belongs to the new stream.
+        Each prompt that is forgotten is reported as an error. The model is asked to stop, and
+        started again. What is put into the mailbox after this call belongs to the new stream.
         """
         return self._mailbox.hold_until(lambda: self._host.call(self._reset))
 
@@ -136,7 +136,8 @@ class RemoteChannel:
         self._host.remove(self)
 
     def _reset(self):
-        self.end_stream()
+        # What waits in the mailbox belongs to the new stream.
+        self._delivery.deliver(self._session.end(self._mailbox.take_forgotten_prompts()))
         self.begin()
 
     def _pause(self, is_paused):
@@ -200,8 +201,12 @@ class RemoteChannel:
                 self._pace.begin_anew()  # the answer need not wait for what it cut
 
     def end_stream(self) -> None:
-        """End the stream in the process, what is being said and what was asked."""
-        self._delivery.deliver(self._session.end())
+        """
+        End the stream in the process, what is being said and what was asked.
+
+        Each prompt that waits is reported as an error: it is asked no more.
+        """
+        self._delivery.deliver(self._session.end(self._mailbox.take_prompts()))
 
     def detach(self) -> None:
         """Deliver nothing any more, and let go of the mailbox. Any thread."""
@@ -281,6 +286,8 @@ class RemoteWorker(WorkerThread):
         """Stop, as stop() does, and close the channel; the session stays."""
         has_ended = self.stop(timeout_s)
         if self._channel is not None:
+            if has_ended:  # a stream that has failed kept prompts for its next beginning
+                self._channel.end_stream()
             self._channel.close()
         return has_ended
 

@@ -39,6 +39,8 @@ from moss_ros.stream.session import StreamSession
 from moss_ros.stream.worker_thread import WorkerState
 
 _LOGGER = logging.getLogger(__name__)
+# Someone looks into the mailbox as often as that, however slow the pace of speaking is.
+MAX_PACE_WAIT_S = 1.0
 
 
 class EngineChannel:
@@ -105,7 +107,8 @@ class EngineChannel:
         """
         Forget the stream and all that waits in the mailbox; otherwise as request_interrupt().
 
-        What is put into the mailbox after this call belongs to the new stream.
+        Each prompt that is forgotten is reported as an error. What is put into the mailbox after
+        this call belongs to the new stream.
         """
         return self._mailbox.hold_until(lambda: self._call(self._begin_anew))
 
@@ -167,8 +170,9 @@ class EngineChannel:
     def _pause(self, is_paused):
         if is_paused:
             self._interrupt()
-            self._mailbox.forget_frames()
-            self._feed.drop_frames()
+            num_queued = self._session.num_waiting_frames
+            self._session.forget_frames()
+            self._mailbox.forget_frames(self._feed.drop_frames() + num_queued)
         self._is_paused = is_paused
 
     def _end(self):
@@ -177,7 +181,8 @@ class EngineChannel:
             self.close()
 
     def _begin_anew(self):
-        self.end_stream()
+        # What waits in the mailbox belongs to the new stream.
+        self._delivery.deliver(self._session.end(self._mailbox.take_forgotten_prompts()))
         self._feed.drop_frames()
         self._session.reset()
         self._pace.begin_anew()
@@ -214,7 +219,9 @@ class EngineChannel:
         if self._is_new or self._mailbox.has_prompts:
             return 0.0
         if self._session.state is SessionState.SPEAKING:
-            return self._pace.wait_s(now_s)
+            # Frames wait because of the pace, not because the model hangs.
+            self._mailbox.look()
+            return min(self._pace.wait_s(now_s), MAX_PACE_WAIT_S)
         return 0.0 if self._feed.has_work else math.inf
 
     @property
@@ -236,8 +243,19 @@ class EngineChannel:
         self._delivery.deliver(events)
 
     def end_stream(self) -> None:
-        """End what is being said and close an open question; the session keeps its context."""
-        self._delivery.deliver(self._session.end())
+        """
+        End what is being said and close an open question; the session keeps its context.
+
+        Each prompt that waits is reported as an error: it is asked no more.
+        """
+        self._delivery.deliver(self._session.end(self._mailbox.take_prompts()))
+
+    def end_unserved(self) -> None:
+        """Do as end_stream(), for a stream that may have failed. While no step of it runs."""
+        try:
+            self.end_stream()
+        except Exception:
+            _LOGGER.exception('a session could not be ended')
 
     def detach(self) -> None:
         """Deliver no more events, and detach from the mailbox. Any thread may call."""

@@ -146,7 +146,11 @@ class Channel(Protocol):
         """
 
     def request_reset(self) -> Future:
-        """Forget the stream and all that waits in the mailbox; future as request_interrupt()."""
+        """
+        Forget the stream and all that waits in the mailbox; future as request_interrupt().
+
+        Each prompt that is forgotten is reported as an error.
+        """
 
     def request_pause(self, is_paused: bool) -> Future:
         """Pause (end what is being said, take nothing in) or go on; as request_interrupt()."""

@@ -77,8 +77,9 @@ class TokenReader:
             self._cache.take_back(1)
             return self._foreseen.popleft()[1]
         num_free = self._cache.max_tokens - self._cache.num_tokens - 1
-        drafted = draft(ids, min(self._model.num_cheap_rows - 1, num_free),
-                        self._chat.control_ids, self._chat.image_id)
+        num_drafted = min(self._model.num_cheap_rows - 1, num_free)
+        drafted = draft(ids, num_drafted, self._chat.control_ids, self._chat.image_id) \
+            if num_drafted > 0 else []
         logits = yield TokenPass(self._model, self._cache, (token_id, *drafted))
         self._cache.truncate(self._cache.num_tokens - len(drafted), self._cache.num_frames)
         self._foreseen = deque(zip(drafted, logits[1:], strict=True))

@@ -98,9 +98,11 @@ class SessionFeed:
         for prompt in prompts:
             self._session.add_prompt(prompt)
 
-    def drop_frames(self) -> None:
-        """Forget frames that are being encoded."""
+    def drop_frames(self) -> int:
+        """Forget frames that are being encoded; return how many there were."""
+        num_frames = len(self._encoded) if self._encoding is None else self._num_encoding
         self._encoding, self._encoded = None, []
+        return num_frames
 
     def _begin_encoding(self):
         if self._encoding is not None or self._encoded or self._session.num_waiting_frames:

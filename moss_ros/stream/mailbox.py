@@ -47,6 +47,7 @@ class Mailbox:
         self._max_frames = max_frames
         self._frames: deque[Frame] = deque()
         self._prompts: deque[Prompt] = deque()
+        self._forgotten_prompts: list[Prompt] = []
         self._num_dropped_frames = self._num_forgotten_frames = 0
         self._num_holds = 0
         self._waiting_since_ns: int | None = None
@@ -82,7 +83,7 @@ class Mailbox:
     def submit_frame(self, frame: Frame) -> None:
         """Put a frame in; drop the oldest if there are max_frames already."""
         with self._lock:
-            if len(self._frames) == self._max_frames:
+            while len(self._frames) >= self._max_frames:
                 self._frames.popleft()
                 self._num_dropped_frames += 1
             self._frames.append(frame)
@@ -114,6 +115,25 @@ class Mailbox:
             self._note_look()
         return prompts, frames
 
+    def take_prompts(self) -> list[Prompt]:
+        """
+        Take out all prompts, oldest first, also while it is held: no stream will ask them.
+
+        Those that hold_until() has forgotten are among them.
+        """
+        with self._lock:
+            prompts = [*self._forgotten_prompts, *self._prompts]
+            self._forgotten_prompts = []
+            self._prompts.clear()
+            self._note_look()
+        return prompts
+
+    def take_forgotten_prompts(self) -> list[Prompt]:
+        """Take out the prompts that hold_until() has forgotten since this was called last."""
+        with self._lock:
+            prompts, self._forgotten_prompts = self._forgotten_prompts, []
+        return prompts
+
     def take_newest(self, num_frames: int) -> list[Frame]:
         """
         Take out the newest num_frames frames, oldest first; drop and count the older ones.
@@ -134,33 +154,41 @@ class Mailbox:
         with self._lock:
             self._note_look()
 
-    def forget_frames(self) -> None:
-        """Forget the frames that wait, and count them."""
+    def forget_frames(self, num_taken: int = 0) -> None:
+        """Forget the frames that wait; count them, and num_taken that were taken out before."""
         with self._lock:
-            self._forget_frames()
+            self._num_forgotten_frames += len(self._frames) + num_taken
+            self._frames.clear()
             self._note_look()
-
-    def _forget_frames(self):
-        self._num_forgotten_frames += len(self._frames)
-        self._frames.clear()
 
     def hold_until(self, request: Callable[[], Future]) -> Future:
         """
         Forget all that waits, call request(), and give out nothing until its future is done.
 
         So what comes in after a stream was asked to begin anew is not taken into the old one by a
-        step that has already begun. Returns that future; raises what request() raises.
+        step that has already begun. take_forgotten_prompts() gives the prompts that are forgotten.
+        Returns that future; raises what request() raises, and then all goes on waiting.
         """
         with self._lock:
-            self._forget_frames()
+            frames, prompts = list(self._frames), list(self._prompts)
+            self._frames.clear()
             self._prompts.clear()
+            self._forgotten_prompts += prompts
             self._num_holds += 1
             self._note_look()
         try:
             future = request()
         except BaseException:
+            with self._lock:
+                self._frames.extendleft(reversed(frames))
+                self._prompts.extendleft(reversed(prompts))
+                self._forgotten_prompts = [
+                    prompt for prompt in self._forgotten_prompts if prompt not in prompts]
+                self._note_look()
             self._release()
             raise
+        with self._lock:
+            self._num_forgotten_frames += len(frames)
         future.add_done_callback(lambda _: self._release())
         return future
 

@@ -252,7 +252,7 @@ class ContextAhead:
         serving.reset()
         try:
             if self.num_tokens:
-                serving.restore(*self._cache.export())
+                self._cache.copy_to(serving)
         finally:
             self.reset()
 

@@ -23,7 +23,7 @@ bags. StreamContext holds what the model sees, Conversation makes the events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, fields
 
 from moss_ros.model import VideoModel
@@ -213,6 +213,10 @@ class StreamSession:
             raise ValueError(f'a Prompt is needed, not {prompt!r}')
         self._prompts.append(prompt)
 
+    def forget_frames(self) -> None:
+        """Forget the frames that are queued."""
+        self._frames.clear()
+
     def step(self) -> list[Event]:
         """
         Take in what is queued, say at most one token, and return the events, in order.
@@ -265,22 +269,18 @@ class StreamSession:
 
         Frames and prompts stay queued, and an open question stays open.
         """
-        return self._stop(is_end=False)
-
-    def end(self) -> list[Event]:
-        """Do as stop(), close an open question, and forget prompts that wait: each an error."""
-        return self._stop(is_end=True)
-
-    def _stop(self, is_end):
         # If the model was due to go on, end its text with silence for it.
         if self.state is SessionState.SPEAKING and self._context.is_open:
             self._context.add_silence()
-        if is_end:
-            self._conversation.close(self._prompts)
-            self._prompts.clear()
-        else:
-            self._conversation.end(EndReason.STOPPED)
+        self._conversation.end(EndReason.STOPPED)
         return self._conversation.take_events()
+
+    def end(self, waiting: Iterable[Prompt] = ()) -> list[Event]:
+        """Do as stop() and close an open question; queued prompts and waiting become errors."""
+        events = self.stop()
+        self._conversation.close([*self._prompts, *waiting])
+        self._prompts.clear()
+        return events + self._conversation.take_events()
 
     def snapshot(self) -> StreamSnapshot:
         """
@@ -389,9 +389,11 @@ class StreamSession:
         return steps
 
     def _sample(self, logits):
+        sampling = self._options.sampling
+        # Gathered only where it is asked for: that takes time.
+        said_ids = self._context.said_ids if sampling.repetition_penalty != 1.0 else ()
         return self._chooser.choose(
-            logits, self._options.sampling, self._context.said_ids, self._generator,
-            self._options.silence_logit_bias)
+            logits, sampling, said_ids, self._generator, self._options.silence_logit_bias)
 
     def _say(self, token_id):
         if self._is_silence(token_id):
@@ -402,8 +404,8 @@ class StreamSession:
         if not self._conversation.is_saying:
             self._pieces.reset()
         self._conversation.say(self._pieces.push(token_id), token_id)
-        if self._conversation.num_tokens_since_input >= min(
-                self._options.max_tokens_between_frames, self._context.max_answer_tokens):
+        if self._conversation.is_at_limit(min(
+                self._options.max_tokens_between_frames, self._context.max_answer_tokens)):
             self._context.add_silence()
             self._conversation.end(EndReason.LIMIT)
 

@@ -107,6 +107,8 @@ class EngineWorker(WorkerThread):
         """Stop, as stop() does, and close all channels."""
         has_ended = self.stop(timeout_s)
         for channel in list(self._channels):
+            if has_ended:  # a stream that has failed kept prompts for its next beginning
+                channel.end_unserved()
             channel.close()
         return has_ended
 

@@ -35,7 +35,7 @@ import jinja2
 from markupsafe import Markup
 from moss_ros.views.page_files import report_style, TEMPLATES
 from moss_ros.views.timeline import Narration, Timeline
-from moss_ros.views.times import clock_text, duration_text, has_calendar
+from moss_ros.views.times import clock_text, has_calendar
 import numpy as np
 
 # A shorter silence between two narrations is not worth a line of its own.

@@ -121,11 +121,53 @@ def test_a_question_before_the_first_frame_has_one_end_whatever_ends_the_stream(
     assert len(ends) == 1, stream.events
 
 
+@pytest.mark.parametrize('how', ['close', 'reset', 'close after a failure'])
+def test_a_question_that_waits_as_the_stream_ends_is_reported_too(stream, how):
+    """It was put into the mailbox, and nobody has taken it out yet."""
+    stream = stream(SILENCE)
+    stream.show()
+    if how == 'close after a failure':
+        stream.engine.fail_next()
+        stream.submit()
+        wait_until(lambda: stream.channel.state is WorkerState.FAILED)
+        stream.ask()
+        # What cannot begin anew forgets nothing.
+        with pytest.raises(RuntimeError):
+            stream.channel.request_reset()
+        assert stream.mailbox.has_prompts
+    else:
+        stream.channel.request_pause(True).result(WAIT_S)
+        stream.ask()
+    if how == 'reset':
+        stream.channel.request_reset().result(WAIT_S)
+    else:
+        assert stream.worker.close(WAIT_S)
+    assert not stream.mailbox.has_prompts
+    assert len(stream.of(ErrorEvent, prompt_id='q')) == 1, stream.events
+    assert not stream.of(NarrationEvent, prompt_id='q')
+
+
 def test_a_close_while_it_waits_for_the_pace_takes_no_time(stream):
     stream = stream(begin('The', ' red'), max_tokens_per_s=0.01)
     stream.show_until_it_speaks()
     assert stream.worker.close(WAIT_S)
     assert stream.ends == [(None, 'The', EndReason.STOPPED)]
+
+
+def test_a_stream_that_waits_for_its_pace_is_none_that_hangs(stream):
+    """Somebody looks at what waits, so that it does not seem to wait for a model that is stuck."""
+    stream = stream(begin('The', ' red'), max_tokens_per_s=0.01)
+    stream.show_until_it_speaks()
+    stream.submit()
+    longest_s = 0.0
+
+    def is_looked_at():
+        nonlocal longest_s
+        waiting_s = stream.mailbox.waiting_s
+        longest_s = max(longest_s, waiting_s)
+        return waiting_s < longest_s or not stream.mailbox.has_frames
+
+    wait_until(is_looked_at)
 
 
 def test_a_session_that_is_given_up_ends_all_the_same(stream):

@@ -14,6 +14,7 @@
 
 """Products with large matrices are what PyTorch's usual ones are, packed or not."""
 
+from moss_ros.model import large_matrices
 from moss_ros.model.large_matrices import is_large, LargeMatrices
 from moss_ros.model.quantization import quantise
 import pytest
@@ -42,6 +43,22 @@ def test_packed_forms_are_not_mixed_up():
         for value in range(3):
             weight = torch.full((1024, 1024), float(value))
             assert (matrices.linear(x, weight) == 1024 * value).all()
+
+
+def test_without_memory_for_packed_forms_products_are_the_usual_ones(monkeypatch):
+    free = []
+    monkeypatch.setattr(large_matrices, 'free_bytes', lambda device: free[-1])
+    weight, x = torch.randn(1100, 1024), torch.randn(4, 1024)
+    with torch.inference_mode():
+        usual = F.linear(x, weight)
+        for num_free in (0, 1 << 40, None):
+            free.append(num_free)
+            matrices = LargeMatrices()
+            for _ in range(2):
+                product = matrices.linear(x, weight)
+                assert (product - usual).abs().max() < 1e-3
+                # Those of packed forms are rounded otherwise.
+                assert torch.equal(product, usual) == (num_free == 0)
 
 
 def test_other_dtypes_are_left_to_torch():

@@ -20,7 +20,7 @@ import struct
 import subprocess
 import sys
 
-from moss_ros.model import CheckpointError, load_model, ModelConfig, placement
+from moss_ros.model import CheckpointError, free_memory, load_model, ModelConfig, placement
 from moss_ros.model.weights import checkpoint_entries
 import psutil
 import pytest
@@ -114,7 +114,7 @@ def machine(tmp_path, monkeypatch):
     (tmp_path / 'cgroup').write_text('1:cpu:/other\n0::/robots/narrator\n')
     monkeypatch.setattr(psutil, 'PROCFS_PATH', str(tmp_path))
     for name, path in (('_OWN_GROUP', 'cgroup'), ('_GROUPS', 'groups')):
-        monkeypatch.setattr(placement, name, tmp_path / path)
+        monkeypatch.setattr(free_memory, name, tmp_path / path)
     return tmp_path
 
 

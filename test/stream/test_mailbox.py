@@ -14,6 +14,7 @@
 
 """The letter box: order, bound, counts, waking, many threads at once."""
 
+from concurrent.futures import Future
 import threading
 import time
 
@@ -146,6 +147,50 @@ def test_frames_that_are_forgotten_are_counted_and_prompts_stay(tools):
     assert (mailbox.num_forgotten_frames, mailbox.num_dropped_frames) == (3, 0)
     prompts, frames = mailbox.drain()
     assert len(prompts) == 1 and not frames
+    mailbox.submit_frame(tools.frame(3))
+    mailbox.forget_frames(num_taken=2)  # which its taker forgets as well
+    assert mailbox.num_forgotten_frames == 6
+
+
+def test_prompts_that_are_forgotten_can_be_reported(tools):
+    mailbox, future = Mailbox(max_frames=4), Future()
+    old, new = (Prompt('Where?', prompt_id) for prompt_id in ('old', 'new'))
+    mailbox.submit_prompt(old)
+    mailbox.submit_frame(tools.frame(1))
+    mailbox.hold_until(lambda: future)
+    mailbox.submit_prompt(new)
+    assert mailbox.take_forgotten_prompts() == [old]
+    assert mailbox.take_forgotten_prompts() == [] and mailbox.drain() == ([], [])
+    assert mailbox.num_forgotten_frames == 1
+    future.set_result(None)
+    assert mailbox.drain()[0] == [new]
+
+
+def test_a_stream_that_ends_takes_all_prompts_also_those_of_a_reset_that_never_came(tools):
+    mailbox = Mailbox(max_frames=4)
+    old, new = (Prompt('Where?', prompt_id) for prompt_id in ('old', 'new'))
+    mailbox.submit_prompt(old)
+    mailbox.hold_until(Future)
+    mailbox.submit_prompt(new)
+    assert mailbox.take_prompts() == [old, new] and mailbox.take_prompts() == []
+
+
+def test_where_nothing_can_begin_anew_all_goes_on_waiting(tools):
+    mailbox = Mailbox(max_frames=2)
+    prompts = [Prompt('Where?', f'{number}') for number in range(2)]
+    for index, prompt in enumerate(prompts):
+        mailbox.submit_prompt(prompt)
+        mailbox.submit_frame(tools.frame(index))
+
+    def refuse():
+        raise RuntimeError('the stream has failed')
+
+    with pytest.raises(RuntimeError):
+        mailbox.hold_until(refuse)
+    assert mailbox.waiting_s > 0 and mailbox.num_forgotten_frames == 0
+    assert mailbox.take_forgotten_prompts() == []
+    waiting, frames = mailbox.drain()
+    assert waiting == prompts and len(frames) == 2
 
 
 @pytest.mark.parametrize('max_frames', [0, -1, 1.5, None, True])

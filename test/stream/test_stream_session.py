@@ -15,7 +15,8 @@
 """The state machine of a stream: what is said when, and what is reported of it."""
 
 from moss_ros.stream import (
-    EndReason, NarrationEvent, Prompt, PromptEvent, SilenceEvent, StateEvent, TokenEvent,
+    conversation, EndReason, NarrationEvent, Prompt, PromptEvent, SilenceEvent, StateEvent,
+    TokenEvent,
 )
 import pytest
 from session_events import narrations, of_class, run, SILENT, SPEAKING, states, text_ids
@@ -179,6 +180,16 @@ def test_a_new_frame_or_prompt_starts_the_limit_anew(tools):
         (' red' * 12, EndReason.INTERRUPTED, None), (' red' * 5, EndReason.LIMIT, 'q')]
 
 
+def test_a_narration_that_frames_keep_alive_ends_too(tools, monkeypatch):
+    monkeypatch.setattr(conversation, 'MAX_NARRATION_TOKENS', 12)
+    session, _ = tools.scripted_session(' red' * 40, max_tokens_between_frames=5)
+    events = []
+    for index in range(6):
+        session.add_frame(tools.frame(index))
+        events += session.step() + session.step() + session.step()
+    assert narrations(events) == [(' red' * 12, EndReason.LIMIT, None)]
+
+
 # Held-back bytes, narrations without text
 
 def test_half_a_character_gives_no_event_until_it_is_whole(tools, chat):
@@ -280,6 +291,18 @@ def test_stop_leaves_what_is_queued(tools):
     session.stop()
     assert session.has_work
     assert of_class(session.step(), PromptEvent)
+
+
+def test_what_is_queued_can_be_forgotten(tools):
+    session, _ = tools.scripted_session('The red ball')
+    for index in range(3):
+        session.add_frame(tools.frame(index))
+    session.step()
+    assert session.num_waiting_frames == 2
+    session.forget_frames()
+    assert session.num_waiting_frames == 0
+    session.stop()
+    assert not session.has_work
 
 
 def test_reset_forgets_everything_and_keeps_the_memory(tools, chat):
