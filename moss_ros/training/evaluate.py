@@ -36,25 +36,7 @@ from moss_ros.training.fresh_streams import (
     Conditions, MAX_SEED, QUESTIONS, read_photographs, WORLDS,
 )
 from moss_ros.training.robustness import measure_robustness, robustness_table
-import numpy as np
 import torch
-
-
-def evaluate(checkpoint: Path, num_scenes: int, num_frames: int, seed: int,
-             quantization: str | None = None, trace=None, world: str = 'painted',
-             photographs: Sequence[np.ndarray] = (), questions: str = 'known',
-             disturbance: str = CLEAN, renderer: Path | None = None) -> dict:
-    """
-    Stream fresh scenes in this process; return the figures.
-
-    quantization: as of load_model(). trace: called with each StreamRun. The others: as of
-    Conditions. Raises ValueError for a value outside, CheckpointError for a folder that is no
-    checkpoint.
-    """
-    conditions = Conditions(num_scenes, num_frames, seed, world, questions, photographs,
-                            disturbance, renderer)
-    with Evaluator(checkpoint, quantization) as evaluator:
-        return evaluator.figures(conditions, trace)
 
 
 def print_trace(run: StreamRun) -> None:
@@ -100,9 +82,11 @@ def main(command_line: Sequence[str] | None = None) -> int:
     parser.add_argument('--trace', action='store_true',
                         help='show on stderr what happened and what was said; in one process')
     arguments = parser.parse_args(command_line)
+    for name in ('num_processes', 'num_threads'):
+        if getattr(arguments, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} is {getattr(arguments, name)}; take 1 or '
+                         'more')
     torch.set_num_threads(arguments.num_threads)
-    if arguments.num_processes < 1:
-        parser.error(f'--num-processes is {arguments.num_processes}; take 1 or more')
     if arguments.robustness and (arguments.trace or arguments.disturbance != CLEAN):
         parser.error('--robustness is a table of all disturbances; leave out --disturbance and '
                      '--trace')
@@ -126,7 +110,8 @@ def _conditions(arguments):
     """Return what the arguments ask for; ValueError for what cannot be."""
     photographs = read_photographs(arguments.photos) if arguments.photos else []
     world = arguments.world or (
-        'unknown' if arguments.robustness and photographs else 'painted')
+        'unknown' if arguments.robustness and photographs and not arguments.renderer
+        else 'painted')
     return Conditions(arguments.num_scenes, arguments.num_frames, arguments.seed, world,
                       arguments.questions, photographs, arguments.disturbance,
                       arguments.renderer)

@@ -79,8 +79,7 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     Stack samples and the features of their frames, as of Batch, padded at the end.
 
     features: by sample, those of its stream, f16 [L, P, Dv]: of each frame behind the one before
-    it in the stream, also where the sample leaves that out. Those of a spliced sample are of both
-    streams, one behind the other.
+    it in the stream, also where the sample leaves that out.
     """
     length = max(len(sample.token_ids) for sample in samples)
     num_frames = max(len(sample.frame_indices) for sample in samples)

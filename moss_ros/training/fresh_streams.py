@@ -16,7 +16,9 @@
 Streams that no training has seen, as one camera shows them, for the evaluation.
 
 What is to be shown goes in (a world, photographs or another renderer, a disturbance), and for a
-seed a stream and its pictures come out. The same seed shows the same scene in all conditions.
+seed a stream and its pictures come out. The same seed shows the same scene in all conditions, but
+for cameras of another size in the unknown world: its things move as the shape of the picture lets
+them.
 """
 
 from collections.abc import Callable, Sequence
@@ -112,7 +114,7 @@ def make_fresh(conditions: Conditions, scene_seed: int, frame_rate_fps: float
     if conditions.world == 'painted':
         stream = make_stream(scene_seed, num_made)
     else:
-        stream = make_unknown_stream(scene_seed, num_made, frame_rate_fps)
+        stream = _unknown_stream(scene_seed, conditions.num_frames, num_made, frame_rate_fps)
     times_s = disturbance.kept_times_s(stream.times_s, scene_seed)[:conditions.num_frames]
     if conditions.world == 'painted':
         if times_s != stream.times_s:
@@ -121,6 +123,16 @@ def make_fresh(conditions: Conditions, scene_seed: int, frame_rate_fps: float
     else:
         stream, picture_at = _filmed(stream, times_s, photographs, disturbance.size_px)
     return stream, disturbance.disturbed(picture_at, scene_seed)
+
+
+def _unknown_stream(scene_seed, num_frames, num_made, frame_rate_fps):
+    """Return num_made frames, or more than num_frames, of the scene that num_frames are of."""
+    stream = make_unknown_stream(scene_seed, num_frames, frame_rate_fps)
+    if num_made == num_frames:
+        return stream
+    times_s = make_unknown_stream(scene_seed, num_made, frame_rate_fps).times_s
+    return stream_of(UnknownScene(scene_seed, times_s[-1], stream.scene.aspect,
+                                  stream.scene.is_still), times_s)
 
 
 def _painted(conditions, scene, photographs, size_px):

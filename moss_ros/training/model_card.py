@@ -22,7 +22,7 @@ off goes on with --resume.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 import sys
@@ -47,7 +47,7 @@ def measure_card(sources: Sources, extent: Extent, seed: int, num_processes: int
 
     known: figures of parts that are not to be measured again. report: called with lines to show.
     """
-    figures = {'seed': seed, **known}
+    figures = {**known, 'seed': seed, 'extent': json.loads(json.dumps(asdict(extent)))}
     start_s = time.monotonic()
     with Evaluator(sources.checkpoint, num_processes=num_processes) as evaluator:
         measures = Measures(evaluator, sources, extent, seed, report)
@@ -59,7 +59,7 @@ def measure_card(sources: Sources, extent: Extent, seed: int, num_processes: int
     return figures
 
 
-def _known_figures(file: Path, arguments) -> dict:
+def _known_figures(file: Path, arguments, extent: Extent) -> dict:
     """Return what of an earlier run's figures can stay; ValueError where nothing can."""
     try:
         figures = json.loads(file.read_text(encoding='utf-8'))
@@ -77,6 +77,9 @@ def _known_figures(file: Path, arguments) -> dict:
         raise ValueError(f'{file} is of checkpoint {digest} and seed {figures.get("seed")}, not '
                          f'of {checkpoint_digest(arguments.checkpoint)} and {arguments.seed}; '
                          'measure without --resume and --only')
+    if figures.get('extent') != json.loads(json.dumps(asdict(extent))):
+        raise ValueError(f'{file} is of other numbers of scenes: {figures.get("extent")}; '
+                         'measure as many, or without --resume and --only')
     return {name: value for name, value in figures.items() if name not in (arguments.only or ())}
 
 
@@ -115,13 +118,15 @@ def main(command_line: Sequence[str] | None = None) -> int:
     figures_file = arguments.output.with_suffix('.json')
     if not 0 < arguments.scale <= 20:
         parser.error(f'--scale is {arguments.scale}; take more than 0, and at most 20')
+    if arguments.num_processes < 1:
+        parser.error(f'--num-processes is {arguments.num_processes}; take 1 or more')
     extent = QUICK if arguments.quick else Extent().scaled(arguments.scale)
     if arguments.num_scenes is not None:
         extent = replace(extent, painted=(arguments.num_scenes, extent.painted[1]))
     try:
         known = {}
         if arguments.resume or arguments.only or arguments.redraw:
-            known = _known_figures(figures_file, arguments)
+            known = _known_figures(figures_file, arguments, extent)
         sources = Sources(arguments.checkpoint, arguments.photos, arguments.clips,
                           arguments.renderer, arguments.training_log)
         figures = known if arguments.redraw else measure_card(

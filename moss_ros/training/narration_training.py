@@ -28,12 +28,9 @@ import random
 from moss_ros.model import VideoModel
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.frame_truth import Batch, FrameTruthHeads, stack_samples
-from moss_ros.training.hard_windows import HardWindows, Window
 from moss_ros.training.mixed_precision import mixed_precision
 from moss_ros.training.optimiser import LearningRates, Optimiser
-from moss_ros.training.samples import (
-    IGNORED, NOTHING_PAINTED, SampleMaker, SampleMix, SILENCE_WEIGHT,
-)
+from moss_ros.training.samples import IGNORED, SampleMaker, SampleMix, SILENCE_WEIGHT
 from moss_ros.training.scenes.language import PAINTED_WORDS
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import UnknownStream
@@ -72,16 +69,12 @@ class Course:
     One run of the second stage; the learning rates follow one cosine over all phases.
 
     phases: one after the other: short windows first, in which recency is learned fast.
-    p_unknown: part of the samples that are of the unknown world. p_again: part of those that are
-    windows in which a painted word was nearly said, as of HardWindows. p_spliced: part of the
-    others of those that go on with painted frames, where something was told before.
+    p_unknown: part of the samples that are of the unknown world.
     """
 
     phases: tuple[Phase, ...]
     learning_rates: LearningRates
     p_unknown: float = 0.5
-    p_again: float = 0.0
-    p_spliced: float = 0.0
 
 
 def text_parameters(model: VideoModel) -> dict[str, nn.Parameter]:
@@ -112,42 +105,26 @@ class NarrationLoss:
         self._silence_id, self._painted_words = silence_id, painted_words
         self._mean_weight: float | None = None
 
-    def __call__(self, batch: Batch
-                 ) -> tuple[torch.Tensor, dict[str, float | None], torch.Tensor]:
-        """
-        Return the loss, readable figures and how near each sample came to a painted word.
-
-        The figures are the accuracy of words and of silences. Nearness is f32 [B]: the highest
-        probability of a painted word at any target of a sample of the unknown world, 0 for others.
-        """
+    def __call__(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float | None]]:
+        """Return the loss, and readable figures: the accuracy of words and of silences."""
         hidden, auxiliary = _watch(self._model, self._heads, batch)
         is_target = batch.targets != IGNORED
         targets = batch.targets[is_target]
-        is_open = targets == NOTHING_PAINTED
         logits = self._model.lm_head(hidden[is_target])
         is_silence = targets == self._silence_id
         weights = torch.where(is_silence, SILENCE_WEIGHT, 1.0)
         margins = torch.zeros_like(logits)
         is_unknown = _is_unknown(batch)[is_target.nonzero()[:, 0]]
         margins[:, self._painted_words] = PAINTED_WORD_MARGIN * is_unknown.float()[:, None]
-        losses = F.cross_entropy(logits + margins, targets.clamp(min=0), reduction='none')
-        losses = torch.where(is_open, self._painted_loss(logits + margins), losses)
+        losses = F.cross_entropy(logits + margins, targets, reduction='none')
         loss = (losses * weights).sum() / self._mean_with(weights.sum().item())
         with torch.no_grad():
             is_right = (logits.argmax(-1) == targets).float()
             figures = {
                 'loss': loss.item(), 'auxiliary': auxiliary.item(),
-                'words_right': _mean(is_right[~is_silence & ~is_open]),
+                'words_right': _mean(is_right[~is_silence]),
                 'silences_right': _mean(is_right[is_silence])}
-            p_painted = logits.float().softmax(-1)[:, self._painted_words].sum(-1)
-            nearness = torch.zeros(len(is_target)).scatter_reduce(
-                0, is_target.nonzero()[:, 0], p_painted * is_unknown, 'amax')
-        return loss + auxiliary, figures, nearness
-
-    def _painted_loss(self, logits):
-        """Return what it costs by position that a painted word is as likely as logits make it."""
-        p_others = 1 - logits.float().softmax(-1)[:, self._painted_words].sum(-1)
-        return -p_others.clamp(min=1e-6).log()
+        return loss + auxiliary, figures
 
     def _mean_with(self, weight: float) -> float:
         """Return the mean weight of a batch, this one's among them."""
@@ -176,12 +153,8 @@ def _mean(values: torch.Tensor) -> float | None:
     return values.mean().item() if len(values) else None
 
 
-def _batches(streams, features, maker, generator, course, phase, hard_windows):
-    """
-    Yield batches without end and the Window of each sample, None of one that is spliced.
-
-    Samples of like length go together, so little is padding.
-    """
+def _batches(streams, features, maker, generator, course, phase):
+    """Yield batches without end; samples of like length go together, so little is padding."""
     num_frames, batch_size = phase.num_frames, phase.batch_size
     painted, unknown = ([row for row, stream in enumerate(streams) if isinstance(stream, kind)]
                         for kind in (Stream, UnknownStream))
@@ -190,21 +163,11 @@ def _batches(streams, features, maker, generator, course, phase, hard_windows):
             (painted, 1 - course.p_unknown), (unknown, course.p_unknown)) if rows and weight))
 
     def draw():
-        """Return a sample, its features and its window."""
+        """Return a sample and its features."""
         rows = generator.choices(worlds, weights)[0]
-        window = hard_windows.draw() if rows is unknown else None
-        if window is None:
-            row = generator.choice(rows)
-            window = Window(row, generator.randrange(len(streams[row].times_s) - num_frames + 1))
-            if rows is unknown and painted and course.p_spliced \
-                    and generator.random() < course.p_spliced:
-                behind = generator.choice(painted)
-                sample = maker.make_spliced(
-                    streams[row], window.first_frame, streams[behind], num_frames)
-                if sample is not None:
-                    return sample, np.concatenate((features[row], features[behind])), None
-        return (maker.make(streams[window.row], window.first_frame, num_frames),
-                features[window.row], window)
+        row = generator.choice(rows)
+        first_frame = generator.randrange(len(streams[row].times_s) - num_frames + 1)
+        return maker.make(streams[row], first_frame, num_frames), features[row]
 
     while True:
         drawn = [draw() for _ in range(batch_size * NUM_BATCHES_SORTED)]
@@ -213,8 +176,8 @@ def _batches(streams, features, maker, generator, course, phase, hard_windows):
                   for start in range(0, len(drawn), batch_size)]
         generator.shuffle(groups)
         for group in groups:
-            samples, of_streams, windows = zip(*group)
-            yield stack_samples(samples, of_streams, maker.chat.eot_id), windows
+            samples, of_streams = zip(*group)
+            yield stack_samples(samples, of_streams, maker.chat.eot_id)
 
 
 def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | UnknownStream],
@@ -237,23 +200,18 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
     num_steps = sum(phase.num_steps for phase in course.phases)
 
     def batches_of(phase):
-        # Windows of another length than a phase's are none to it.
-        hard_windows = HardWindows(generator, course.p_again)
-        return hard_windows, _batches(
-            streams, features, SampleMaker(chat, generator, phase.mix), generator,
-            course, phase, hard_windows)
+        return _batches(streams, features, SampleMaker(chat, generator, phase.mix), generator,
+                        course, phase)
 
     narration_loss = NarrationLoss(model, heads, chat.silence_id, painted_ids(chat))
-    _, batches = batches_of(course.phases[0])
+    batches = batches_of(course.phases[0])
     train_heads(model, list(heads.parameters()), lambda: _watch(
-        model, heads, next(batches)[0])[1], NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
+        model, heads, next(batches))[1], NUM_HEAD_STEPS, HEAD_LEARNING_RATE)
     step = 0
     for phase in course.phases:
-        hard_windows, batches = batches_of(phase)
+        batches = batches_of(phase)
         for _ in range(phase.num_steps):
-            batch, windows = next(batches)
-            loss, figures, nearness = narration_loss(batch)
-            hard_windows.note(windows, nearness)
+            loss, figures = narration_loss(next(batches))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step(cosine_schedule(step, num_steps, NUM_WARMUP_STEPS))
@@ -261,7 +219,7 @@ def train_narration(model: VideoModel, chat: ChatFormat, streams: list[Stream | 
             for kept, parameter in zip(average, trained):
                 kept.lerp_(parameter.detach(), 1 - decay)
             if step % 50 == 0 or step == num_steps - 1:
-                report(step, {**figures, 'hard_windows': len(hard_windows)})
+                report(step, figures)
             step += 1
             if snapshot is not None and step % SNAPSHOT_STEPS == 0:
                 _swap(trained, average)

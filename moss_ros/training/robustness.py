@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The table of robustness: the same scenes by a clean camera and by each kind of disturbed one.
+The table of robustness: scenes by a clean camera and by each kind of disturbed one.
 
 An Evaluator and conditions go in, figures by disturbance and world, and the table in Markdown,
 come out. Called by the programs of evaluation and of the model card.
@@ -38,14 +38,16 @@ def measure_robustness(evaluator: Evaluator, conditions: Conditions, worlds: Seq
     Return figures by the name of the disturbance and by world.
 
     Of conditions the world and the disturbance are set for each row; its photographs are for the
-    unknown world. report: called with one line a row.
+    unknown world, or for its renderer, which is for the painted one. report: called with one line
+    a row.
     """
     rows: dict[str, dict[str, dict]] = {}
     for name in DISTURBANCES:
         for world in worlds:
             figures = evaluator.figures(replace(
                 conditions, world=world, disturbance=name,
-                photographs=conditions.photographs if world == 'unknown' else (),
+                photographs=conditions.photographs
+                if world == 'unknown' or conditions.renderer else (),
                 renderer=conditions.renderer if world == 'painted' else None))
             rows.setdefault(name, {})[world] = figures
             report(f'{name}, {world}: events {figures["event_recall"]:.3f}, '

@@ -19,8 +19,7 @@ A stream of one of the two worlds and a seeded generator go in; token ids, targe
 at each frame come out. The layout is that of DialogueLayout, as in a live stream: frames
 interleaved with silence and sentences, frames in mid-sentence, prompts at any time with answers
 that are true when they are given. Some samples are offline: a whole clip, or a single picture, and
-then a question. Some are spliced: frames of the painted world behind those of an unknown one, of
-which nothing painted may be said. frame_truth.py makes tensors of them.
+then a question. frame_truth.py makes tensors of them.
 """
 
 from collections.abc import Mapping
@@ -40,8 +39,6 @@ from moss_ros.training.unknown import GOING_ON, Happening, UnknownEvent, Unknown
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
 
 IGNORED = -100
-# The target where anything may be said but a word of the painted world.
-NOTHING_PAINTED = -101
 SILENCE_WEIGHT = 0.3
 # Probabilities of what happens in a live stream: the first three for each sentence, the others for
 # each sample.
@@ -87,8 +84,7 @@ class Sample:
 
     token_ids and targets have the same length; targets[i] is what the model is to say after
     token i, IGNORED where the next token is not the model's to say. frame_indices: for each image
-    token, in order, the index of its frame in the stream; of a spliced sample those of the painted
-    stream count on from the length of the unknown one. frames: without those.
+    token, in order, the index of its frame in the stream.
     """
 
     frame_indices: list[int] = field(default_factory=list)
@@ -131,31 +127,7 @@ class SampleMaker:
         """Return the sample of (at most) num_frames frames of stream from first_frame on."""
         if self.generator.random() < self.mix.p_offline:
             return self._offline(stream, first_frame, num_frames)
-        return self._live(stream, first_frame, num_frames)
-
-    def _live(self, stream, first_frame, num_frames):
         return _SampleWriter(self, stream, first_frame, first_frame + num_frames).write()
-
-    def make_spliced(self, unknown: UnknownStream, first_frame: int, painted: Stream,
-                     num_frames: int) -> Sample | None:
-        """
-        Return a sample whose first frames are of unknown and whose others are of painted.
-
-        What looks painted is not, once something of the unknown world was told: a camera does not
-        change its world. None where nothing was told in the first frames.
-        """
-        num_painted = self.generator.randint(num_frames // 4, num_frames // 2)
-        num_unknown = num_frames - num_painted
-        told = range(first_frame, first_frame + num_unknown)
-        if not _visible_events(unknown, first_frame, told):
-            return None
-        sample = self._live(unknown, first_frame, num_unknown)
-        first_painted = self.generator.randrange(len(painted.times_s) - num_painted + 1)
-        for index in range(first_painted, first_painted + num_painted):
-            sample.frame_indices.append(len(unknown.times_s) + index)
-            sample.token_ids += [self.chat.image_id, self.chat.silence_id]
-            sample.targets += [NOTHING_PAINTED, IGNORED]
-        return sample
 
     def _offline(self, stream: Stream | UnknownStream, first_frame: int,
                  num_frames: int) -> Sample:

@@ -18,8 +18,9 @@ Train the embedded model from a seed: `python -m moss_ros.training.train` (`make
 Writes a checkpoint folder (config.json, tokenizer.json, model.safetensors). The stages: render
 streams of both worlds, train the vision encoder by heads of its own, cache the features of the
 frames, train the text side on them, in short windows and then in long ones.
-Runs on two CPU cores without anything downloaded; the same seed, program and thread count give
-the same weights. Prints one JSON line a report, with the seconds since the start and of the stage.
+Runs on two CPU cores without anything downloaded; the same seed, program, thread count and kind
+of processor give the same weights. Prints one JSON line a report, with the seconds since the start
+and of the stage.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from moss_ros.model import (
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
+from moss_ros.training.kept_features import first_stages, KeptFeatures, weights_digest
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, Phase, train_narration
 from moss_ros.training.optimiser import LearningRates
@@ -50,7 +52,6 @@ from moss_ros.training.vision_training import (
 )
 from moss_ros.training.vocabulary import build_tokenizer, write_tokenizer
 import numpy as np
-from safetensors.torch import load_file, save_file
 import torch
 
 # These kinds of questions are learned last: what they name has to be looked up in the picture.
@@ -87,12 +88,12 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1600, 96), unknown=(4500, 40), vision_steps=3000, vision_batches=(72, 18, 8, 92),
+    painted=(1600, 96), unknown=(4500, 40), vision_steps=2700, vision_batches=(72, 18, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
     course=Course((
         Phase(600, 64, 2, replace(MIX, p_prompt_at_frame=0.6)),
         Phase(1400, 32, 8, replace(MIX, p_prompt_at_frame=0.25)),
-        Phase(4800, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.35))
+        Phase(3900, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.38))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 14, 8, 144),
@@ -136,7 +137,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     work_dir: keeps the weights before the last stage and the features, and a later run with the
     same seed and numbers of streams loads them from there, to try changes of that stage alone.
     start_from: a checkpoint of the same widths to start from; with keep_vision only the last stage
-    is trained. Raises CheckpointError and ValueError as carry_over() does, before it writes.
+    is trained. Raises CheckpointError and ValueError as carry_over() does, and ValueError where
+    what work_dir keeps was made otherwise, before it writes.
     """
     log = Log()
     torch.set_num_threads(num_threads)
@@ -148,6 +150,9 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     # Before output is written, which may be the same folder.
     if start_from is not None:
         carry_over(start_from, model, tokenizer)
+    kept = work_dir and KeptFeatures(
+        work_dir, seed, {**first_stages(recipe), 'keeps_vision': keep_vision,
+                         'starts_from': start_from and weights_digest(start_from)})
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory before it is written, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False
@@ -170,11 +175,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     def snapshot(_):
         save_model(model, output, torch.float16)
 
-    kept = work_dir and work_dir / f'seed_{seed}_streams_{num_painted}_{num_unknown}'
-    if kept and kept.is_dir():
-        model.load_state_dict(load_file(kept / 'model.safetensors'))
-        features = [np.load(kept / f'{world}.npy', allow_pickle=False)
-                    for world in ('painted', 'unknown')]
+    if kept and kept.exists:
+        features = kept.load(model)
     else:
         pictures = render_streams(painted_seeds, painted_frames, num_threads)
         log('painted world rendered', streams=num_painted, frames=num_painted * painted_frames)
@@ -190,10 +192,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
         log('encoded', feature_std=float(features[0][:8].astype(np.float32).std()))
         del pictures, unknown_pictures
         if kept:
-            kept.mkdir(parents=True)
-            save_file(model.state_dict(), kept / 'model.safetensors')
-            for world, array in zip(('painted', 'unknown'), features):
-                np.save(kept / f'{world}.npy', array)
+            kept.save(model, features)
 
     train_narration(model, chat, streams, [*features[0], *features[1]], recipe.course,
                     seed, log.stage('text'), snapshot)
@@ -255,6 +254,8 @@ def main(arguments=None) -> None:
         parser.error(f'seed is {arguments.seed}; take one from 0 on')
     if not arguments.scale > 0:
         parser.error(f'scale is {arguments.scale}; take more than 0')
+    if arguments.num_threads < 1:
+        parser.error(f'--num-threads is {arguments.num_threads}; take 1 or more')
     for name in ('keep_vision', 'finish'):
         if getattr(arguments, name) and arguments.start_from is None:
             parser.error(f'--{name.replace("_", "-")} needs --start-from')
@@ -265,8 +266,8 @@ def main(arguments=None) -> None:
         train(arguments.output, arguments.seed, recipe.scaled(arguments.scale),
               arguments.num_threads, arguments.work_dir, arguments.start_from,
               arguments.keep_vision)
-    except CheckpointError as error:
-        parser.error(f'--start-from: {error}')
+    except (CheckpointError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == '__main__':

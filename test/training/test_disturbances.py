@@ -117,6 +117,23 @@ def test_streams_of_disturbed_cameras(world, name):
                    for index, event in stream.truth if index)
 
 
+@pytest.mark.parametrize('name', ['dropped_frames', 'half_rate'])
+def test_lost_frames_are_lost_of_the_same_scene(name):
+    """What happens while the clean camera looks happens there too, seen in the same shape."""
+    num_events = 0
+    for seed in range(30_000, 30_020):
+        clean, _ = make_fresh(Conditions(1, 40, 3, 'unknown'), seed, 2.0)
+        stream, _ = make_fresh(Conditions(1, 40, 3, 'unknown', disturbance=name), seed, 2.0)
+        assert (stream.scene.aspect, stream.scene.is_still) == (
+            clean.scene.aspect, clean.scene.is_still)
+        until_s = clean.times_s[-1]
+        events = [(event.time_s, event.kind) for _, event in clean.truth]
+        assert [(event.time_s, event.kind) for _, event in stream.truth
+                if event.time_s <= until_s] == events
+        num_events += len(events)
+    assert num_events > 40
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     ({'disturbance': 'rain'}, "disturbance is 'rain'; take one of clean, size_96x72"),
     ({'world': 'real'}, "world is 'real'; take one of painted, unknown"),
@@ -153,5 +170,11 @@ def test_the_table_has_a_row_for_each_camera_in_both_worlds():
                for asked in evaluator.asked)
     table = robustness_table(rows, WORLDS).splitlines()
     assert len(table) == 2 + 2 * len(DISTURBANCES)
+    # But where another renderer has them behind its things.
+    evaluator.asked.clear()
+    measure_robustness(evaluator, Conditions(
+        3, 20, 8, photographs=[photograph],
+        renderer=Path(__file__).with_name('other_renderer.py')), ('painted',))
+    assert all(len(asked.photographs) == 1 and asked.renderer for asked in evaluator.asked)
     # Nothing was said: a part of nothing is not shown as if all were right.
     assert table[2].startswith('| painted | clean | 1.000 (0.000 to 1.000) | - | - | - |')

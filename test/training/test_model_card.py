@@ -125,7 +125,7 @@ def test_all_parts_are_measured(tmp_path):
     known = {'robustness': json.loads(FIGURES.read_text(encoding='utf-8'))['robustness']}
     figures = measure_card(sources, tiny, 5, 1, file, known, lines.append)
     assert json.loads(file.read_text()) == json.loads(json.dumps(figures))
-    assert set(figures) == {'seed', *PARTS}
+    assert set(figures) == {'seed', 'extent', *PARTS}
     assert figures['painted']['num_frames'] == figures['unknown_photographs']['num_frames'] == 8
     [clip] = figures['clips']
     assert clip['name'] == 'fade.mp4' and clip['num_frames'] == 6
@@ -133,7 +133,7 @@ def test_all_parts_are_measured(tmp_path):
     assert first['num_frames'] == 4 and len(first['answers']) == 5
     page = card_page(figures)
     assert 'fade.mp4' in page and '| text | 1.5 | step 700, loss 0.5 |' in page
-    assert f'{len(PARTS)}' and sum('measured after' in line for line in lines) == len(PARTS) - 1
+    assert sum('measured after' in line for line in lines) == len(PARTS) - 1
 
 
 @pytest.mark.parametrize(('model', 'end', 'sentence'), [
@@ -170,9 +170,29 @@ def test_the_page_is_drawn_anew_without_measuring(tmp_path, figures):
 @pytest.mark.parametrize(('arguments', 'message'), [
     (('--redraw', '--output', '/nowhere/card.md'), '/nowhere/card.json cannot be read'),
     (('--scale', '0'), '--scale is 0.0; take more than 0'),
+    (('--num-processes', '0'), '--num-processes is 0; take 1 or more'),
     (('--resume', '--seed', '7'), 'and seed 1, not of'),
+    (('--resume', '--scale', '2'), 'is of other numbers of scenes'),
 ])
 def test_bad_arguments_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit, match='2'):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (('--num-scenes', '0'), 'num_scenes is 0'),
+    (('--seed', '-1'), 'seed is -1'),
+    (('--training-log', '/nowhere'), '/nowhere'),
+    (('--clips', '/nowhere'), '/nowhere'),
+    (('--renderer', '/nowhere.py'), 'renderer /nowhere.py is no file'),
+])
+def test_what_cannot_be_measured_leaves_the_figures_as_they_are(
+        tmp_path, arguments, message, capsys):
+    """It is refused before anything is measured, which takes minutes."""
+    (tmp_path / 'card.json').write_text('{"seed": 1}')
+    with pytest.raises(SystemExit, match='2'):
+        main(['--quick', '--output', str(tmp_path / 'card.md'), *arguments])
+    assert message in capsys.readouterr().err
+    assert (tmp_path / 'card.json').read_text() == '{"seed": 1}'
+    assert not (tmp_path / 'card.md').exists()

@@ -18,7 +18,7 @@ import random
 
 from dialogue_rule import assert_decides, assert_layout
 from moss_ros.training.samples import (
-    IGNORED, MAX_LATE_FRAMES, NOTHING_PAINTED, SampleMaker, SampleMix,
+    IGNORED, MAX_LATE_FRAMES, SampleMaker, SampleMix,
 )
 from moss_ros.training.scenes import answer_question, EventKind, Question, question_by_text
 from moss_ros.training.streams import make_stream, observable_frame
@@ -140,35 +140,6 @@ def test_every_frame_of_the_window_is_in_its_sample(chat, samples):
         assert sample.frame_indices == sorted(set(sample.frame_indices))
         assert is_offline(sample, chat) or len(positions) == NUM_FRAMES
         assert len(sample.targets) == len(sample.token_ids)
-
-
-def test_a_spliced_sample_ends_with_painted_frames_of_which_nothing_painted_may_be_said(chat):
-    """The first frames are as ever; nothing is spliced where nothing of their world was told."""
-    maker, painted = SampleMaker(chat, random.Random(3)), make_stream(0, NUM_FRAMES)
-    num_spliced = num_whole = 0
-    for seed in range(20):
-        unknown = make_unknown_stream(seed, NUM_FRAMES, 2.0)
-        sample = maker.make_spliced(unknown, 0, painted, NUM_FRAMES)
-        if sample is None:
-            num_whole += 1
-            continue
-        num_spliced += 1
-        num_unknown = len(sample.frames)
-        indices = sample.frame_indices
-        assert len(indices) == NUM_FRAMES
-        assert indices[:num_unknown] == list(range(num_unknown))
-        of_painted = [index - len(unknown.times_s) for index in indices[num_unknown:]]
-        assert NUM_FRAMES // 4 <= len(of_painted) <= NUM_FRAMES // 2
-        assert of_painted == list(range(of_painted[0], of_painted[-1] + 1))
-        assert 0 <= of_painted[0] and of_painted[-1] < NUM_FRAMES
-        behind = 2 * len(of_painted)
-        assert sample.token_ids[-behind:] == [chat.image_id, chat.silence_id] * len(of_painted)
-        assert sample.targets[-behind:] == [NOTHING_PAINTED, IGNORED] * len(of_painted)
-        before = sample.targets[:-behind]
-        assert NOTHING_PAINTED not in before
-        told = {event.sentence for events in unknown.observable[:num_unknown] for event in events}
-        assert any(sentence in chat.decode(sample.token_ids) for sentence in told)
-    assert num_spliced > 3 and num_whole > 0
 
 
 def test_targets_are_the_next_spoken_token(chat, samples):

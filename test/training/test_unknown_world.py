@@ -139,6 +139,11 @@ def test_what_moves_is_in_the_zone_that_is_said():
                 x, _ = scene.movers[phase.mover].place_at((phase.start_s + phase.end_s) / 2)
                 num += 1
                 assert low - 0.25 < x < high + 0.25
+                for part in (0, 0.25, 0.5, 0.75, 1):
+                    time_s = phase.start_s + part * (phase.end_s - phase.start_s)
+                    x, _ = scene.movers[phase.mover].place_at(time_s)
+                    # Some of it may lie outside the picture.
+                    assert low - 0.1 < min(max(x, 0), 1) < high + 0.1
     assert num > 10
 
 

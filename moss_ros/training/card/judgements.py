@@ -183,7 +183,8 @@ def cannot(figures: Mapping) -> list[str]:
         for world, disturbed in by_world.items():
             clean = figures['robustness'][CLEAN][world]
             falls = [f'{FIGURES[figure]} {clean[figure]:.2f} to {disturbed[figure]:.2f}'
-                     for figure in ('event_recall', 'sentence_precision', 'silence_kept')
+                     for figure in ('event_recall', 'sentence_precision', 'silence_kept',
+                                    'question_accuracy')
                      if clean[figure] - disturbed[figure] > DISTURBED_SLACK
                      and clean[figure] > disturbed['intervals'][figure][1]
                      and with_interval(disturbed, figure) != '-']

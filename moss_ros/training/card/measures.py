@@ -87,8 +87,14 @@ class Measures:
         self._extent = extent
         self._seed = seed
         self._report = report
+        # Whatever cannot be measured is refused before anything is.
         self._photographs = (
             named_photographs(sources.photographs) if sources.photographs else {})
+        self._clips = clips_in(sources.clips) if sources.clips else None
+        self._run = read_training_log(sources.training_log) if sources.training_log else None
+        for scenes in (extent.painted, extent.long, extent.unknown, extent.other_renderer,
+                       extent.robustness):
+            self._conditions(scenes, renderer=sources.renderer)
 
     def measure(self, part: str):
         """Return the figures of one part, plain data; None where there is nothing to measure."""
@@ -110,10 +116,9 @@ class Measures:
 
     def training(self) -> dict:
         """Return the numbers of the program's recipes, and what the training printed."""
-        log = self._sources.training_log
         return {'recipe': _numbers_of(RECIPE), 'long_recipe': _numbers_of(LONG_RECIPE),
                 'finish_recipe': _numbers_of(FINISH_RECIPE),
-                'run': None if log is None else read_training_log(log)}
+                'run': self._run}
 
     def painted(self) -> dict:
         """Return the figures of the painted world, asked in a wide spread of questions."""
@@ -172,13 +177,7 @@ class Measures:
 
     def clips(self) -> list | None:
         """Return what is said of each video clip."""
-        if self._sources.clips is None:
-            return None
-        files = sorted(file for file in self._sources.clips.iterdir()
-                       if file.suffix.lower() in ('.mp4', '.mkv', '.avi', '.mov', '.webm'))
-        if not files:
-            raise ValueError(f'{self._sources.clips} holds no video clips')
-        return self._evaluator.map(narrate_clip, files)
+        return None if self._clips is None else self._evaluator.map(narrate_clip, self._clips)
 
     def _conditions(self, extent, **others):
         return Conditions(*extent, self._seed, **others)
@@ -229,6 +228,15 @@ def _flat(name, value):
         yield name, ', '.join(map(str, value))
     else:
         yield name, str(value)
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """Return the video clips in a folder, by name; ValueError where there are none."""
+    files = sorted(file for file in folder.iterdir()
+                   if file.suffix.lower() in ('.mp4', '.mkv', '.avi', '.mov', '.webm'))
+    if not files:
+        raise ValueError(f'{folder} holds no video clips')
+    return files
 
 
 def read_training_log(file: Path) -> dict:

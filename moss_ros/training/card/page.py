@@ -24,7 +24,7 @@ from pathlib import Path
 
 import jinja2
 from moss_ros.training.card.judgements import (
-    bars, cannot, FIGURES, MAX_DELAY_FRAMES, summary,
+    bars, cannot, MAX_DELAY_FRAMES, summary,
 )
 from moss_ros.training.disturbances import CLEAN, DISTURBANCES
 from moss_ros.training.robustness import robustness_table, with_interval
@@ -40,7 +40,7 @@ def card_page(figures: Mapping) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     return environment.get_template('model_card.md.j2').render(
         figures=figures, bars=list(bars(figures)), summary=summary(figures),
-        cannot=cannot(figures), worlds=_worlds(figures), titles=FIGURES,
+        cannot=cannot(figures), worlds=_worlds(figures),
         kind_tables=[(title, _kind_rows(figures[name])) for title, name in (
             ('Painted', 'painted'), ('Unknown, made up', 'unknown'),
             ('Unknown, of photographs', 'unknown_photographs')) if figures[name]],

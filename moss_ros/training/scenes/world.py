@@ -33,7 +33,8 @@ MOTIONS = ('still', 'left', 'right', 'up', 'down')
 PICTURE_HEIGHT = 0.75
 
 MAX_OBJECTS = 3
-# Two events are at least this far apart: three frames of the embedded model's 2 frames/s.
+# Two events are at least this far apart, three frames of the embedded model's 2 frames/s, but for
+# the stop of a move that is shorter.
 MIN_EVENT_GAP_S = 1.6
 MAX_EVENT_GAP_S = 3.6
 # A move shows as 0.065 to 0.1 widths between two frames at 2 frames/s: 4 to 6 of 64 pixels.

@@ -75,7 +75,8 @@ CAMERA_KINDS = (Happening.LEFT, Happening.RIGHT, Happening.UP, Happening.DOWN,
 SOMETHING_BY_ZONE = (
     Happening.SOMETHING_LEFT, Happening.SOMETHING_MIDDLE, Happening.SOMETHING_RIGHT)
 DISTURBANCES = (Happening.DARK, Happening.BRIGHT, Happening.COVERED, Happening.BLURRED)
-# Whether training teaches to tell turns, tilts and ways apart; if not, all are told as MOVES.
+# Whether the sentences tell turns, tilts and ways apart; if not, all are told as MOVES. To teach
+# it, the encoder has to be shown them too: _SHARES in motion_truth.py.
 DIRECTIONS_ARE_TOLD = False
 # What can go on, in the order of SENTENCES; None: the camera stands, nothing moves.
 GOING_ON = (None, *CAMERA_KINDS, *SOMETHING_BY_ZONE, *DISTURBANCES)
