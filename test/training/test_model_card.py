@@ -23,7 +23,7 @@ import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.training.card.judgements import bars, cannot, summary
 from moss_ros.training.card.measures import (
-    checkpoint_digest, Extent, PARTS, read_training_log, Sources,
+    checkpoint_digest, Extent, Measures, PARTS, read_training_log, Sources,
 )
 from moss_ros.training.card.page import card_page
 from moss_ros.training.model_card import main, measure_card
@@ -134,6 +134,11 @@ def test_all_parts_are_measured(tmp_path):
     page = card_page(figures)
     assert 'fade.mp4' in page and '| text | 1.5 | step 700, loss 0.5 |' in page
     assert sum('measured after' in line for line in lines) == len(PARTS) - 1
+
+
+def test_the_recipes_of_the_page_are_those_of_the_program(figures):
+    written = Measures(None, Sources(DEMO_CHECKPOINT), Extent(), 1, print).training()
+    assert {**figures['training'], 'run': None} == json.loads(json.dumps(written))
 
 
 @pytest.mark.parametrize(('model', 'end', 'sentence'), [
