@@ -325,4 +325,5 @@ def _options(subject: Subject, num_frames: int, num_tokens: int,
     return replace(
         own, max_context_frames=max_frames, keep_context_frames=1,
         max_context_tokens=max_tokens, keep_context_tokens=1,
-        max_tokens_between_frames=num_tokens, silence_logit_bias=_BIAS)
+        max_tokens_between_frames=num_tokens, max_narration_tokens=num_tokens,
+        silence_logit_bias=_BIAS)

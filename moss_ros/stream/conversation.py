@@ -32,8 +32,6 @@ from moss_ros.stream.events import (
 from moss_ros.stream.frame import Prompt
 
 DEFAULT_ANSWER_WITHIN_S = 30.0
-# A narration ends after so many tokens, whatever frames come between them.
-MAX_NARRATION_TOKENS = 1024
 
 
 @dataclass
@@ -107,10 +105,10 @@ class Conversation:
         """Text tokens since the newest frame or question."""
         return self._num_tokens_since_input
 
-    def is_at_limit(self, max_tokens_since_input: int) -> bool:
-        """Return whether too much was said since the newest input, or in this narration."""
+    def is_at_limit(self, max_tokens_since_input: int, max_narration_tokens: int) -> bool:
+        """Return whether so much was said since the newest input, or in this narration."""
         return (self._num_tokens_since_input >= max_tokens_since_input
-                or self.num_tokens_said >= MAX_NARRATION_TOKENS)
+                or self.num_tokens_said >= max_narration_tokens)
 
     @property
     def newest_stamp_ns(self) -> int | None:

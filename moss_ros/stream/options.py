@@ -44,6 +44,7 @@ class StreamOptions:
       context rolls over: that many frames at most, about that many tokens at most; the opening is
       not counted.
     - max_tokens_between_frames: a narration ends after so many text tokens without a new frame.
+    - max_narration_tokens: it ends after so many, whatever frames come between them.
     - answer_within_s: stream time in seconds after which a question counts as unanswered.
     - max_step_s: longest time to encode frames before the worker looks for prompts and requests
       again. The newest frames that can probably be encoded in it are taken, at least one; older
@@ -61,6 +62,7 @@ class StreamOptions:
     max_context_tokens: int = 4096
     keep_context_tokens: int = 2600
     max_tokens_between_frames: int = 48
+    max_narration_tokens: int = 1024
     answer_within_s: float = DEFAULT_ANSWER_WITHIN_S
     max_step_s: float = 0.5
     silence_logit_bias: float = 0.0
@@ -73,7 +75,7 @@ class StreamOptions:
             require_number(name, getattr(self, name), above=0)
         require_text('system_prompt', self.system_prompt)
         for name in ('max_context_frames', 'keep_context_frames', 'max_context_tokens',
-                     'keep_context_tokens', 'max_tokens_between_frames'):
+                     'keep_context_tokens', 'max_tokens_between_frames', 'max_narration_tokens'):
             require_count(name, getattr(self, name))
         require_count('seed', self.seed, minimum=0)
         for unit in ('frames', 'tokens'):

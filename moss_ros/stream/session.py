@@ -389,11 +389,11 @@ class StreamSession:
         return steps
 
     def _sample(self, logits):
-        sampling = self._options.sampling
+        options = self._options
         # Gathered only where it is asked for: that takes time.
-        said_ids = self._context.said_ids if sampling.repetition_penalty != 1.0 else ()
+        said_ids = self._context.said_ids if options.sampling.repetition_penalty != 1.0 else ()
         return self._chooser.choose(
-            logits, sampling, said_ids, self._generator, self._options.silence_logit_bias)
+            logits, options.sampling, said_ids, self._generator, options.silence_logit_bias)
 
     def _say(self, token_id):
         if self._is_silence(token_id):
@@ -404,8 +404,8 @@ class StreamSession:
         if not self._conversation.is_saying:
             self._pieces.reset()
         self._conversation.say(self._pieces.push(token_id), token_id)
-        if self._conversation.is_at_limit(min(
-                self._options.max_tokens_between_frames, self._context.max_answer_tokens)):
+        limit = min(self._options.max_tokens_between_frames, self._context.max_answer_tokens)
+        if self._conversation.is_at_limit(limit, self._options.max_narration_tokens):
             self._context.add_silence()
             self._conversation.end(EndReason.LIMIT)
 

@@ -15,8 +15,7 @@
 """The state machine of a stream: what is said when, and what is reported of it."""
 
 from moss_ros.stream import (
-    conversation, EndReason, NarrationEvent, Prompt, PromptEvent, SilenceEvent, StateEvent,
-    TokenEvent,
+    EndReason, NarrationEvent, Prompt, PromptEvent, SilenceEvent, StateEvent, TokenEvent,
 )
 import pytest
 from session_events import narrations, of_class, run, SILENT, SPEAKING, states, text_ids
@@ -180,9 +179,9 @@ def test_a_new_frame_or_prompt_starts_the_limit_anew(tools):
         (' red' * 12, EndReason.INTERRUPTED, None), (' red' * 5, EndReason.LIMIT, 'q')]
 
 
-def test_a_narration_that_frames_keep_alive_ends_too(tools, monkeypatch):
-    monkeypatch.setattr(conversation, 'MAX_NARRATION_TOKENS', 12)
-    session, _ = tools.scripted_session(' red' * 40, max_tokens_between_frames=5)
+def test_a_narration_that_frames_keep_alive_ends_too(tools):
+    session, _ = tools.scripted_session(
+        ' red' * 40, max_tokens_between_frames=5, max_narration_tokens=12)
     events = []
     for index in range(6):
         session.add_frame(tools.frame(index))
