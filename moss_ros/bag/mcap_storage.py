@@ -223,12 +223,12 @@ class McapStorage:
         if footer.summary_crc and footer.summary_crc != crc:
             return False
         try:
-            return self._take_index(summary)
+            return self._take_index(summary, footer.summary_start)
         except Exception:  # records of lengths that cannot be, in any way
             return self._forget()
 
-    def _take_index(self, summary) -> bool:
-        statistics = None
+    def _take_index(self, summary, summary_begin) -> bool:
+        statistics, spans = None, []
         for opcode, begin, size in _records_in(summary):
             record = summary[begin:begin + size]
             self._note(opcode, record)
@@ -236,6 +236,8 @@ class McapStorage:
                 statistics = Statistics.read(_stream(record))
             elif opcode == Opcode.CHUNK_INDEX:
                 index = ChunkIndex.read(_stream(record))
+                spans.append((index.chunk_start_offset, index.chunk_start_offset
+                              + index.chunk_length + index.message_index_length))
                 self._blocks.append(_Block(
                     index.chunk_start_offset, index.chunk_length, True,
                     min(index.message_start_time, MAX_TIME_NS),
@@ -245,10 +247,24 @@ class McapStorage:
                 or statistics.channel_count != len(self._records) \
                 or statistics.schema_count != len(self._schemas) \
                 or any(not self._first <= block.begin <= self._size - block.size
-                       for block in self._blocks):
+                       for block in self._blocks) \
+                or self._has_loose_messages([*sorted(spans), (summary_begin, summary_begin)]):
             return self._forget()
         self._counts.update(statistics.channel_message_counts)
         return True
+
+    def _has_loose_messages(self, spans) -> bool:
+        """Return whether there are messages outside of chunks, which no index tells of."""
+        position = self._first
+        for begin, end in spans:
+            while position < begin:
+                self._file.seek(position)
+                opcode, size = _HEAD.unpack(self._file.read(_HEAD.size))
+                if opcode == Opcode.MESSAGE:
+                    return True
+                position += _HEAD.size + size
+            position = end
+        return False
 
     def _forget(self) -> bool:
         for found in (self._blocks, self._schemas, self._records, self._counts):

@@ -60,15 +60,20 @@ def read(path):
     return found, caught
 
 
-def chunk_starts(data):
-    """Return (where each chunk begins, its bytes)."""
+def records(data):
+    """Return (where it begins, its opcode) of each record."""
     found, position = [], 8
     while position + 9 <= len(data):
         opcode, size = struct.unpack_from('<BQ', data, position)
-        if opcode == 6:
-            found.append((position, 9 + size))
+        found.append((position, opcode))
         position += 9 + size
     return found
+
+
+def chunk_starts(data):
+    """Return (where each chunk begins, its bytes)."""
+    return [(begin, 9 + struct.unpack_from('<Q', data, begin + 1)[0])
+            for begin, opcode in records(data) if opcode == 6]
 
 
 @pytest.mark.parametrize('kind', CHUNKED)
@@ -157,6 +162,24 @@ def test_zeros_at_the_end_are_told_and_nothing_is_lost_before(tmp_path):
     found, error = read(path)
     assert found == list(range(len(found))) and len(found) > NUMBER // 3
     assert error.exit_code is ExitCode.INCOMPLETE
+
+
+def test_a_message_outside_of_the_chunks_is_read_though_no_index_tells_of_it(tmp_path):
+    """The format allows both in one file."""
+    path = mcap_of(tmp_path / 'bag.mcap', **CHUNKED['zstd'])
+    data = path.read_bytes()
+    *_, (_, _, time_ns, content) = small_images(NUMBER + 1)
+    [data_end] = [begin for begin, opcode in records(data) if opcode == 15]
+    [footer] = [begin for begin, opcode in records(data) if opcode == 2]
+    channel = 2  # that of the images, in the order of mcap_of()
+    message = struct.pack('<HIQQ', channel, 0, time_ns, time_ns) + bytes(content)
+    record = struct.pack('<BQ', 5, len(message)) + message
+    summary, offsets, _ = struct.unpack_from('<QQI', data, footer + 9)
+    # Behind the last chunk, so that its index stays right; without a checksum of the summary.
+    path.write_bytes(
+        data[:data_end] + record + data[data_end:footer + 9]
+        + struct.pack('<QQI', summary + len(record), offsets + len(record), 0) + data[-8:])
+    assert read(path) == (list(range(NUMBER + 1)), None)
 
 
 @pytest.mark.parametrize('problem', ['cut', 'damaged'])
