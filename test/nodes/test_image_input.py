@@ -26,6 +26,7 @@ import pytest
 from rclpy.context import Context
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 START_NS = 1_700_000_000_000_000_000
@@ -354,3 +355,14 @@ def test_on_simulated_time_identical_pictures_are_told_only_where_it_is_asked_fo
     publisher = rig.publisher()
     show_at(rig, publisher, *range(8000, 10500, 500))
     assert [event.reason.value for event in rig.troubles] == ['frozen']
+
+
+def test_whether_time_is_simulated_is_asked_again_for_a_stream_that_begins_anew(rig):
+    rig = rig()
+    publisher = rig.publisher()
+    show_at(rig, publisher, *range(0, 3000, 500))
+    for begin_ms, is_simulated, told in ((3000, True, []), (12000, False, ['frozen'])):
+        rig.input_node.set_parameters([Parameter('use_sim_time', value=is_simulated)])
+        rig.input.watch_pictures_anew()
+        show_at(rig, publisher, *range(begin_ms, begin_ms + 7000, 500))
+        assert [event.reason.value for event in rig.troubles] == told
