@@ -46,6 +46,7 @@ class InputState(Enum):
     WAITING = 'waiting for the first image'
     ARRIVING = 'arriving'
     NO_PUBLISHER = 'no publisher'
+    OTHER_TYPE = 'messages of another type'
     INCOMPATIBLE = 'incompatible QoS'
     NOT_INSTALLED = 'message package not installed'
     NOTHING_ARRIVES = 'nothing arrives'
@@ -138,7 +139,7 @@ class ImageTopic:
             return InputState.NO_PUBLISHER, self._no_publisher_text()
         types = {publisher.topic_type for publisher in publishers}
         if self._chosen.type not in types:
-            return InputState.NO_PUBLISHER, self._wrong_type_text(types)
+            return InputState.OTHER_TYPE, self._wrong_type_text(types)
         if all(map(self._is_incompatible, publishers)):
             return InputState.INCOMPATIBLE, self._incompatible_text()
         return InputState.NOTHING_ARRIVES, (

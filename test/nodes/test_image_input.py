@@ -227,6 +227,8 @@ def test_a_reliability_that_does_not_match_is_said_with_the_remedy(rig):
     ('/front/camera_info', CameraInfo, "remap 'image' to the topic of the camera")])
 def test_a_topic_of_another_type_is_told_with_the_remedy(rig, topic, kind, remedy):
     rig = rig('-r', f'image:={topic}', stale_after_s=0.3)
+    # However late it comes, when it was told already that there is nobody.
+    rig.wait_log(f'nobody publishes Image on {topic}')
     # A participant of DDS has one type a topic: the camera is another one.
     with Context() as context:
         camera = Node('other_camera', context=context)
