@@ -14,10 +14,12 @@
 
 """What the operator reads, and lines that are typed."""
 
+from datetime import datetime
 import os
 import threading
 
 from moss_ros.nodes.console import LineReader
+from moss_ros.views.times import time_text
 from moss_ros.views.transcript import StreamPrinter
 import pytest
 
@@ -102,6 +104,13 @@ class Lines:
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.lines) >= num_lines, 5.0)
         return self.lines
+
+
+@pytest.mark.parametrize(('stamp_ns', 'text'), [
+    (None, '--:--:--'), (12_900_000_000, '00:00:12'), (3_723 * 10 ** 9, '01:02:03'),
+    (1_800_000_000 * 10 ** 9, datetime.fromtimestamp(1_800_000_000).strftime('%H:%M:%S'))])
+def test_stamps_of_a_simulator_are_no_times_of_day(stamp_ns, text):
+    assert time_text(stamp_ns) == text
 
 
 def test_lines_come_whole_stripped_and_not_blank():

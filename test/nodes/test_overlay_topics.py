@@ -68,11 +68,11 @@ class Scene:
                      if record['stamp_ns'] == stamp_ns], what='a narration of the picture')
         return stamp_ns
 
-    def subscribe(self, message_type, topic):
+    def subscribe(self, message_type, topic, qos=qos_profile_sensor_data):
         """Subscribe to a topic of the overlay; return the list of what comes."""
         kept = []
         subscription = self.listener.create_subscription(
-            message_type, topic, kept.append, qos_profile_sensor_data)
+            message_type, topic, kept.append, qos)
         self.host.until(
             lambda: self.narrator.count_subscribers(topic) and subscription.get_publisher_count(),
             what=f'the subscription of {topic}')
@@ -113,9 +113,11 @@ def test_nothing_is_painted_while_nobody_subscribes(make_scene):
     assert num_overlay_threads() == 0
 
 
-def test_overlays_belong_to_the_frame_that_was_narrated(make_scene):
+@pytest.mark.parametrize('qos', [qos_profile_sensor_data, QoSProfile(depth=10)],
+                         ids=['best effort', 'reliable'])
+def test_overlays_belong_to_the_frame_that_was_narrated(make_scene, qos):
     scene = make_scene()
-    _, raw = scene.subscribe(Image, 'narrator/overlay')
+    _, raw = scene.subscribe(Image, 'narrator/overlay', qos)
     _, compressed = scene.subscribe(CompressedImage, 'narrator/overlay/compressed')
     stamps = [scene.show_and_hear(), scene.show_and_hear()]
     scene.host.until(
