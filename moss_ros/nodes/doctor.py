@@ -109,14 +109,26 @@ def main(args=None) -> int:
     if options.checkpoint:
         ros += ['-p', f'checkpoint:={json.dumps(options.checkpoint)}']
     count = Counter()
-    # For a command of this package it ends the process at once, and without a word.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    is_interrupted = False
+
+    def interrupt(_number, _frame):
+        nonlocal is_interrupted
+        is_interrupted = True
+        # An object of rclpy that was only half made complains as it is deleted.
+        sys.unraisablehook = lambda _: None
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         for finding in diagnose([parser.prog, *ros], options.wait):
             print(finding.line(), flush=True)
             count[finding.verdict] += 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except BaseException:  # rclpy may raise another error in place of the interrupt
+        if is_interrupted:
+            return INTERRUPTED
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f'{count[Verdict.OK]} well, {count[Verdict.WARN]} to be looked at, '
           f'{count[Verdict.FAIL]} to be mended')
     return int(count[Verdict.FAIL] > 0)
