@@ -106,8 +106,8 @@ class Console(Node):
         super().__init__('console', **node_options)
         declare_settings(self, ConsoleSettings)
         view = read_settings(self, ConsoleSettings).view
-        self._is_full_screen = view == 'screen' or view == 'auto' and has_terminal()
-        if self._is_full_screen and not has_terminal():
+        self._is_full_screen = view != 'plain' and has_terminal()
+        if view == 'screen' and not self._is_full_screen:
             raise InvalidParameterValueException(
                 'view', view, 'standard input and output are no terminal; leave it at '
                 "'auto', or take 'plain'")

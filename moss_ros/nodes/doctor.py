@@ -50,18 +50,24 @@ def diagnose(arguments: list[str], wait_s: float) -> Iterator[Finding]:
         for name in _ROS_MODULES:
             import_module(name)
     except Exception as error:  # what is not built for this Python raises anything
-        yield Finding(Verdict.FAIL, 'ROS', f'rclpy and its messages cannot be imported ({error})',
-                      'source /opt/ros/$ROS_DISTRO/setup.sh and install/setup.sh')
-        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        yield from _without_ros(Finding(
+            Verdict.FAIL, 'ROS', f'rclpy and its messages cannot be imported ({error})',
+            'source /opt/ros/$ROS_DISTRO/setup.sh and install/setup.sh'))
         return
     try:
         from moss_ros.nodes import node_main, ros_checks
     except Exception as error:
-        yield Finding(Verdict.FAIL, 'narrator', f'its programs cannot be imported ({error})',
-                      'see the packages below')
-        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        yield from _without_ros(Finding(
+            Verdict.FAIL, 'narrator', f'its programs cannot be imported ({error})',
+            'see the packages below'))
         return
     yield from _with_ros(arguments, wait_s, node_main, ros_checks)
+
+
+def _without_ros(obstacle):
+    """Yield why there is no node, and what can be checked without one."""
+    yield obstacle
+    yield from findings(NarratorSettings(), os.environ, str(profile_path()))
 
 
 def _with_ros(arguments, wait_s, node_main, ros_checks):
@@ -76,9 +82,9 @@ def _with_ros(arguments, wait_s, node_main, ros_checks):
             (node.settings.depth_min_m, node.settings.depth_max_m))
     except Exception as error:
         rclpy.try_shutdown()
-        yield Finding(Verdict.FAIL, 'parameters', node_main.reason_of(error),
-                      'start it with the arguments of the narrator, behind --ros-args')
-        yield from findings(NarratorSettings(), os.environ, str(profile_path()))
+        yield from _without_ros(Finding(
+            Verdict.FAIL, 'parameters', node_main.reason_of(error),
+            'start it with the arguments of the narrator, behind --ros-args'))
         return
     try:
         yield ros_checks.check_ros()

@@ -47,7 +47,7 @@ def measure_card(sources: Sources, extent: Extent, seed: int, num_processes: int
 
     known: figures of parts that are not to be measured again. report: called with lines to show.
     """
-    figures = {**known, 'seed': seed, 'extent': json.loads(json.dumps(asdict(extent)))}
+    figures = {**known, 'seed': seed, 'extent': _as_read(extent)}
     start_s = time.monotonic()
     with Evaluator(sources.checkpoint, num_processes=num_processes) as evaluator:
         measures = Measures(evaluator, sources, extent, seed, report)
@@ -57,6 +57,11 @@ def measure_card(sources: Sources, extent: Extent, seed: int, num_processes: int
                 report(f'{part} measured after {time.monotonic() - start_s:.0f} s')
                 file.write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
     return figures
+
+
+def _as_read(extent: Extent) -> dict:
+    """Return the numbers of extent as they are read back from JSON, which has no tuples."""
+    return json.loads(json.dumps(asdict(extent)))
 
 
 def _known_figures(file: Path, arguments, extent: Extent) -> dict:
@@ -77,7 +82,7 @@ def _known_figures(file: Path, arguments, extent: Extent) -> dict:
         raise ValueError(f'{file} is of checkpoint {digest} and seed {figures.get("seed")}, not '
                          f'of {checkpoint_digest(arguments.checkpoint)} and {arguments.seed}; '
                          'measure without --resume and --only')
-    if figures.get('extent') != json.loads(json.dumps(asdict(extent))):
+    if figures.get('extent') != _as_read(extent):
         raise ValueError(f'{file} is of other numbers of scenes: {figures.get("extent")}; '
                          'measure as many, or without --resume and --only')
     return {name: value for name, value in figures.items() if name not in (arguments.only or ())}
