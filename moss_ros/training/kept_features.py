@@ -21,7 +21,6 @@ Called by the training program.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-import hashlib
 import json
 from pathlib import Path
 import shutil
@@ -39,11 +38,6 @@ def first_stages(recipe) -> dict:
     numbers = asdict(recipe)
     del numbers['course']
     return json.loads(json.dumps(numbers))
-
-
-def weights_digest(folder: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights."""
-    return hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
 
 
 class KeptFeatures:

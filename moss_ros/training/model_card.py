@@ -32,9 +32,10 @@ from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.media import MediaError
 from moss_ros.model import CheckpointError
 from moss_ros.training.card.measures import (
-    checkpoint_digest, Extent, Measures, PARTS, QUICK, Sources,
+    Extent, Measures, PARTS, QUICK, Sources,
 )
 from moss_ros.training.card.page import card_page
+from moss_ros.training.checkpoint_digest import checkpoint_digest
 from moss_ros.training.evaluation import Evaluator
 from moss_ros.training.fresh_streams import MAX_SEED
 import torch

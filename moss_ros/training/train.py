@@ -36,7 +36,8 @@ from moss_ros.model import (
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
-from moss_ros.training.kept_features import first_stages, KeptFeatures, weights_digest
+from moss_ros.training.checkpoint_digest import checkpoint_digest
+from moss_ros.training.kept_features import first_stages, KeptFeatures
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, Phase, train_narration
 from moss_ros.training.optimiser import LearningRates
@@ -152,7 +153,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
         carry_over(start_from, model, tokenizer)
     kept = work_dir and KeptFeatures(
         work_dir, seed, {**first_stages(recipe), 'keeps_vision': keep_vision,
-                         'starts_from': start_from and weights_digest(start_from)})
+                         'starts_from': start_from and checkpoint_digest(start_from)})
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory before it is written, and filling it takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -23,9 +23,10 @@ import cv2
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.training.card.judgements import bars, cannot, summary
 from moss_ros.training.card.measures import (
-    checkpoint_digest, Extent, Measures, PARTS, read_training_log, Sources,
+    Extent, Measures, PARTS, read_training_log, Sources,
 )
 from moss_ros.training.card.page import card_page
+from moss_ros.training.checkpoint_digest import checkpoint_digest
 from moss_ros.training.model_card import main, measure_card
 import numpy as np
 import pytest

@@ -22,18 +22,16 @@ again. Called by the program of the model card.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-import hashlib
 import json
 from pathlib import Path
 
 from moss_ros.generator import load_generator
 from moss_ros.training.card.real_pictures import describe_stills, narrate_clip, watch_still
+from moss_ros.training.checkpoint_digest import checkpoint_digest, CHECKPOINT_FILES
 from moss_ros.training.evaluation import Evaluator
 from moss_ros.training.fresh_streams import Conditions, named_photographs
 from moss_ros.training.robustness import measure_robustness
 from moss_ros.training.train import FINISH_RECIPE, LONG_RECIPE, Recipe, RECIPE
-
-CHECKPOINT_FILES = ('config.json', 'model.safetensors', 'tokenizer.json')
 
 
 @dataclass(frozen=True)
@@ -195,14 +193,6 @@ class Measures:
 PARTS = {name: getattr(Measures, name) for name in (
     'checkpoint', 'training', 'painted', 'painted_long', 'unknown', 'unknown_photographs',
     'stills', 'clips', 'other_renderer', 'robustness')}
-
-
-def checkpoint_digest(folder: Path) -> str:
-    """Return twelve digits that tell the files of one checkpoint from those of another."""
-    digest = hashlib.sha256()
-    for name in CHECKPOINT_FILES:
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _numbers_of(recipe: Recipe) -> dict[str, str]:
