@@ -67,3 +67,16 @@ def test_some_overlays_fill_most_of_the_picture_and_others_little_of_it(overlaid
         (pictures[:, :, :CONTENT_PX[0]] != 120).any(1).mean((1, 2)).max()
         for pictures in overlaid.values()]
     assert max(parts) > 0.6 and min(parts) < 0.05
+
+
+def test_what_moves_behind_an_overlay_shows():
+    """Between a dark and a light world most pixels differ by what an eye can see."""
+    dark = np.full((NUM_FRAMES, 3, 64, 64), 30, np.uint8)
+    hidden = []
+    for seed in range(NUM_SEEDS):
+        light_seen, dark_seen = (overlaid_by_chance(pictures, CONTENT_PX, seed)
+                                 for pictures in (dark + np.uint8(180), dark))
+        contrast = (light_seen.astype(int) - dark_seen)[:, 0, :CONTENT_PX[0]]
+        hidden.append((contrast < 25).mean((1, 2)).max())
+    assert max(hidden) < 0.5
+    assert np.mean(hidden) < 0.03

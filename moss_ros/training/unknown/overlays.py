@@ -16,8 +16,9 @@
 Titles and drawings that fade in over what a camera sees, as in films: nothing moves by them.
 
 The pictures of a training stream go in, u8 [L, 3, S, S] of L frames of S px; they come out as they
-are, or, of some seeds, with overlays for a while. Not for streams in which the picture is spoilt:
-an overlay would show there as well.
+are, or, of some seeds, with overlays for a while. What is behind a large drawing shows through it:
+what moves there is told. Not for streams in which the picture is spoilt: an overlay would show
+there as well.
 """
 
 import cv2
@@ -27,7 +28,8 @@ import numpy as np
 P_OVERLAYS = 0.35
 MOST_OVERLAYS = 4
 # Of a drawing, in heights or widths of the picture, whichever is less.
-SIDES = 0.15, 1.3
+SMALL_SIDES, LARGE_SIDES = (0.15, 0.35), (0.35, 1.3)
+LARGE_OPACITIES = 0.3, 0.7
 # Drawn finer than they are seen.
 FINENESS = 3
 
@@ -44,8 +46,9 @@ def overlaid_by_chance(pictures: np.ndarray, content_px: tuple[int, int],
         return pictures
     shown = pictures.astype(np.float32)
     content = shown[:, :, :content_px[0], :content_px[1]]
-    for _ in range(int(generator.integers(1, MOST_OVERLAYS + 1))):
-        overlay = _random_overlay(generator, *content_px)
+    for num_before in range(int(generator.integers(1, MOST_OVERLAYS + 1))):
+        # Several large ones, one over the other, would hide what is behind.
+        overlay = _random_overlay(generator, *content_px, may_be_large=num_before == 0)
         colour, alpha = np.moveaxis(overlay[..., :3], -1, 0), overlay[..., 3] / np.float32(255)
         for index, part in enumerate(_strengths(generator, len(pictures))):
             content[index] += (colour - content[index]) * (alpha * part)
@@ -62,14 +65,17 @@ def _strengths(generator, num_frames):
     return np.clip(ways / np.float32(fade_frames), 0, 1)
 
 
-def _random_overlay(generator, height_px, width_px):
+def _random_overlay(generator, height_px, width_px, may_be_large):
     """Return a title or a drawing f32 [H, W, 4], of which most is not covered."""
     size_px = FINENESS * height_px, FINENESS * width_px
-    if generator.random() < 0.5:
+    if generator.random() < (0.35 if may_be_large else 0.6):
         fine = random_title(generator, *size_px)
     else:
-        side = int(min(size_px) * generator.uniform(*SIDES))
+        is_large = may_be_large and generator.random() < 0.85
+        side = int(min(size_px) * generator.uniform(*(LARGE_SIDES if is_large else SMALL_SIDES)))
         thing = random_cut_out(generator, side)
+        if is_large:
+            thing[..., 3] = thing[..., 3] * generator.uniform(*LARGE_OPACITIES)
         # A large one may be cut off at the edges.
         top, left = (int(generator.integers(min(0, size - side), max(0, size - side) + 1))
                      for size in size_px)
