@@ -68,9 +68,9 @@ def main(command_line: Sequence[str] | None = None) -> int:
     parser.add_argument('--robustness', action='store_true',
                         help='print the table of all disturbances, one row each')
     parser.add_argument('--questions', choices=QUESTIONS, default='known',
-                        help='known: in the wordings of the docs (default); wide: also in '
-                             'paraphrases, and also questions that nobody can answer, counted '
-                             'apart')
+                        help='known: in the wordings of the docs (default); wide: in all that '
+                             'training asks, and also questions that nobody can answer, counted '
+                             'apart; unseen: both in wordings that training never asks')
     parser.add_argument('--num-scenes', type=int, default=200)
     parser.add_argument('--num-frames', type=int, default=60, help='frames a scene (default 60)')
     parser.add_argument('--seed', type=int, default=1, help=f'0 to {MAX_SEED} (default 1)')

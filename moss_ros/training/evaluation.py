@@ -127,7 +127,7 @@ def evaluate_scenes(session: StreamSession, conditions: Conditions, scene_seeds:
         session.reset()
         stream, picture_at = make_fresh(conditions, scene_seed, session.frame_rate_fps)
         run = StreamRun(session, stream, picture_at, random.Random(f'questions {scene_seed}'),
-                        conditions.questions == 'wide')
+                        conditions.questions)
         run.run()
         run.count_into(evaluation)
         if trace is not None:

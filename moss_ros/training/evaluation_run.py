@@ -30,16 +30,21 @@ from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import COLOURS, EventKind, Question, random_question
 from moss_ros.training.scenes.language import (
-    DO_NOT_KNOW, OTHER, PAINTED_WORDS, WIDE_WORDINGS, WORDINGS,
+    DO_NOT_KNOW, known_wording, OTHER, PAINTED_WORDS,
 )
+from moss_ros.training.scenes.wordings import random_wording
 from moss_ros.training.scoring import (
     match_narration, match_pairs, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import SENTENCES, UnknownStream
+from moss_ros.training.unseen_questions import unseen_other_question, unseen_wording
 from moss_ros.training.watching import watch
 import numpy as np
 
+# By name, what gives the wordings of what can be answered, and the questions that can't be.
+ASKING = {'known': (known_wording, None), 'wide': (random_wording, other_question),
+          'unseen': (unseen_wording, unseen_other_question)}
 P_QUESTION = 0.04
 P_OTHER_QUESTION = 0.01
 # Of the normal distribution, for an interval that holds the truth in 95 of 100 cases.
@@ -179,12 +184,12 @@ class StreamRun:
     One stream through a session: what was said and answered, at which frame.
 
     picture_at: gives the picture u8 [H, W, 3] of a time of the stream. generator: draws the
-    questions. is_wide: ask in WIDE_WORDINGS, and also what nobody can answer.
+    questions. asking: what is asked, one of ASKING.
     """
 
     def __init__(self, session: StreamSession, stream: Stream | UnknownStream,
                  picture_at: Callable[[float], np.ndarray], generator: random.Random,
-                 is_wide: bool = False):
+                 asking: str = 'known'):
         self.stream = stream
         self.said: list[tuple[int, str]] = []
         self.spoke_at: set[int] = set()
@@ -193,8 +198,8 @@ class StreamRun:
         self._session = session
         self._picture_at = picture_at
         self._random = generator
-        self._wordings = WIDE_WORDINGS if is_wide else WORDINGS
-        self._other_random = random.Random(generator.random()) if is_wide else None
+        self._draw_wording, self._draw_other = ASKING[asking]
+        self._other_random = random.Random(generator.random()) if self._draw_other else None
 
     def run(self) -> None:
         """Feed every frame; each is followed by as many tokens as the model wants to say."""
@@ -213,9 +218,9 @@ class StreamRun:
     def _question_at(self, index: int) -> Question | None:
         if self._random.random() < P_QUESTION:
             objects = self.stream.objects[index] if isinstance(self.stream, Stream) else ()
-            return random_question(self._random, objects, wordings=self._wordings)
+            return random_question(self._random, objects, draw_wording=self._draw_wording)
         if self._other_random and self._other_random.random() < P_OTHER_QUESTION:
-            return other_question(self._other_random)
+            return self._draw_other(self._other_random)
         return None
 
     def _take(self, index: int, events: list) -> None:

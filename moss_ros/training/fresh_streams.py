@@ -45,7 +45,7 @@ MAX_SEED = 2 ** 31
 FIRST_HIGH_SEED = 2 ** 40
 MAX_PHOTOGRAPHS = 4
 WORLDS = ('painted', 'unknown')
-QUESTIONS = ('known', 'wide')
+QUESTIONS = ('known', 'wide', 'unseen')
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,9 @@ class Conditions:
 
     - num_scenes, num_frames: how many scenes, of how many frames each.
     - seed: 0 to MAX_SEED; no training with a seed below a million has the same streams.
-    - world: one of WORLDS. questions: 'known' asks in the wordings that the first checkpoint was
-      trained on, 'wide' also in paraphrases and what nobody can answer.
+    - world: one of WORLDS. questions: 'known' asks in the wordings of the docs, 'wide' in all
+      that training asks and also what nobody can answer, 'unseen' both in wordings that training
+      never asks.
     - photographs: u8 [H, W, 3] RGB of which the unknown world's streams are made, or which the
       other renderer has for backgrounds; none: all is made up.
     - disturbance: a name in DISTURBANCES.

@@ -33,7 +33,8 @@ from moss_ros.training.scenes import (
     COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES, tell_events,
     WHAT_HAPPENS_WORDINGS,
 )
-from moss_ros.training.scenes.language import NOTHING_IS_MOVING, WIDE_WORDINGS
+from moss_ros.training.scenes.language import NOTHING_IS_MOVING
+from moss_ros.training.scenes.wordings import random_wording
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import GOING_ON, Happening, UnknownEvent, UnknownStream
 from moss_ros.training.vocabulary import OFFLINE_SYSTEM_PROMPT, SYSTEM_PROMPT
@@ -163,7 +164,7 @@ class SampleMaker:
             return other_question(self.generator)
         objects = stream.objects[index] if isinstance(stream, Stream) else ()
         return random_question(self.generator, objects, of_one_frame=of_one_frame,
-                               weights=self.mix.question_weights, wordings=WIDE_WORDINGS)
+                               weights=self.mix.question_weights, draw_wording=random_wording)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of text, remembered: the scenes say few different sentences."""

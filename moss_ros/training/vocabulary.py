@@ -23,11 +23,12 @@ checkpoint and stand behind the text vocabulary, as in Llama 3. Called by the tr
 from itertools import product
 from pathlib import Path
 
-from moss_ros.training.questions import QUESTION_FRAMES
+from moss_ros.training.questions import words_of_other_questions
 from moss_ros.training.scenes import COLOURS, MOTIONS, SHAPES
 from moss_ros.training.scenes.language import (
-    DO_NOT_KNOW, NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS, WIDE_WORDINGS,
+    DO_NOT_KNOW, NOTHING_HAPPENS, NUMBER_WORDS, WHAT_HAPPENS_WORDINGS,
 )
+from moss_ros.training.scenes.wordings import words_of_wordings, WORDINGS
 from moss_ros.training.unknown import SENTENCES
 from moss_ros.training.unknown.statements import UNKNOWN_SCENE
 from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
@@ -50,7 +51,7 @@ def corpus() -> list[str]:
     """Return texts with every word of both worlds' language, in its usual context."""
     texts = [SYSTEM_PROMPT, OFFLINE_SYSTEM_PROMPT, NOTHING_HAPPENS,
              'system\n\n', 'user\n\n', 'assistant\n\n']
-    for wordings in (*WIDE_WORDINGS.values(), WHAT_HAPPENS_WORDINGS):
+    for wordings in (*WORDINGS.values(), WHAT_HAPPENS_WORDINGS):
         for wording, colour, shape in product(wordings, COLOURS, SHAPES):
             text = wording.format(colour=colour, shape=shape)
             texts += [text, text[0].lower() + text[1:]]
@@ -59,8 +60,8 @@ def corpus() -> list[str]:
         texts.append(f'A {colour} {shape} appears on the left. in the middle. on the right.')
     texts += [f'There are {number} objects.' for number in NUMBER_WORDS]
     texts += [*SENTENCES.values(), DO_NOT_KNOW, UNKNOWN_SCENE]
-    for frame in QUESTION_FRAMES:
-        texts += [frame, frame[0].lower() + frame[1:]]
+    for word in (*words_of_wordings(), *words_of_other_questions()):
+        texts += [f' {word}', word.capitalize()]
     texts += [f' {word}' for word in _WORDS] + list(_WORDS)
     return texts
 
@@ -71,7 +72,7 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     # More merges than the corpus can fill: every word ends as one token.
-    trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=1, show_progress=False,
+    trainer = trainers.BpeTrainer(vocab_size=8192, min_frequency=1, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(corpus(), trainer)
     tokenizer.add_special_tokens(list(CONTROL_TOKENS))

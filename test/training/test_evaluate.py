@@ -27,7 +27,9 @@ from moss_ros.training.evaluate import main
 from moss_ros.training.evaluation import Evaluator, open_session
 from moss_ros.training.evaluation_run import Evaluation, kind_of, wilson_interval
 from moss_ros.training.fresh_streams import Conditions, make_fresh
+from moss_ros.training.scenes import question_by_text
 from moss_ros.training.scenes.language import OTHER
+from moss_ros.training.scenes.wordings import KINDS
 from moss_ros.training.watching import watch
 import numpy as np
 import pytest
@@ -154,6 +156,16 @@ def test_wide_questions_are_asked_too_and_counted_apart(monkeypatch):
     assert figures['num_questions'] == len(asked) - num_others
     low, high = figures['intervals']['other_question_accuracy']
     assert low < figures['other_question_accuracy'] <= high
+
+
+def test_questions_are_asked_in_words_that_training_never_has(monkeypatch):
+    """Of every kind, and also what nobody can answer."""
+    monkeypatch.setattr(evaluation_run, 'P_QUESTION', 0.7)
+    monkeypatch.setattr(evaluation_run, 'P_OTHER_QUESTION', 0.5)
+    figures, asked = asked_by('unseen')
+    assert not any(question_by_text(question.text) for question in asked)
+    assert {question.kind for question in asked} == {*KINDS, OTHER}
+    assert figures['num_other_questions'] > 3
 
 
 def test_questions_about_painted_things_are_counted_apart_in_the_unknown_world():

@@ -122,7 +122,7 @@ def test_all_parts_are_measured(tmp_path):
     sources = Sources(DEMO_CHECKPOINT, tmp_path / 'photos', tmp_path / 'clips',
                       Path(__file__).with_name('other_renderer.py'), log)
     lines, file = [], tmp_path / 'card.json'
-    tiny = Extent(*[(1, 8)] * 5, still_frames=4)
+    tiny = Extent(*[(1, 8)] * 6, still_frames=4)
     known = {'robustness': json.loads(FIGURES.read_text(encoding='utf-8'))['robustness']}
     figures = measure_card(sources, tiny, 5, 1, file, known, lines.append)
     assert json.loads(file.read_text()) == json.loads(json.dumps(figures))

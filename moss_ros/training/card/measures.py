@@ -29,7 +29,7 @@ from moss_ros.generator import load_generator
 from moss_ros.training.card.real_pictures import describe_stills, narrate_clip, watch_still
 from moss_ros.training.checkpoint_digest import checkpoint_digest, CHECKPOINT_FILES
 from moss_ros.training.evaluation import Evaluator
-from moss_ros.training.fresh_streams import Conditions, named_photographs
+from moss_ros.training.fresh_streams import Conditions, named_photographs, WORLDS
 from moss_ros.training.robustness import measure_robustness
 from moss_ros.training.train import FINISH_RECIPE, LONG_RECIPE, Recipe, RECIPE
 
@@ -42,17 +42,19 @@ class Extent:
     long: tuple[int, int] = (5, 3000)
     unknown: tuple[int, int] = (150, 60)
     other_renderer: tuple[int, int] = (100, 60)
+    unseen_wordings: tuple[int, int] = (200, 60)
     robustness: tuple[int, int] = (20, 60)
     still_frames: int = 1200
 
     def scaled(self, scale: float) -> 'Extent':
         """Return the same with scale times the scenes and frames of stills, at least one."""
         scenes = {name: (max(1, round(getattr(self, name)[0] * scale)), getattr(self, name)[1])
-                  for name in ('painted', 'long', 'unknown', 'other_renderer', 'robustness')}
+                  for name in ('painted', 'long', 'unknown', 'other_renderer', 'unseen_wordings',
+                               'robustness')}
         return Extent(**scenes, still_frames=max(1, round(self.still_frames * scale)))
 
 
-QUICK = Extent((4, 40), (1, 120), (3, 40), (3, 40), (1, 24), 20)
+QUICK = Extent((4, 40), (1, 120), (3, 40), (3, 40), (4, 40), (1, 24), 20)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Measures:
         self._clips = clips_in(sources.clips) if sources.clips else None
         self._run = read_training_log(sources.training_log) if sources.training_log else None
         for scenes in (extent.painted, extent.long, extent.unknown, extent.other_renderer,
-                       extent.robustness):
+                       extent.unseen_wordings, extent.robustness):
             self._conditions(scenes, renderer=sources.renderer)
 
     def measure(self, part: str):
@@ -125,6 +127,12 @@ class Measures:
     def painted_long(self) -> dict:
         """Return those of long streams."""
         return self._figures(self._conditions(self._extent.long, questions='wide'))
+
+    def unseen_wordings(self) -> dict:
+        """Return by world the figures of streams that are asked in wordings of no training."""
+        return {world: self._figures(self._conditions(
+            self._extent.unseen_wordings, world=world, questions='unseen'))
+            for world in WORLDS}
 
     def other_renderer(self) -> dict | None:
         """Return those of another renderer, and of the package's own on the same scenes."""
@@ -192,7 +200,7 @@ class Measures:
 # In the order in which they are measured.
 PARTS = {name: getattr(Measures, name) for name in (
     'checkpoint', 'training', 'painted', 'painted_long', 'unknown', 'unknown_photographs',
-    'stills', 'clips', 'other_renderer', 'robustness')}
+    'unseen_wordings', 'stills', 'clips', 'other_renderer', 'robustness')}
 
 
 def _numbers_of(recipe: Recipe) -> dict[str, str]:

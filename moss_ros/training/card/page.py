@@ -47,6 +47,7 @@ def card_page(figures: Mapping) -> str:
         part_in_time=_part_in_time(figures['painted']['num_by_delay']),
         robustness=robustness_table(figures['robustness'], ('painted', 'unknown')),
         clean=figures['robustness'][CLEAN]['painted'],
+        answered=_answered(figures['unseen_wordings']['painted']),
         still_answers=_still_answers(figures['stills']),
         colours_aside=_colours_aside(figures['robustness']),
         with_interval=with_interval, clock=_clock)
@@ -59,7 +60,9 @@ def _worlds(figures):
              ('painted, another renderer', other.get('other')),
              ('the same, photographs behind', other.get('photographs')),
              ('unknown, made up', figures['unknown']),
-             ('unknown, of photographs', figures['unknown_photographs'])]
+             ('unknown, of photographs', figures['unknown_photographs']),
+             *((f'{world}, questions in wordings of no training', of_world)
+               for world, of_world in figures['unseen_wordings'].items())]
     return [(title, world) for title, world in found if world]
 
 
@@ -87,6 +90,12 @@ def _kind_rows(world):
                      world['num_said_by_kind'].get(kind, 0),
                      world['num_false_by_kind'].get(kind, 0)))
     return rows
+
+
+def _answered(world):
+    """Return (kind, asked, answered right) of each kind of questions."""
+    return [(kind.replace('_', ' '), num, num - world['wrong_answers_by_kind'].get(kind, 0))
+            for kind, num in world['num_asked_by_kind'].items()]
 
 
 def _colours_aside(rows):

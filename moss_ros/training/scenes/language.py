@@ -19,42 +19,13 @@ A question and the objects of that moment go in, the true answer comes out. Trai
 evaluation use the same functions.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 import random
 
+from moss_ros.training.scenes.wordings import KINDS, read_wording, WORDINGS
 from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
 
-# By kind, those that the committed checkpoint was trained on; evaluation without an option asks
-# these, and the first is the one of the docs.
-WORDINGS = {
-    'see': ('What do you see?', 'What can you see?', 'What is there?', 'Describe the scene.',
-            'What do you see now?'),
-    'count': ('How many objects are there?', 'How many objects do you see?',
-              'How many things are there?'),
-    'where': ('Where is the {colour} {shape}?', 'Where do you see the {colour} {shape}?',
-              'Where is the {colour} {shape} now?'),
-    'colour': ('What colour is the {shape}?', 'What color is the {shape}?',
-               'Which colour is the {shape}?'),
-    'is_there': ('Is there a {colour} {shape}?', 'Do you see a {colour} {shape}?',
-                 'Can you see a {colour} {shape}?'),
-    'moving': ('Is anything moving?', 'Is something moving?', 'What is moving?',
-               'What is moving now?'),
-}
-_PARAPHRASES = {
-    'see': ('What is in the picture?', 'Tell me what you see.', 'What is visible?',
-            'Describe what you see.', 'What are you seeing?'),
-    'count': ('How many things do you see?', 'How many objects can you see?',
-              'Count the objects.'),
-    'where': ('Tell me where the {colour} {shape} is.', 'Where can I find the {colour} {shape}?'),
-    'colour': ('What is the colour of the {shape}?', 'Which colour does the {shape} have?'),
-    'is_there': ('Is a {colour} {shape} there?', 'Is there any {colour} {shape}?'),
-    'moving': ('Does anything move?', 'Does something move?', 'What moves?',
-               'Do you see anything moving?'),
-}
-# What the training program teaches.
-WIDE_WORDINGS = {kind: (*known, *_PARAPHRASES[kind]) for kind, known in WORDINGS.items()}
 # The kind of all other questions; questions.py makes some.
 OTHER = 'other'
 DO_NOT_KNOW = 'I do not know.'
@@ -69,6 +40,10 @@ PLURALS = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}
 PAINTED_WORDS = (*COLOURS, *SHAPES, *PLURALS.values())
 
 
+# Gives the wording of a question of a kind.
+DrawWording = Callable[[str, random.Random], str]
+
+
 @dataclass(frozen=True)
 class Question:
     """A question as it is asked (text) and what it means (kind, colour, shape)."""
@@ -79,25 +54,31 @@ class Question:
     shape: str = ''
 
 
+def known_wording(kind: str, generator: random.Random) -> str:
+    """Return one of WORDINGS."""
+    return generator.choice(WORDINGS[kind])
+
+
 def random_question(generator: random.Random, objects: Sequence[ObjectState],
                     any_wording: bool = True, of_one_frame: bool = False,
                     weights: Mapping[str, float] | None = None,
-                    wordings: Mapping[str, Sequence[str]] = WORDINGS) -> Question:
+                    draw_wording: DrawWording = known_wording) -> Question:
     """
     Return a random question; one that names an object names a visible one half the time or more.
 
-    wordings: by kind. any_wording: False keeps to the first one of each kind, as it is written.
-    of_one_frame: True leaves out what one frame alone cannot tell, that is movement. weights:
-    how often each kind is asked in relation to the others, 1 where it is not named.
+    draw_wording: gives the wording. any_wording: False keeps to the first one of WORDINGS, as
+    it is written. of_one_frame: True leaves out what one frame alone cannot tell, that is
+    movement. weights: how often each kind is asked in relation to the others, 1 where it is not
+    named.
     """
-    kinds = [kind for kind in wordings if not (of_one_frame and kind == 'moving')]
+    kinds = [kind for kind in KINDS if not (of_one_frame and kind == 'moving')]
     kind = generator.choices(kinds, [(weights or {}).get(kind, 1.0) for kind in kinds])[0]
     colour, shape = generator.choice(COLOURS), generator.choice(SHAPES)
     visible = [state for state in objects if state.in_picture]
     if visible and generator.random() < (0.75 if kind == 'where' else 0.5):
         target = generator.choice(visible)
         colour, shape = target.colour, target.shape
-    wording = generator.choice(wordings[kind]) if any_wording else wordings[kind][0]
+    wording = draw_wording(kind, generator) if any_wording else WORDINGS[kind][0]
     text = wording.format(colour=colour, shape=shape)
     if any_wording:
         if generator.random() < 0.3:
@@ -109,25 +90,9 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
 
 
 def question_by_text(text: str) -> Question | None:
-    """Return the question with this one of WIDE_WORDINGS, case and end mark aside, or None."""
-    known = _known_questions().get(_plain(text))
-    return None if known is None else replace(known, text=text)
-
-
-@cache
-def _known_questions() -> dict[str, Question]:
-    known: dict[str, Question] = {}
-    for kind, wordings in WIDE_WORDINGS.items():
-        for wording in wordings:
-            for colour in COLOURS if '{colour}' in wording else ('',):
-                for shape in SHAPES if '{shape}' in wording else ('',):
-                    text = wording.format(colour=colour, shape=shape)
-                    known[_plain(text)] = Question(kind, text, colour, shape)
-    return known
-
-
-def _plain(text):
-    return text.strip().rstrip('?.!').lower()
+    """Return the question that is put in one of all wordings, case and end mark aside, or None."""
+    found = read_wording(text)
+    return None if found is None else Question(found[0], text, *found[1:])
 
 
 def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
@@ -157,7 +122,7 @@ def answer_question(question: Question, objects: Sequence[ObjectState]) -> str:
             return NOTHING_IS_MOVING
         return f'The {moving[0].name} is moving {moving[0].motion}.'
     if question.kind != 'colour':
-        raise ValueError(f'unknown kind of question {question.kind!r}; known: {tuple(WORDINGS)}')
+        raise ValueError(f'unknown kind of question {question.kind!r}; known: {KINDS}')
     same_shape = [state for state in visible if state.shape == question.shape]
     if not same_shape:
         return f'There is no {question.shape}.'
