@@ -27,24 +27,17 @@ import random
 import statistics
 
 from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
-from moss_ros.training.questions import other_question
+from moss_ros.training.fresh_streams import QUESTIONS
 from moss_ros.training.scenes import COLOURS, EventKind, Question, random_question
-from moss_ros.training.scenes.language import (
-    DO_NOT_KNOW, known_wording, OTHER, PAINTED_WORDS,
-)
-from moss_ros.training.scenes.wordings import random_wording
+from moss_ros.training.scenes.language import DO_NOT_KNOW, OTHER, PAINTED_WORDS
 from moss_ros.training.scoring import (
     match_narration, match_pairs, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import SENTENCES, UnknownStream
-from moss_ros.training.unseen_questions import unseen_other_question, unseen_wording
 from moss_ros.training.watching import watch
 import numpy as np
 
-# By name, what gives the wordings of what can be answered, and the questions that can't be.
-ASKING = {'known': (known_wording, None), 'wide': (random_wording, other_question),
-          'unseen': (unseen_wording, unseen_other_question)}
 P_QUESTION = 0.04
 P_OTHER_QUESTION = 0.01
 # Of the normal distribution, for an interval that holds the truth in 95 of 100 cases.
@@ -184,7 +177,7 @@ class StreamRun:
     One stream through a session: what was said and answered, at which frame.
 
     picture_at: gives the picture u8 [H, W, 3] of a time of the stream. generator: draws the
-    questions. asking: what is asked, one of ASKING.
+    questions. asking: what is asked, one of QUESTIONS.
     """
 
     def __init__(self, session: StreamSession, stream: Stream | UnknownStream,
@@ -198,7 +191,7 @@ class StreamRun:
         self._session = session
         self._picture_at = picture_at
         self._random = generator
-        self._draw_wording, self._draw_other = ASKING[asking]
+        self._draw_wording, self._draw_other = QUESTIONS[asking]
         self._other_random = random.Random(generator.random()) if self._draw_other else None
 
     def run(self) -> None:

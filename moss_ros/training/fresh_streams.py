@@ -30,11 +30,14 @@ import runpy
 
 import cv2
 from moss_ros.training.disturbances import CLEAN, DISTURBANCES
+from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import SceneRenderer
+from moss_ros.training.scenes.wordings import known_wording, random_wording
 from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream, scene_stream, Stream
 from moss_ros.training.unknown import film_of, make_unknown_stream, UnknownStream
 from moss_ros.training.unknown.happenings import UnknownScene
 from moss_ros.training.unknown.unknown_streams import stream_of
+from moss_ros.training.unseen_questions import unseen_other_question, unseen_wording
 import numpy as np
 
 # The demo camera's picture size.
@@ -45,7 +48,9 @@ MAX_SEED = 2 ** 31
 FIRST_HIGH_SEED = 2 ** 40
 MAX_PHOTOGRAPHS = 4
 WORLDS = ('painted', 'unknown')
-QUESTIONS = ('known', 'wide', 'unseen')
+# By name, what gives the wordings of what can be answered, and the questions that can't be.
+QUESTIONS = {'known': (known_wording, None), 'wide': (random_wording, other_question),
+             'unseen': (unseen_wording, unseen_other_question)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ import re
 from moss_ros.training.scenes import COLOURS, Question, question_by_text, SHAPES
 from moss_ros.training.scenes.language import OTHER, PLURALS
 from moss_ros.training.scenes.wordings import (
-    DIRECT_FRAMES, framed, INDIRECT_FRAMES, REQUEST_FRAMES, TIMES,
+    carelessly_typed, DIRECT_FRAMES, framed, INDIRECT_FRAMES, REQUEST_FRAMES, TIMES,
 )
 
 _SYLLABLES = ('ba', 'do', 'ki', 'ru', 'lem', 'tas', 'ox', 'pi', 'str', 'end', 'ing', 'cho', 'wa',
@@ -268,7 +268,7 @@ def other_question(generator: random.Random) -> Question:
             letters = generator.choice((_LETTERS[0], generator.choice(_LETTERS)))
             text = ''.join(generator.choice(letters)
                            for _ in range(generator.randint(1, 24))).strip() or 'x'
-        text = _varied(generator, text)
+        text = carelessly_typed(text, generator)
         if question_by_text(text) is None:
             return Question(OTHER, text)
 
@@ -292,11 +292,3 @@ def _noun(generator):
     if generator.random() < 0.12:
         return ''.join(generator.choice(_SYLLABLES) for _ in range(generator.randint(1, 3)))
     return generator.choice(_THINGS)
-
-
-def _varied(generator, text):
-    if generator.random() < 0.3:
-        text = text[:1].lower() + text[1:]
-    if generator.random() < 0.3:
-        text = text.rstrip('?.!') or text
-    return text

@@ -72,7 +72,7 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     # More merges than the corpus can fill: every word ends as one token.
-    trainer = trainers.BpeTrainer(vocab_size=8192, min_frequency=1, show_progress=False,
+    trainer = trainers.BpeTrainer(vocab_size=4096, min_frequency=1, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(corpus(), trainer)
     tokenizer.add_special_tokens(list(CONTROL_TOKENS))

@@ -19,11 +19,13 @@ A question and the objects of that moment go in, the true answer comes out. Trai
 evaluation use the same functions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import random
 
-from moss_ros.training.scenes.wordings import KINDS, read_wording, WORDINGS
+from moss_ros.training.scenes.wordings import (
+    carelessly_typed, DrawWording, KINDS, known_wording, read_wording, WORDINGS,
+)
 from moss_ros.training.scenes.world import COLOURS, ObjectState, SceneEvent, SHAPES, zone_of
 
 # The kind of all other questions; questions.py makes some.
@@ -40,10 +42,6 @@ PLURALS = {'ball': 'balls', 'box': 'boxes', 'cone': 'cones'}
 PAINTED_WORDS = (*COLOURS, *SHAPES, *PLURALS.values())
 
 
-# Gives the wording of a question of a kind.
-DrawWording = Callable[[str, random.Random], str]
-
-
 @dataclass(frozen=True)
 class Question:
     """A question as it is asked (text) and what it means (kind, colour, shape)."""
@@ -52,11 +50,6 @@ class Question:
     text: str
     colour: str = ''
     shape: str = ''
-
-
-def known_wording(kind: str, generator: random.Random) -> str:
-    """Return one of WORDINGS."""
-    return generator.choice(WORDINGS[kind])
 
 
 def random_question(generator: random.Random, objects: Sequence[ObjectState],
@@ -81,10 +74,7 @@ def random_question(generator: random.Random, objects: Sequence[ObjectState],
     wording = draw_wording(kind, generator) if any_wording else WORDINGS[kind][0]
     text = wording.format(colour=colour, shape=shape)
     if any_wording:
-        if generator.random() < 0.3:
-            text = text[0].lower() + text[1:]
-        if generator.random() < 0.3:
-            text = text.rstrip('?.')
+        text = carelessly_typed(text, generator)
     return Question(kind, text, colour if '{colour}' in wording else '',
                     shape if '{shape}' in wording else '')
 

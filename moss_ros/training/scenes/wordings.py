@@ -19,7 +19,7 @@ A kind and a seeded generator go in, a text comes out in which {colour} and {sha
 is asked about. Training asks in these; the evaluation also asks in others, which are none of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 import random
 import re
@@ -256,10 +256,19 @@ APOSTROPHES = ("'", "'", '\u2019')
 P_KNOWN, P_PLAIN = 0.3, 0.5
 
 
+# Gives the wording of a question of a kind.
+DrawWording = Callable[[str, random.Random], str]
+
+
+def known_wording(kind: str, generator: random.Random) -> str:
+    """Return one of WORDINGS."""
+    return generator.choice(WORDINGS[kind])
+
+
 def random_wording(kind: str, generator: random.Random) -> str:
     """Return a wording of a kind, {colour} and {shape} in it where it asks about them."""
     if generator.random() < P_KNOWN:
-        return generator.choice(WORDINGS[kind])
+        return known_wording(kind, generator)
     patterns, frames = generator.choices(_FORMS, (0.55, 0.17, 0.17, 0.11))[0]
     text = _drawn(generator.choice(patterns[kind]), generator)
     if patterns in (_DIRECT, _INDIRECT):
@@ -276,6 +285,15 @@ def framed(text: str, frames: Sequence[str], generator: random.Random) -> str:
     frame = frames[0] if generator.random() < P_PLAIN else generator.choice(frames)
     text = frame.format(text)
     return text[0].upper() + text[1:]
+
+
+def carelessly_typed(text: str, generator: random.Random) -> str:
+    """Return text, some of it without its capital, and some without its end mark."""
+    if generator.random() < 0.3:
+        text = text[:1].lower() + text[1:]
+    if generator.random() < 0.3:
+        text = text.rstrip('?.!') or text
+    return text
 
 
 def words_of_wordings() -> list[str]:
@@ -299,21 +317,27 @@ def read_wording(text: str) -> tuple[str, str, str] | None:
         plain = re.sub(rf'\b{short}\b', long, plain)
     named = {}
     for name, words in (('colour', COLOURS), ('shape', SHAPES)):
-        plain, num = re.subn(rf"\b({'|'.join(words)})\b", f'{{{name}}}', plain)
-        if num > 1:
+        expression = rf"\b(?:{'|'.join(words)})\b"
+        found = re.findall(expression, plain)
+        if len(found) > 1:
             return None
-        named[name] = next((word for word in re.findall(r'\w+', text.lower()) if word in words),
-                           '')
-    for patterns, frames in _FORMS:
-        for frame in frames:
-            before, after = _plain(frame).split('{}')
-            if not (plain.startswith(before) and plain.endswith(after)):
-                continue
-            core = plain[len(before):len(plain) - len(after)]
-            for kind in KINDS:
-                if _expression(patterns[kind]).fullmatch(core):
-                    return kind, named['colour'], named['shape']
+        plain = re.sub(expression, f'{{{name}}}', plain)
+        named[name] = found[0] if found else ''
+    for before, after, patterns in _plain_frames():
+        if not (plain.startswith(before) and plain.endswith(after)):
+            continue
+        core = plain[len(before):len(plain) - len(after)]
+        for kind in KINDS:
+            if _expression(patterns[kind]).fullmatch(core):
+                return kind, named['colour'], named['shape']
     return None
+
+
+@cache
+def _plain_frames() -> list[tuple[str, str, Mapping[str, tuple[str, ...]]]]:
+    """Return of each frame what is before and behind the question in it, and the patterns."""
+    return [(*_plain(frame).split('{}'), patterns)
+            for patterns, frames in _FORMS for frame in frames]
 
 
 def _plain(text):
