@@ -34,7 +34,7 @@ from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import SceneRenderer
 from moss_ros.training.scenes.wordings import known_wording, random_wording
 from moss_ros.training.streams import FIRST_TRAINING_SEED, make_stream, scene_stream, Stream
-from moss_ros.training.unknown import film_of, make_unknown_stream, UnknownStream
+from moss_ros.training.unknown import make_unknown_stream, UnknownStream
 from moss_ros.training.unknown.happenings import UnknownScene
 from moss_ros.training.unknown.unknown_streams import stream_of
 from moss_ros.training.unseen_questions import unseen_other_question, unseen_wording
@@ -155,7 +155,7 @@ def _filmed(stream, times_s, photographs, size_px):
         scene = UnknownScene(scene.seed, scene.length_s, size_px[1] / size_px[0], scene.is_still)
     if times_s != stream.times_s or scene is not stream.scene:
         stream = stream_of(scene, times_s)
-    picture_at = film_of(stream, photographs).picture
+    picture_at = stream.film(photographs).picture
     return stream, picture_at if size_px is None else _resized(picture_at, size_px)
 
 

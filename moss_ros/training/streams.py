@@ -113,9 +113,11 @@ def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:
 
 
 # Share of the training streams that do not look as the demo camera's.
-P_VARIED = 0.5
-# Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape.
-SIZES_PX = ((128, 96),) * 12 + ((128, 72), (128, 80), (128, 104), (160, 120))
+P_VARIED = 0.6
+# Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape, wide,
+# square or upright.
+SIZES_PX = ((128, 96),) * 12 + (
+    (128, 72), (128, 80), (128, 104), (160, 120), (96, 96), (112, 112), (72, 96), (84, 112))
 
 
 def camera_size_px(stream: Stream) -> tuple[int, int]:
@@ -123,10 +125,11 @@ def camera_size_px(stream: Stream) -> tuple[int, int]:
     return random.Random(f'size {stream.scene.seed}').choice(SIZES_PX)
 
 
-def content_rows(stream: Stream) -> float:
-    """Return which part of the height of the model's square picture the stream's fill."""
+def content_part(stream: Stream) -> tuple[float, float]:
+    """Return which part of the width and height of the model's square the pictures fill."""
     width_px, height_px = camera_size_px(stream)
-    return height_px / width_px
+    longer_px = max(width_px, height_px)
+    return width_px / longer_px, height_px / longer_px
 
 
 def render_stream(stream: Stream) -> np.ndarray:

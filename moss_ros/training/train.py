@@ -37,6 +37,7 @@ from moss_ros.stream.chat import ChatFormat
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
 from moss_ros.training.checkpoint_digest import checkpoint_digest
+from moss_ros.training.colourless import make_colourless_by_chance
 from moss_ros.training.kept_features import first_stages, KeptFeatures
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import Course, Phase, train_narration
@@ -44,7 +45,7 @@ from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
-    content_rows, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
+    content_part, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
     render_streams,
 )
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_streams
@@ -168,7 +169,8 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     painted_seeds = range(first_seed, first_seed + num_painted)
     unknown_seeds = range(first_seed, first_seed + num_unknown)
     painted = [make_stream(stream_seed, painted_frames) for stream_seed in painted_seeds]
-    unknown = [make_unknown_stream(stream_seed, unknown_frames, FRAME_RATE_FPS)
+    unknown = [make_colourless_by_chance(stream_seed, unknown_frames)
+               or make_unknown_stream(stream_seed, unknown_frames, FRAME_RATE_FPS)
                for stream_seed in unknown_seeds]
     streams = [*painted, *unknown]
     chat = ChatFormat(output / 'tokenizer.json')
@@ -206,7 +208,7 @@ def _vision_tasks(model, painted, pictures, unknown, unknown_pictures, batches, 
     config, (*num_objects, num_greys, num_motions) = model.config, batches
     feature_dim, grid = config.vision.output_dim, config.vision.grid_size // config.pool_stride
     targets = tuple(np.stack(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), grid) for stream in painted)))
+        detection_targets(stream, content_part(stream), grid) for stream in painted)))
     return (DetectionTask(pictures, targets, unknown_pictures, num_objects, feature_dim, seed),
             ThumbnailTask((pictures, unknown_pictures), num_greys, feature_dim, seed),
             MotionTask(unknown_pictures, unknown, num_motions, config.num_frame_tokens,

@@ -82,13 +82,14 @@ class DetectionHead(nn.Module):
                 picture[..., num_by_colour:].unflatten(-1, (NUM_SHAPES, -1)))
 
 
-def detection_targets(stream: Stream, content_rows: float, grid: int) -> tuple[np.ndarray, ...]:
+def detection_targets(stream: Stream, content_part: tuple[float, float],
+                      grid: int) -> tuple[np.ndarray, ...]:
     """
     Return what there is to detect in each frame of a stream.
 
-    content_rows: part of the square's height that the picture fills. Result: cell i64 [L, C] of
-    the pooled grid (-1: absent), shape i64 [L, C], place f32 [L, C, 2] in picture widths and
-    heights, 0 to 1 (x a little beyond for an object whose centre is just outside).
+    content_part: parts of the square's width and height that the picture fills. Result: cell i64
+    [L, C] of the pooled grid (-1: absent), shape i64 [L, C], place f32 [L, C, 2] in picture widths
+    and heights, 0 to 1 (x a little beyond for an object whose centre is just outside).
     """
     length = len(stream.times_s)
     cells = np.full((length, NUM_COLOURS), -1)
@@ -100,8 +101,8 @@ def detection_targets(stream: Stream, content_rows: float, grid: int) -> tuple[n
                 continue
             slot = COLOURS.index(state.colour)
             x, y = state.x, state.y / PICTURE_HEIGHT
-            column = min(grid - 1, max(0, int(x * grid)))
-            row = min(grid - 1, max(0, int(y * content_rows * grid)))
+            column, row = (min(grid - 1, max(0, int(place * part * grid)))
+                           for place, part in zip((x, y), content_part))
             cells[index, slot] = row * grid + column
             shapes[index, slot] = SHAPES.index(state.shape)
             places[index, slot] = x, y

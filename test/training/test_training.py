@@ -33,7 +33,7 @@ from moss_ros.training.narration_training import (
 from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMaker
-from moss_ros.training.streams import content_rows, make_stream, render_stream, render_streams
+from moss_ros.training.streams import content_part, make_stream, render_stream, render_streams
 from moss_ros.training.train import encode_pictures, main, Recipe, train
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_stream
 from moss_ros.training.vision_training import (
@@ -74,7 +74,7 @@ def films(num):
 
 def detection_truth(streams):
     return tuple(np.stack(arrays) for arrays in zip(*(
-        detection_targets(stream, content_rows(stream), 4) for stream in streams)))
+        detection_targets(stream, content_part(stream), 4) for stream in streams)))
 
 
 def fresh_model(config):
@@ -219,12 +219,13 @@ def test_detection_targets_point_at_the_objects(material):
     _, _, streams, _ = material
     num_found = 0
     for stream in streams:
-        cells, _, places = detection_targets(stream, content_rows(stream), 4)
+        part = content_part(stream)
+        cells, _, places = detection_targets(stream, part, 4)
         for index, slot in zip(*np.nonzero(cells >= 0)):
             x, y = places[index, slot]
             if 0 <= x < 1:
                 row, column = divmod(cells[index, slot], 4)
-                assert (row, column) == (int(y * content_rows(stream) * 4), int(x * 4))
+                assert (row, column) == (int(y * part[1] * 4), int(x * part[0] * 4))
                 num_found += 1
     assert num_found > 30
 

@@ -25,7 +25,7 @@ from moss_ros.training.samples import SampleMaker
 from moss_ros.training.scenes import Question, question_by_text
 from moss_ros.training.scenes.language import DO_NOT_KNOW
 from moss_ros.training.unknown import (
-    film_of, Happening, make_unknown_stream, render_unknown_stream, SENTENCES,
+    Happening, make_unknown_stream, render_unknown_stream, SENTENCES,
 )
 from moss_ros.training.unknown import statements
 from moss_ros.training.unknown.filming import Film
@@ -287,7 +287,7 @@ def test_photographs_are_the_world_where_they_are_given(tmp_path):
     photographs = read_photographs(tmp_path)
     assert [int(picture.mean()) for picture in photographs] == [40, 200]
     stream = make_unknown_stream(1, 8, 2.0)
-    picture = film_of(stream, photographs[:1]).picture(0.3)
+    picture = stream.film(photographs[:1]).picture(0.3)
     assert picture.std() < 30
 
 

@@ -39,6 +39,8 @@ MIN_EVENT_GAP_S = 1.6
 MAX_EVENT_GAP_S = 3.6
 # A move shows as 0.065 to 0.1 widths between two frames at 2 frames/s: 4 to 6 of 64 pixels.
 SPEED_PER_S = (0.13, 0.20)
+# No move takes longer: across the picture and out of it, at the lowest speed.
+MAX_MOVE_S = 1.3 / SPEED_PER_S[0]
 MIN_MOVE = 0.26
 MIN_VERTICAL_MOVE = 0.24
 SIZE = (0.155, 0.185)

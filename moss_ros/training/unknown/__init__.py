@@ -18,11 +18,10 @@ from moss_ros.training.unknown.statements import (
     GOING_ON, Happening, SENTENCES, SOMETHING_BY_ZONE, UnknownEvent,
 )
 from moss_ros.training.unknown.unknown_streams import (
-    film_of, make_unknown_stream, render_unknown_stream, render_unknown_streams, UnknownStream,
+    make_unknown_stream, render_unknown_stream, render_unknown_streams, UnknownStream,
 )
 
 __all__ = [
-    'film_of',
     'GOING_ON',
     'Happening',
     'make_unknown_stream',

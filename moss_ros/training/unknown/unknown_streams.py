@@ -26,9 +26,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 import random
+from typing import ClassVar
 
 import cv2
 from moss_ros.model.preprocess import fit_frame, fitted_size
+from moss_ros.training.false_colours import colourless_by_chance
 from moss_ros.training.lamp import lit_by_chance
 from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import Question
@@ -56,7 +58,10 @@ class UnknownStream:
     One unknown scene seen at the model's frame rate, as Stream is one painted scene.
 
     going_on: by frame index, one of GOING_ON, that which has been observable and has not ended.
+    colourless_share: of the training's cameras of such streams, which part shows no true colours.
     """
+
+    colourless_share: ClassVar[float] = 0.08
 
     scene: UnknownScene
     times_s: tuple[float, ...]
@@ -67,6 +72,10 @@ class UnknownStream:
     def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
         """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
         return answer_in_unknown_world(question.kind, self.going_on[index], of_one_frame)
+
+    def film(self, photographs: Sequence[np.ndarray] = ()) -> Film:
+        """Return what shows the pictures; photographs: as of Film."""
+        return Film(self.scene, photographs)
 
     @staticmethod
     def is_visible(event: UnknownEvent, num_before: int) -> bool:
@@ -142,16 +151,11 @@ def observable_index(event: UnknownEvent, phase: Phase, times_s: np.ndarray) -> 
     raise ValueError(f'unknown kind of event {event.kind!r}')
 
 
-def film_of(stream: UnknownStream, photographs: Sequence[np.ndarray] = ()) -> Film:
-    """Return what shows the stream's pictures; photographs: as of Film."""
-    cv2.setNumThreads(1)
-    return Film(stream.scene, photographs)
-
-
 def render_unknown_stream(stream: UnknownStream, image_size_px: int,
                           photographs: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Return the stream's pictures u8 [L, 3, S, S]."""
-    film = film_of(stream, photographs)
+    cv2.setNumThreads(1)
+    film = stream.film(photographs)
     return np.stack([
         fit_frame(film.picture(time_s), image_size_px).numpy() for time_s in stream.times_s])
 
@@ -162,6 +166,7 @@ def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
     if not any(phase.kind in DISTURBANCES for phase in scene.phases):
         content_px = fitted_size(*film_size_px(scene), image_size_px)
         pictures = overlaid_by_chance(pictures, content_px, scene.seed)
+        pictures = colourless_by_chance(pictures, content_px, scene.seed, stream.colourless_share)
     return lit_by_chance(pictures, scene.seed)
 
 
