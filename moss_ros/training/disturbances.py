@@ -57,6 +57,7 @@ class Disturbance:
     - size_px: width and height of the camera's pictures, None for the usual one.
     - change: what is done to each picture. p_drop: part of the frames that do not arrive.
     - step: of the frames every one (1), every second one (2) and so on arrives.
+    - has_colours: whether the colours of things can be told from its pictures.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Disturbance:
     change: Change = _unchanged
     p_drop: float = 0.0
     step: int = 1
+    has_colours: bool = True
 
     def num_frames_needed(self, num_frames: int) -> int:
         """Return of how many frames num_frames are likely to be left."""
@@ -176,8 +178,10 @@ _ROWS = (
     Disturbance('flicker_50hz', 'lamp at 50 Hz, rolling shutter', None, _flickering),
     Disturbance('dropped_frames', f'{P_DROP:.0%} of the frames lost at random', p_drop=P_DROP),
     Disturbance('half_rate', 'half the frame rate', step=2),
-    Disturbance('mono8', 'mono8 camera', None, _grey),
-    Disturbance('depth', 'depth camera (16UC1), brighter is farther', None, _depth),
-    Disturbance('depth_in_colours', 'depth camera, colour-mapped', None, _depth_in_colours),
+    Disturbance('mono8', 'mono8 camera', None, _grey, has_colours=False),
+    Disturbance('depth', 'depth camera (16UC1), brighter is farther', None, _depth,
+                has_colours=False),
+    Disturbance('depth_in_colours', 'depth camera, colour-mapped', None, _depth_in_colours,
+                has_colours=False),
 )
 DISTURBANCES = {row.name: row for row in _ROWS}

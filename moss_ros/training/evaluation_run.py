@@ -28,10 +28,10 @@ import statistics
 
 from moss_ros.stream import NarrationEvent, Prompt, StreamSession, TokenEvent
 from moss_ros.training.fresh_streams import QUESTIONS
-from moss_ros.training.scenes import COLOURS, EventKind, Question, random_question
+from moss_ros.training.scenes import EventKind, Question, random_question
 from moss_ros.training.scenes.language import DO_NOT_KNOW, OTHER, PAINTED_WORDS
 from moss_ros.training.scoring import (
-    match_narration, match_pairs, NarrationScore, split_sentences, TOLERANCE_FRAMES,
+    match_pairs, NarrationScore, split_sentences, TOLERANCE_FRAMES,
 )
 from moss_ros.training.streams import Stream
 from moss_ros.training.unknown import SENTENCES, UnknownStream
@@ -74,10 +74,6 @@ def kind_of(sentence: str, is_painted: bool) -> str:
     return kind if is_painted or kind == 'other' else f'painted world: {kind}'
 
 
-def _without_colours(sentence):
-    return ' '.join(word for word in sentence.rstrip('.').split() if word not in COLOURS)
-
-
 def _rounded(bounds):
     return [round(bound, 4) for bound in bounds]
 
@@ -92,8 +88,6 @@ class Evaluation:
     """Counts over all streams so far."""
 
     score: NarrationScore = field(default_factory=NarrationScore)
-    # The same with all names of colours left out, for cameras that see none.
-    score_colours_aside: NarrationScore = field(default_factory=NarrationScore)
     num_quiet_steps: int = 0
     num_kept_silent: int = 0
     num_questions: int = 0
@@ -140,9 +134,6 @@ class Evaluation:
             'intervals': {name: _rounded(wilson_interval(*count))
                           for name, count in counts.items()},
             'num_quiet_frames': self.num_quiet_steps,
-            'event_recall_colours_aside': round(self.score_colours_aside.event_recall, 4),
-            'sentence_precision_colours_aside': round(
-                self.score_colours_aside.sentence_precision, 4),
             'median_delay_frames': statistics.median(self.delays) if self.delays else None,
             'num_by_delay': {str(delay): num for delay, num in sorted(
                 Counter(self.delays).items())},
@@ -236,9 +227,6 @@ class StreamRun:
         events = [(index, event.sentence) for index, event in truth]
         pairs = match_pairs(events, said, TOLERANCE_FRAMES)
         evaluation.score += NarrationScore(len(events), len(said), len(pairs))
-        evaluation.score_colours_aside += match_narration(
-            *([(index, _without_colours(text)) for index, text in part]
-              for part in (events, said)), TOLERANCE_FRAMES)
         false = [told for at, told in enumerate(said) if at not in pairs.values()]
         for number, (index, event) in enumerate(truth):
             told_at = said[pairs[number]][0] if number in pairs else None

@@ -18,7 +18,7 @@ Streams that no training has seen, as one camera shows them, for the evaluation.
 What is to be shown goes in (a world, photographs or another renderer, a disturbance), and for a
 seed a stream and its pictures come out. The same seed shows the same scene in all conditions, but
 for cameras of another size in the unknown world: its things move as the shape of the picture lets
-them.
+them. Of the painted world by a camera without colours that is true which is in colourless.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ import random
 import runpy
 
 import cv2
+from moss_ros.training.colourless import colourless_stream
 from moss_ros.training.disturbances import CLEAN, DISTURBANCES
 from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import SceneRenderer
@@ -126,6 +127,7 @@ def make_fresh(conditions: Conditions, scene_seed: int, frame_rate_fps: float
         if times_s != stream.times_s:
             stream = scene_stream(stream.scene, times_s)
         picture_at = _painted(conditions, stream.scene, photographs, disturbance.size_px)
+        stream = stream if disturbance.has_colours else colourless_stream(stream)
     else:
         stream, picture_at = _filmed(stream, times_s, photographs, disturbance.size_px)
     return stream, disturbance.disturbed(picture_at, scene_seed)

@@ -76,6 +76,8 @@ def robustness_table(rows: Mapping[str, Mapping[str, Mapping]], worlds: Sequence
         for name, by_world in rows.items():
             figures = by_world[world]
             cells = ' | '.join(with_interval(figures, column) for column, _ in COLUMNS)
-            words = figures['num_painted_words'] if world == 'unknown' else ''
-            lines.append(f'| {world} | {DISTURBANCES[name].title} | {cells} | {words} |')
+            row = DISTURBANCES[name]
+            may_say_them = world == 'painted' and row.has_colours
+            words = '' if may_say_them else figures['num_painted_words']
+            lines.append(f'| {world} | {row.title} | {cells} | {words} |')
     return '\n'.join(lines)

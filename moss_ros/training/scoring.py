@@ -15,7 +15,7 @@
 """
 How well a narration tells what happened: sentences matched with events, one to one.
 
-Times may be frame indices or seconds; the tolerance has the same unit. match_narration() serves
+Times may be frame indices or seconds; the tolerance has the same unit. match_pairs() serves
 the evaluation. A Tally applies the same rules to the records of a live narrator and of a demo
 camera; the demo's closing line and the benchmark of several cameras come from it.
 """

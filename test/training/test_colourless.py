@@ -18,13 +18,16 @@ from moss_ros.training import false_colours
 from moss_ros.training.colourless import (
     colourless_stream, ColourlessStream, make_colourless_by_chance,
 )
+from moss_ros.training.disturbances import DISTURBANCES
 from moss_ros.training.evaluation_run import num_painted_words
 from moss_ros.training.false_colours import colourless_by_chance
+from moss_ros.training.fresh_streams import Conditions, make_fresh
 from moss_ros.training.scenes import EventKind, Question
+from moss_ros.training.scenes.language import DO_NOT_KNOW
 from moss_ros.training.scenes.world import zone_of
 from moss_ros.training.streams import make_stream, Stream
 from moss_ros.training.unknown import (
-    Happening, render_unknown_streams, SENTENCES, SOMETHING_BY_ZONE,
+    Happening, render_unknown_streams, SENTENCES, SOMETHING_BY_ZONE, UnknownStream,
 )
 import numpy as np
 import pytest
@@ -123,3 +126,19 @@ def test_other_cameras_keep_their_colours():
     num = sum(not np.array_equal(colourless_by_chance(pictures(), CONTENT_PX, seed, 0.3),
                                  pictures()) for seed in range(200))
     assert 40 < num < 80
+
+
+@pytest.mark.parametrize('name', DISTURBANCES)
+def test_the_evaluation_takes_no_name_for_true_before_a_camera_without_colours(name):
+    """The frames are those of the painted world; only the cameras with colours show its truth."""
+    stream, picture_at = make_fresh(Conditions(1, 20, 3, disturbance=name), 30_000, 2.0)
+    assert isinstance(stream, Stream if DISTURBANCES[name].has_colours else UnknownStream)
+    assert picture_at(stream.times_s[1]).dtype == np.uint8
+    if not DISTURBANCES[name].has_colours:
+        assert stream.answer(Question('colour', ''), 3) == DO_NOT_KNOW
+        assert stream.times_s == make_fresh(Conditions(1, 20, 3), 30_000, 2.0)[0].times_s
+
+
+def test_the_cameras_without_colours_are_known():
+    assert [name for name, row in DISTURBANCES.items() if not row.has_colours] == [
+        'mono8', 'depth', 'depth_in_colours']

@@ -26,7 +26,7 @@ import jinja2
 from moss_ros.training.card.judgements import (
     bars, cannot, MAX_DELAY_FRAMES, summary,
 )
-from moss_ros.training.disturbances import CLEAN, DISTURBANCES
+from moss_ros.training.disturbances import CLEAN
 from moss_ros.training.robustness import robustness_table, with_interval
 
 TEMPLATES = Path(__file__).with_name('templates')
@@ -49,7 +49,6 @@ def card_page(figures: Mapping) -> str:
         clean=figures['robustness'][CLEAN]['painted'],
         answered=_answered(figures['unseen_wordings']['painted']),
         still_answers=_still_answers(figures['stills']),
-        colours_aside=_colours_aside(figures['robustness']),
         with_interval=with_interval, clock=_clock)
 
 
@@ -96,12 +95,6 @@ def _answered(world):
     """Return (kind, asked, answered right) of each kind of questions."""
     return [(kind.replace('_', ' '), num, num - world['wrong_answers_by_kind'].get(kind, 0))
             for kind, num in world['num_asked_by_kind'].items()]
-
-
-def _colours_aside(rows):
-    """Return (title, figures) of the cameras that show no true colours, in the painted world."""
-    return [(DISTURBANCES[name].title, rows[name]['painted'])
-            for name in ('mono8', 'depth', 'depth_in_colours') if name in rows]
 
 
 def _still_answers(stills):
