@@ -20,19 +20,18 @@ has no colour has no name: it is told that something moves and that nothing move
 more than that. That a thing appears in its place or turns another grey is not told.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 import random
 from typing import ClassVar
 
-from moss_ros.training.scenes import EventKind, SceneRenderer
+from moss_ros.training.scenes import EventKind
 from moss_ros.training.scenes.world import MAX_MOVE_S, PICTURE_HEIGHT, zone_of
-from moss_ros.training.streams import make_stream, P_VARIED, Stream
+from moss_ros.training.streams import make_stream, Stream, training_renderer
 from moss_ros.training.unknown import SOMETHING_BY_ZONE, UnknownStream
 from moss_ros.training.unknown.filming import film_size_px
 from moss_ros.training.unknown.happenings import EDGE_PART, Phase, UnknownScene
 from moss_ros.training.unknown.unknown_streams import stream_of
-from moss_ros.training.varied_looks import VariedRenderer
 import numpy as np
 
 # Of the training streams of the unknown world, which part is the painted one without colours.
@@ -47,28 +46,14 @@ _RAMP_S = 0.02
 class ColourlessStream(UnknownStream):
     """A painted scene by a camera without colours; painted: what it is with them."""
 
-    painted: Stream = None
+    painted: Stream
 
     colourless_share: ClassVar[float] = 1.0
 
-    def film(self, photographs: Sequence[np.ndarray] = ()) -> 'PaintedFilm':
-        """Return what shows the pictures, still in their colours; photographs are not shown."""
-        return PaintedFilm(self)
-
-
-class PaintedFilm:
-    """Renders the painted scene of a ColourlessStream in the size of its film."""
-
-    def __init__(self, stream: ColourlessStream):
-        height_px, width_px = film_size_px(stream.scene)
-        painted = stream.painted.scene
-        is_varied = random.Random(f'look {painted.seed}').random() < P_VARIED
-        self._renderer = (VariedRenderer if is_varied else SceneRenderer)(
-            painted, width_px, height_px)
-
-    def picture(self, time_s: float) -> np.ndarray:
-        """Return the picture u8 [H, W, 3], RGB, at time_s."""
-        return self._renderer.render(time_s)
+    def camera(self, photographs: Sequence[np.ndarray] = ()) -> Callable[[float], np.ndarray]:
+        """Return what gives the pictures, still in their colours; photographs are not shown."""
+        height_px, width_px = film_size_px(self.scene)
+        return training_renderer(self.painted.scene, width_px, height_px).render
 
 
 def make_colourless_by_chance(seed: int, num_frames: int) -> ColourlessStream | None:
@@ -90,26 +75,26 @@ def colourless_stream(stream: Stream) -> ColourlessStream:
         before = going_on[-1] if going_on else None
         going_on.append(kind and (_zone_of_mover(objects) or before or kind))
     return ColourlessStream(scene, found.times_s, found.truth, found.observable,
-                            tuple(going_on), painted=stream)
+                            tuple(going_on), stream)
 
 
 def _moves(scene, end_s):
     """Return as phases what moves in a painted scene, one thing at a time, from its beginning."""
-    phases = []
+    phases, begun = [], None
     for event in scene.events_between(0.0, end_s + MAX_MOVE_S):
         if event.kind in (EventKind.MOVES, EventKind.ENTERS):
-            mover = next(state for state in scene.objects_at(event.time_s)
-                         if (state.colour, state.shape) == (event.colour, event.shape))
-            # An object enters, and leaves, with its centre.
-            at_edge_s = (0.5 - EDGE_PART) * mover.size / event.speed_per_s
-            start_s = event.time_s - at_edge_s * (event.kind is EventKind.ENTERS)
-            phases.append(Phase(_ZONES[zone_of(mover.x)], start_s, start_s, _RAMP_S,
-                                visible_per_s=event.speed_per_s))
+            begun = event
         elif event.kind in (EventKind.STOPS, EventKind.LEAVES):
-            phases[-1] = replace(phases[-1], end_s=event.time_s + at_edge_s * (
-                event.kind is EventKind.LEAVES))
-    # One that has not ended by then ends later.
-    return [phase for phase in phases if phase.end_s > phase.start_s]
+            mover = next(state for state in scene.objects_at(begun.time_s)
+                         if (state.colour, state.shape) == (begun.colour, begun.shape))
+            # An object enters, and leaves, with its centre.
+            at_edge_s = (0.5 - EDGE_PART) * mover.size / begun.speed_per_s
+            phases.append(Phase(
+                _ZONES[zone_of(mover.x)],
+                begun.time_s - at_edge_s * (begun.kind is EventKind.ENTERS),
+                event.time_s + at_edge_s * (event.kind is EventKind.LEAVES),
+                _RAMP_S, visible_per_s=begun.speed_per_s))
+    return phases
 
 
 def _zone_of_mover(objects):

@@ -157,7 +157,7 @@ def _filmed(stream, times_s, photographs, size_px):
         scene = UnknownScene(scene.seed, scene.length_s, size_px[1] / size_px[0], scene.is_still)
     if times_s != stream.times_s or scene is not stream.scene:
         stream = stream_of(scene, times_s)
-    picture_at = stream.film(photographs).picture
+    picture_at = stream.camera(photographs)
     return stream, picture_at if size_px is None else _resized(picture_at, size_px)
 
 

@@ -132,11 +132,15 @@ def content_part(stream: Stream) -> tuple[float, float]:
     return width_px / longer_px, height_px / longer_px
 
 
+def training_renderer(scene: Scene, width_px: int, height_px: int) -> SceneRenderer:
+    """Return what draws scene for training, in the look of its seed."""
+    is_varied = random.Random(f'look {scene.seed}').random() < P_VARIED
+    return (VariedRenderer if is_varied else SceneRenderer)(scene, width_px, height_px)
+
+
 def render_stream(stream: Stream) -> np.ndarray:
     """Return the stream's pictures u8 [L, 3, S, S]: size, look and lamp by its seed."""
-    is_varied = random.Random(f'look {stream.scene.seed}').random() < P_VARIED
-    renderer = (VariedRenderer if is_varied else SceneRenderer)(
-        stream.scene, *camera_size_px(stream))
+    renderer = training_renderer(stream.scene, *camera_size_px(stream))
     pictures = np.stack([
         fit_frame(renderer.render(time_s), IMAGE_SIZE_PX).numpy() for time_s in stream.times_s])
     return lit_by_chance(pictures, stream.scene.seed)

@@ -287,7 +287,7 @@ def test_photographs_are_the_world_where_they_are_given(tmp_path):
     photographs = read_photographs(tmp_path)
     assert [int(picture.mean()) for picture in photographs] == [40, 200]
     stream = make_unknown_stream(1, 8, 2.0)
-    picture = stream.film(photographs[:1]).picture(0.3)
+    picture = stream.camera(photographs[:1])(0.3)
     assert picture.std() < 30
 
 

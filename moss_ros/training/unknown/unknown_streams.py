@@ -22,7 +22,7 @@ several processes; evaluation makes fresh ones, also of photographs.
 Shapes: L frames in a stream, S image side in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import math
 import random
@@ -73,9 +73,10 @@ class UnknownStream:
         """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
         return answer_in_unknown_world(question.kind, self.going_on[index], of_one_frame)
 
-    def film(self, photographs: Sequence[np.ndarray] = ()) -> Film:
-        """Return what shows the pictures; photographs: as of Film."""
-        return Film(self.scene, photographs)
+    def camera(self, photographs: Sequence[np.ndarray] = ()) -> Callable[[float], np.ndarray]:
+        """Return what gives the picture u8 [H, W, 3] RGB at a time; photographs: as of Film."""
+        cv2.setNumThreads(1)
+        return Film(self.scene, photographs).picture
 
     @staticmethod
     def is_visible(event: UnknownEvent, num_before: int) -> bool:
@@ -154,10 +155,9 @@ def observable_index(event: UnknownEvent, phase: Phase, times_s: np.ndarray) -> 
 def render_unknown_stream(stream: UnknownStream, image_size_px: int,
                           photographs: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Return the stream's pictures u8 [L, 3, S, S]."""
-    cv2.setNumThreads(1)
-    film = stream.film(photographs)
+    picture_at = stream.camera(photographs)
     return np.stack([
-        fit_frame(film.picture(time_s), image_size_px).numpy() for time_s in stream.times_s])
+        fit_frame(picture_at(time_s), image_size_px).numpy() for time_s in stream.times_s])
 
 
 def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
