@@ -90,20 +90,20 @@ class Recipe:
 
 
 RECIPE = Recipe(
-    painted=(1600, 96), unknown=(4500, 40), vision_steps=2700, vision_batches=(72, 18, 8, 92),
+    painted=(3840, 40), unknown=(4500, 40), vision_steps=2600, vision_batches=(72, 18, 8, 92),
     vision_learning_rates=LearningRates(8e-3, 1.5e-3),
     course=Course((
         Phase(600, 64, 2, replace(MIX, p_prompt_at_frame=0.6)),
         Phase(1400, 32, 8, replace(MIX, p_prompt_at_frame=0.25)),
-        Phase(3900, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.38))
+        Phase(3500, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.38))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
-    painted=(1400, 96), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 14, 8, 144),
-    vision_learning_rates=LearningRates(3e-3, 1e-3),
-    course=Course((Phase(2800, 32, 28, MIX),), LearningRates(4e-3, 1.2e-3)))
+    painted=(3360, 40), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 14, 8, 144),
+    vision_learning_rates=LearningRates(2e-3, 7e-4),
+    course=Course((Phase(2800, 32, 28, MIX),), LearningRates(2.8e-3, 8e-4)))
 # For a night; it has never been run.
 LONG_RECIPE = Recipe(
-    painted=(2400, 96), unknown=(12000, 40), vision_steps=12000,
+    painted=(5760, 40), unknown=(12000, 40), vision_steps=12000,
     vision_batches=(72, 18, 12, 140), vision_learning_rates=LearningRates(8e-3, 1.5e-3),
     course=Course((Phase(2000, 64, 8, MIX), Phase(12000, 32, 28, MIX)), LearningRates(7e-3, 2e-3)))
 

@@ -17,16 +17,19 @@ The painted world in other looks than the demo camera's, so that training sees m
 
 A Scene, a size and a seed go in; pictures come out as from SceneRenderer, but with other
 backgrounds (plain, shaded, cloudy, or made-up pictures of the unknown world with less contrast),
-paints, rims, shading, noise and light.
+paints, rims, shading, noise and light, and in many looks solids in place of flat shapes.
 """
 
 import cv2
 from moss_ros.training.scenes import Scene, SceneRenderer
+from moss_ros.training.solids import Solids
 from moss_ros.training.unknown.textures import random_picture
 import numpy as np
 
 # Shares of the backgrounds.
 P_PLAIN, P_SHADED, P_CLOUDY = 0.1, 0.1, 0.1
+# Of the looks, which part shows solids.
+P_SOLID = 0.65
 # Of a paint's hue, in degrees; a white one has hardly any.
 MOST_TURN = 12.0
 # By so much of the range noise changes a pixel at most.
@@ -48,6 +51,14 @@ class VariedRenderer(SceneRenderer):
                        * draw.normal(1, 0.06, 3).clip(0.85, 1.15)).astype(np.float32)
         self._noise_tiles *= np.float32(draw.uniform(0.3, 2.0))
         np.clip(self._noise_tiles, -MOST_NOISE, MOST_NOISE, out=self._noise_tiles)
+        self._solids = Solids(draw) if draw.random() < P_SOLID else None
+
+    def _surface(self, shape: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        distance, light = super()._surface(shape, x, y)
+        if self._solids is None:
+            return distance, light
+        distance, factor = self._solids.surface(shape, x, y)
+        return distance, light * factor
 
     def _backgrounds(self, _generator) -> tuple[np.ndarray, np.ndarray]:
         background = self._varied_background(self._look).astype(np.float32)

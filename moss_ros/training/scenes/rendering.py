@@ -133,13 +133,21 @@ class SceneRenderer:
         shadow = np.clip(1.25 - np.hypot(x / 1.05, (y - 0.9) / 0.32), 0, 1)[..., None]
         region *= 1 - self._shadow * shadow
         edge = self._pixel / radius
-        distance = _signed_distance(state.shape, x, y)
+        distance, light = self._surface(state.shape, x, y)
         cover = np.clip(0.5 - distance / edge, 0, 1)[..., None]
-        light = (1.0 - self._shade_x * x - self._shade_y * y)[..., None]
+        light = light[..., None]
         if self._rim:
             light = light * (1 - self._rim * np.clip(1 + distance / RIM_WIDTH, 0, 1)[..., None])
         colour = np.clip(self._paints[state.colour] * light, 0, 1)
         region += (colour - region) * cover
+
+    def _surface(self, shape: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return the distance to the outline, negative inside, and the light on the surface.
+
+        x f32 [1, W], y f32 [H, 1]: from the centre, in radii; both results are f32 [H, W].
+        """
+        return signed_distance(shape, x, y), 1.0 - self._shade_x * x - self._shade_y * y
 
 
 def _span(low: float, high: float, size_px: int, extent: float) -> slice:
@@ -147,12 +155,16 @@ def _span(low: float, high: float, size_px: int, extent: float) -> slice:
     return slice(start, min(size_px, math.ceil(high / extent * size_px)))
 
 
-def _signed_distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def signed_distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the distance to the outline in radii, negative inside; y grows downward."""
     if shape == 'ball':
         return np.hypot(x, y) - 1.0
     if shape == 'box':
         return np.maximum(np.abs(x), np.abs(y)) - 0.88
     # A cone seen from the side: a triangle with its tip up.
-    slope = np.maximum((np.abs(x) * 2.0 - y - 1.0) / math.sqrt(5.0), y - 0.95)
-    return slope + np.zeros_like(x + y)
+    return np.maximum(cone_flank_distance(x, y), y - 0.95)
+
+
+def cone_flank_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the distance in radii to the sides of a cone without end, negative inside."""
+    return (np.abs(x) * 2.0 - y - 1.0) / math.sqrt(5.0)
