@@ -113,7 +113,7 @@ def observable_frame(event: SceneEvent, times_s: np.ndarray) -> int:
 
 
 # Share of the training streams that do not look as the demo camera's.
-P_VARIED = 0.6
+P_VARIED = 0.75
 # Twice the model's size, 4:3 as the demo camera; some streams have another camera's shape, wide,
 # square or upright.
 SIZES_PX = ((128, 96),) * 12 + (

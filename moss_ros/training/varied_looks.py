@@ -28,6 +28,8 @@ import numpy as np
 
 # Shares of the backgrounds.
 P_PLAIN, P_SHADED, P_CLOUDY = 0.1, 0.1, 0.1
+# Of the made-up pictures, which part is out of focus and pale, as what is far behind things.
+P_OUT_OF_FOCUS = 0.5
 # Of the looks, which part shows solids.
 P_SOLID = 0.65
 # Of a paint's hue, in degrees; a white one has hardly any.
@@ -81,6 +83,10 @@ class VariedRenderer(SceneRenderer):
             part = np.clip(0.5 + clouds / (4 * clouds.std()), 0, 1)[..., None]
             return low + (high - low) * part
         picture = random_picture(draw, *size).astype(np.float32) / 255
+        if draw.random() < P_OUT_OF_FOCUS:
+            picture = cv2.GaussianBlur(picture, (0, 0), self._width_px * draw.uniform(0.003, 0.02))
+            greys = picture.mean(-1, keepdims=True)
+            picture = greys + (picture - greys) * draw.uniform(0.2, 1.0)
         contrast = draw.uniform(0.25, 0.9)
         return np.clip((picture - picture.mean((0, 1))) * contrast + low, 0, 1)
 

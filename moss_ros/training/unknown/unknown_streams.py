@@ -24,6 +24,7 @@ Shapes: L frames in a stream, S image side in pixels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 import math
 import random
 from typing import ClassVar
@@ -34,6 +35,7 @@ from moss_ros.training.false_colours import colourless_by_chance
 from moss_ros.training.lamp import lit_by_chance
 from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import Question
+from moss_ros.training.unknown.dissolves import dissolved_by_chance
 from moss_ros.training.unknown.filming import Film, film_size_px
 from moss_ros.training.unknown.happenings import Phase, UnknownScene, VISIBLE_MOVE
 from moss_ros.training.unknown.overlays import overlaid_by_chance
@@ -165,6 +167,8 @@ def _render(stream: UnknownStream, image_size_px: int) -> np.ndarray:
     scene, pictures = stream.scene, render_unknown_stream(stream, image_size_px)
     if not any(phase.kind in DISTURBANCES for phase in scene.phases):
         content_px = fitted_size(*film_size_px(scene), image_size_px)
+        pictures = dissolved_by_chance(pictures, scene.seed, partial(
+            render_unknown_stream, stream, image_size_px))
         pictures = overlaid_by_chance(pictures, content_px, scene.seed)
         pictures = colourless_by_chance(pictures, content_px, scene.seed, stream.colourless_share)
     return lit_by_chance(pictures, scene.seed)
