@@ -55,12 +55,10 @@ class VariedRenderer(SceneRenderer):
         np.clip(self._noise_tiles, -MOST_NOISE, MOST_NOISE, out=self._noise_tiles)
         self._solids = Solids(draw) if draw.random() < P_SOLID else None
 
-    def _surface(self, shape: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, light = super()._surface(shape, x, y)
+    def _surface(self, shape, x, y):
         if self._solids is None:
-            return distance, light
-        distance, factor = self._solids.surface(shape, x, y)
-        return distance, light * factor
+            return super()._surface(shape, x, y)
+        return self._solids.surface(shape, x, y)
 
     def _backgrounds(self, _generator) -> tuple[np.ndarray, np.ndarray]:
         background = self._varied_background(self._look).astype(np.float32)

@@ -133,21 +133,22 @@ class SceneRenderer:
         shadow = np.clip(1.25 - np.hypot(x / 1.05, (y - 0.9) / 0.32), 0, 1)[..., None]
         region *= 1 - self._shadow * shadow
         edge = self._pixel / radius
-        distance, light = self._surface(state.shape, x, y)
+        distance, factor = self._surface(state.shape, x, y)
         cover = np.clip(0.5 - distance / edge, 0, 1)[..., None]
-        light = light[..., None]
+        light = ((1.0 - self._shade_x * x - self._shade_y * y) * factor)[..., None]
         if self._rim:
             light = light * (1 - self._rim * np.clip(1 + distance / RIM_WIDTH, 0, 1)[..., None])
         colour = np.clip(self._paints[state.colour] * light, 0, 1)
         region += (colour - region) * cover
 
-    def _surface(self, shape: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _surface(self, shape: str, x: np.ndarray, y: np.ndarray
+                 ) -> tuple[np.ndarray, np.ndarray | float]:
         """
-        Return the distance to the outline, negative inside, and the light on the surface.
+        Return the distance [H, W] to the outline, negative inside, and the factor of the light.
 
-        x f32 [1, W], y f32 [H, 1]: from the centre, in radii; both results are f32 [H, W].
+        x f32 [1, W], y f32 [H, 1]: from the centre, in radii. The factor is one, or one a pixel.
         """
-        return signed_distance(shape, x, y), 1.0 - self._shade_x * x - self._shade_y * y
+        return signed_distance(shape, x, y), 1.0
 
 
 def _span(low: float, high: float, size_px: int, extent: float) -> slice:

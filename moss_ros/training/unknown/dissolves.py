@@ -22,16 +22,13 @@ same things move.
 
 from collections.abc import Callable
 
-import cv2
-from moss_ros.training.unknown.textures import random_picture
+from moss_ros.training.unknown.filming import made_up_world
 import numpy as np
 
 P_DISSOLVE = 0.12
 MOST_DISSOLVES = 3
 # Frames from one picture to the other; below one it is cut.
 DISSOLVE_FRAMES = 0.3, 5.0
-# Of the other world, as large as a photograph needs to be.
-OTHER_WORLD_PX = 288, 416
 
 
 def dissolved_by_chance(pictures: np.ndarray, seed: int,
@@ -44,10 +41,7 @@ def dissolved_by_chance(pictures: np.ndarray, seed: int,
     generator = np.random.default_rng([seed, 41])
     if generator.random() >= P_DISSOLVE:
         return pictures
-    # Seen from near and far, as the first world is.
-    near = int(generator.integers(1, 4))
-    other = random_picture(generator, *(size // near for size in OTHER_WORLD_PX))
-    other = cv2.resize(other, OTHER_WORLD_PX[::-1], interpolation=cv2.INTER_CUBIC)
+    other = made_up_world(generator)
     part = np.zeros(len(pictures), np.float32)
     frames = np.arange(len(pictures), dtype=np.float32)
     num = int(generator.integers(1, MOST_DISSOLVES + 1))

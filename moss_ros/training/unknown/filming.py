@@ -39,6 +39,14 @@ NUM_NOISE_TILES = 6
 P_JPEG, P_FLICKER, P_UNSTEADY, P_VIGNETTE, P_BANDS = 0.3, 0.15, 0.3, 0.4, 0.06
 
 
+def made_up_world(generator: np.random.Generator) -> np.ndarray:
+    """Return what there is to see, u8 [*WORLD_PX, 3], in things from near and far."""
+    height_px, width_px = WORLD_PX
+    near = int(generator.choice((1, 1, 2, 3)))
+    picture = random_picture(generator, height_px // near, width_px // near)
+    return cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
+
+
 def film_size_px(scene: UnknownScene) -> tuple[int, int]:
     """Return the height and width of the pictures of a scene."""
     return round(WIDTH_PX * scene.aspect), WIDTH_PX
@@ -69,12 +77,8 @@ class Film:
         self._cover = self._make_cover(generator)
 
     def _make_world(self, photographs):
-        height_px, width_px = WORLD_PX
         if not photographs:
-            # Things are seen from near and far.
-            near = int(self._generator.choice((1, 1, 2, 3)))
-            picture = random_picture(self._generator, height_px // near, width_px // near)
-            return cv2.resize(picture, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
+            return made_up_world(self._generator)
         # At zoom 0 the picture shows between a third and two thirds of the photograph.
         photograph = photographs[0]
         scale = WIDTH_PX / (self._generator.uniform(0.35, 0.65) * photograph.shape[1])
