@@ -22,7 +22,7 @@ them. Of the painted world by a camera without colours that is true which is in 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 import random
@@ -126,6 +126,8 @@ def make_fresh(conditions: Conditions, scene_seed: int, frame_rate_fps: float
     if conditions.world == 'painted':
         if times_s != stream.times_s:
             stream = scene_stream(stream.scene, times_s)
+        if conditions.renderer is not None and photographs:
+            stream = replace(stream, is_known_when_empty=False)
         picture_at = _painted(conditions, stream.scene, photographs, disturbance.size_px)
         stream = stream if disturbance.has_colours else colourless_stream(stream)
     else:

@@ -135,10 +135,10 @@ class NarrationLoss:
 
 
 def _is_unknown(batch):
-    """Return by sample, bool [B], whether it is of the unknown world: as its frames are."""
-    is_unknown = torch.zeros(len(batch.token_ids), dtype=torch.bool)
-    is_unknown[batch.frame_rows[:, 0]] = ~batch.is_painted
-    return is_unknown
+    """Return by sample, bool [B], whether none of its frames tells of the painted world."""
+    num_painted = torch.zeros(len(batch.token_ids)).index_add_(
+        0, batch.frame_rows[:, 0], batch.is_painted.float())
+    return num_painted == 0
 
 
 def _watch(model, heads, batch):

@@ -64,8 +64,9 @@ class FrameTruth:
     """
     What the auxiliary losses ask of a frame token; the lists have one entry for each of COLOURS.
 
-    position: index of the frame token in the sample. Of a frame of the unknown world no colour is
-    present; of a painted one going_on and happening are IGNORED.
+    position: index of the frame token in the sample. is_painted: whether the sample's frames up to
+    it tell that this is the painted world. Of a frame of the unknown world no colour is present;
+    of a painted one going_on and happening are IGNORED.
     """
 
     position: int
@@ -146,9 +147,8 @@ class SampleMaker:
             events = _visible_events(stream, first_frame, range(first_frame, indices[-1] + 1))
             answer = tell_events(events) if events else self._what_goes_on(stream, indices[-1])
         else:
-            is_one = len(indices) == 1
-            question = self.question(stream, indices[-1], of_one_frame=is_one)
-            text, answer = question.text, stream.answer(question, indices[-1], is_one)
+            question = self.question(stream, indices[-1], of_one_frame=len(indices) == 1)
+            text, answer = question.text, stream.answer(question, indices[-1], first_frame)
         return writer.write_offline(indices, text, answer)
 
     @staticmethod
@@ -171,6 +171,11 @@ class SampleMaker:
         if text not in self._ids_by_text:
             self._ids_by_text[text] = self.chat.encode_text(text)
         return self._ids_by_text[text]
+
+
+def _is_painted(stream, first, last):
+    """Return whether frames first to last of stream tell that this is the painted world."""
+    return isinstance(stream, Stream) and stream.is_known(first, last)
 
 
 def _visible_events(stream, first_frame, frames):
@@ -205,7 +210,7 @@ class _SampleWriter:
             question = self._ask_of_frame(of_one_frame=True)
             self._open(question.text)
             self._take_frame()
-            self._answer(question, of_one_frame=True)
+            self._answer(question)
         elif kind < P_QUESTION_OPENS + P_OLD_QUESTION_OPENS:
             # It was answered, or not, in a part of the stream that has left the context.
             self._open(self._ask_of_frame().text)
@@ -236,11 +241,10 @@ class _SampleWriter:
     def _frame_step(self) -> None:
         """Take in a frame, perhaps after a question, and say what there is to say about it."""
         if self._random.random() < self._maker.mix.p_prompt_at_frame:
-            is_first = self._frame == self._first
-            question = self._ask_of_frame(is_first)
+            question = self._ask_of_frame(of_one_frame=self._frame == self._first)
             self._ask(question)
             self._take_frame()
-            self._answer(question, is_first)
+            self._answer(question)
             return
         self._take_frame()
         if not self._pending:
@@ -259,8 +263,8 @@ class _SampleWriter:
         """Return a question about the frame that comes next."""
         return self._maker.question(self._stream, self._frame, of_one_frame)
 
-    def _answer(self, question: Question, of_one_frame: bool = False) -> None:
-        self._say(self._stream.answer(question, self._frame - 1, of_one_frame))
+    def _answer(self, question: Question) -> None:
+        self._say(self._stream.answer(question, self._frame - 1, self._first))
 
     def _say(self, text: str) -> None:
         """Speak text and the silence after it; frames and prompts may come in between."""
@@ -277,7 +281,7 @@ class _SampleWriter:
                 is_first = self._frame - 1 == self._first
                 question = self._maker.question(self._stream, self._frame - 1, is_first)
                 self._ask(question)
-                self._answer(question, is_first)
+                self._answer(question)
                 return
             if self._random.random() < self._frames_per_token and self._frame < self._end:
                 self._take_frame()
@@ -310,9 +314,9 @@ class _SampleWriter:
         before = self._sample.frame_indices[-1] if self._sample.frame_indices else index - 1
         events = _visible_events(self._stream, first, range(before + 1, index + 1))
         self._pending += events
-        self._sample.frames.append(
-            (self._painted_truth if isinstance(self._stream, Stream) else self._unknown_truth)(
-                index, index - first, events))
+        truth = (self._painted_truth if _is_painted(self._stream, first, index)
+                 else self._unknown_truth)
+        self._sample.frames.append(truth(index, index - first, events))
         self._sample.frame_indices.append(index)
 
     def _painted_truth(self, index: int, num_before: int, happened) -> FrameTruth:
@@ -334,8 +338,10 @@ class _SampleWriter:
     def _unknown_truth(self, index: int, num_before: int, happened) -> FrameTruth:
         num = len(COLOURS)
         happening = 1 + HAPPENINGS.index(happened[-1].kind) if happened else 0
-        # One frame shows no movement.
-        going_on = GOING_ON.index(self._stream.going_on[index]) if num_before else IGNORED
+        # Of a painted stream nothing has been seen yet, so nothing goes on. One frame shows no
+        # movement.
+        now = None if isinstance(self._stream, Stream) else self._stream.going_on[index]
+        going_on = GOING_ON.index(now) if num_before else IGNORED
         return FrameTruth(
             len(self._sample.token_ids), False, [IGNORED] * num, [IGNORED] * num,
             [(0.0, 0.0)] * num, [0] * num, going_on, happening)

@@ -21,7 +21,7 @@ ones. Shapes: N streams, L frames in a stream, S = IMAGE_SIZE_PX.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import random
 
 from moss_ros.model import fit_frame
@@ -30,7 +30,8 @@ from moss_ros.training.render_processes import render_in_processes
 from moss_ros.training.scenes import (
     answer_question, EventKind, ObjectState, Question, Scene, SceneEvent, SceneRenderer,
 )
-from moss_ros.training.varied_looks import VariedRenderer
+from moss_ros.training.unknown.statements import answer_in_unknown_world
+from moss_ros.training.varied_looks import has_picture_behind, VariedRenderer
 import numpy as np
 import torch
 
@@ -54,6 +55,7 @@ class Stream:
     times_s: time of each frame in the scene, seconds. truth: what happened, with the index of
     the first frame at or after it. observable: for each frame, the events that can be told from
     the frames up to it, but not earlier. objects: for each frame, the objects at that time.
+    is_known_when_empty: whether pictures with nothing in them tell that this is the painted world.
     """
 
     scene: Scene
@@ -61,9 +63,17 @@ class Stream:
     truth: tuple[tuple[int, SceneEvent], ...]
     observable: tuple[tuple[SceneEvent, ...], ...]
     objects: tuple[tuple[ObjectState, ...], ...]
+    is_known_when_empty: bool = True
 
-    def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
-        """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
+    def is_known(self, first: int, last: int) -> bool:
+        """Return whether frames first to last tell that this is the painted world."""
+        return self.is_known_when_empty or any(
+            state.in_picture for objects in self.objects[first:last + 1] for state in objects)
+
+    def answer(self, question: Question, index: int, first: int = 0) -> str:
+        """Return the answer that is true at frame index, when those from first on were seen."""
+        if not self.is_known(first, index):
+            return answer_in_unknown_world(question.kind, None, of_one_frame=index == first)
         return answer_question(question, self.objects[index])
 
     @staticmethod
@@ -132,10 +142,24 @@ def content_part(stream: Stream) -> tuple[float, float]:
     return width_px / longer_px, height_px / longer_px
 
 
+def make_training_stream(seed: int, num_frames: int) -> Stream:
+    """
+    Return make_stream(seed, num_frames) as training_renderer() shows it.
+
+    A made-up picture with nothing before it may be of the unknown world as well.
+    """
+    return replace(make_stream(seed, num_frames), is_known_when_empty=not (
+        _is_varied(seed) and has_picture_behind(seed)))
+
+
 def training_renderer(scene: Scene, width_px: int, height_px: int) -> SceneRenderer:
     """Return what draws scene for training, in the look of its seed."""
-    is_varied = random.Random(f'look {scene.seed}').random() < P_VARIED
-    return (VariedRenderer if is_varied else SceneRenderer)(scene, width_px, height_px)
+    return (VariedRenderer if _is_varied(scene.seed) else SceneRenderer)(
+        scene, width_px, height_px)
+
+
+def _is_varied(seed):
+    return random.Random(f'look {seed}').random() < P_VARIED
 
 
 def render_stream(stream: Stream) -> np.ndarray:

@@ -45,8 +45,8 @@ from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
 from moss_ros.training.samples import SampleMix
 from moss_ros.training.streams import (
-    content_part, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX, make_stream,
-    render_streams,
+    content_part, FIRST_TRAINING_SEED, FRAME_RATE_FPS, IMAGE_SIZE_PX,
+    make_training_stream, render_streams,
 )
 from moss_ros.training.unknown import make_unknown_stream, render_unknown_streams
 from moss_ros.training.vision_training import (
@@ -168,7 +168,7 @@ def train(output: Path, seed: int, recipe: Recipe = RECIPE, num_threads: int = 2
     (num_painted, painted_frames), (num_unknown, unknown_frames) = recipe.painted, recipe.unknown
     painted_seeds = range(first_seed, first_seed + num_painted)
     unknown_seeds = range(first_seed, first_seed + num_unknown)
-    painted = [make_stream(stream_seed, painted_frames) for stream_seed in painted_seeds]
+    painted = [make_training_stream(stream_seed, painted_frames) for stream_seed in painted_seeds]
     unknown = [make_colourless_by_chance(stream_seed, unknown_frames)
                or make_unknown_stream(stream_seed, unknown_frames, FRAME_RATE_FPS)
                for stream_seed in unknown_seeds]

@@ -20,6 +20,8 @@ backgrounds (plain, shaded, cloudy, or made-up pictures of the unknown world wit
 paints, rims, shading, noise and light, and in many looks solids in place of flat shapes.
 """
 
+import random
+
 import cv2
 from moss_ros.training.scenes import Scene, SceneRenderer
 from moss_ros.training.solids import Solids
@@ -38,12 +40,22 @@ MOST_TURN = 12.0
 MOST_NOISE = 0.2
 
 
+def has_picture_behind(seed: int) -> bool:
+    """Return whether Scene(seed) is before a made-up picture in its VariedRenderer's look."""
+    return _kind_of_background(seed) >= P_PLAIN + P_SHADED + P_CLOUDY
+
+
+def _kind_of_background(seed):
+    return random.Random(f'background {seed}').random()
+
+
 class VariedRenderer(SceneRenderer):
     """Renders one scene in a look drawn from its seed. Not thread-safe."""
 
     def __init__(self, scene: Scene, width_px: int, height_px: int):
         # Before all else, which begins with the background.
         draw = self._look = np.random.default_rng([scene.seed, 23])
+        self._background_kind = _kind_of_background(scene.seed)
         super().__init__(scene, width_px, height_px)
         self._shade_x, self._shade_y = draw.uniform(-0.35, 0.35), draw.uniform(-0.05, 0.35)
         self._shadow = draw.choice((0.0, draw.uniform(0, 0.5)))
@@ -68,7 +80,7 @@ class VariedRenderer(SceneRenderer):
         """Return the background [H, W, 3]."""
         size = self._height_px, self._width_px
         low, high = (self._varied_grey(draw) for _ in range(2))
-        kind = draw.random()
+        kind = self._background_kind
         if kind < P_PLAIN:
             return np.broadcast_to(low, (*size, 3)).copy()
         if kind < P_PLAIN + P_SHADED:

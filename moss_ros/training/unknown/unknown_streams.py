@@ -71,9 +71,9 @@ class UnknownStream:
     observable: tuple[tuple[UnknownEvent, ...], ...]
     going_on: tuple[Happening | None, ...]
 
-    def answer(self, question: Question, index: int, of_one_frame: bool = False) -> str:
-        """Return the answer that is true at frame index; of_one_frame: when nothing else was."""
-        return answer_in_unknown_world(question.kind, self.going_on[index], of_one_frame)
+    def answer(self, question: Question, index: int, first: int = 0) -> str:
+        """Return the answer that is true at frame index, when those from first on were seen."""
+        return answer_in_unknown_world(question.kind, self.going_on[index], index == first)
 
     def camera(self, photographs: Sequence[np.ndarray] = ()) -> Callable[[float], np.ndarray]:
         """Return what gives the picture u8 [H, W, 3] RGB at a time; photographs: as of Film."""
