@@ -19,6 +19,7 @@ A checkpoint and a seed go in; one JSON line of figures comes out, with 95 % int
 that are fractions. Streams that training never saw run through StreamSession, and what the model
 says stays in its context. A sentence must have the exact wording of an event at about that time;
 an answer must be true of the frame at which the question was asked, or of the one before it.
+Before a photograph in which nothing painted has shown yet that is the answer of an unknown scene.
 """
 
 import argparse

@@ -68,7 +68,8 @@ class Conditions:
       other renderer has for backgrounds; none: all is made up.
     - disturbance: a name in DISTURBANCES.
     - renderer: a Python file whose class Renderer(scene, photographs) draws the painted world in
-      place of the package's own; its render(time_s) returns u8 [H, W, 3] RGB.
+      place of the package's own; its render(time_s) returns u8 [H, W, 3] RGB. Where it has an
+      attribute shows_photograph that is true, a picture with nothing in it is any world's.
 
     Raises ValueError for what cannot be.
     """
@@ -126,9 +127,7 @@ def make_fresh(conditions: Conditions, scene_seed: int, frame_rate_fps: float
     if conditions.world == 'painted':
         if times_s != stream.times_s:
             stream = scene_stream(stream.scene, times_s)
-        if conditions.renderer is not None and photographs:
-            stream = replace(stream, is_known_when_empty=False)
-        picture_at = _painted(conditions, stream.scene, photographs, disturbance.size_px)
+        stream, picture_at = _painted(conditions, stream, photographs, disturbance.size_px)
         stream = stream if disturbance.has_colours else colourless_stream(stream)
     else:
         stream, picture_at = _filmed(stream, times_s, photographs, disturbance.size_px)
@@ -145,11 +144,14 @@ def _unknown_stream(scene_seed, num_frames, num_made, frame_rate_fps):
                                   stream.scene.is_still), times_s)
 
 
-def _painted(conditions, scene, photographs, size_px):
+def _painted(conditions, stream, photographs, size_px):
+    """Return the painted stream as the renderer shows it, and what gives its pictures."""
     if conditions.renderer is None:
-        return SceneRenderer(scene, *(size_px or PICTURE_SIZE_PX)).render
-    render = renderer_class(conditions.renderer)(scene, photographs).render
-    return render if size_px is None else _resized(render, size_px)
+        return stream, SceneRenderer(stream.scene, *(size_px or PICTURE_SIZE_PX)).render
+    renderer = renderer_class(conditions.renderer)(stream.scene, photographs)
+    stream = replace(stream, is_known_when_empty=not getattr(renderer, 'shows_photograph', False))
+    return stream, (
+        renderer.render if size_px is None else _resized(renderer.render, size_px))
 
 
 def _filmed(stream, times_s, photographs, size_px):

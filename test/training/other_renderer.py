@@ -51,7 +51,8 @@ class Renderer:
     """
     Draws one scene; the same picture for the same time. Not thread-safe.
 
-    photographs: u8 [H, W, 3] RGB, of which one may become the background.
+    photographs: u8 [H, W, 3] RGB, of which one may become the background; shows_photograph:
+    whether one has.
     """
 
     def __init__(self, scene, photographs=()):
@@ -110,7 +111,8 @@ class Renderer:
 
     def _make_background(self, photographs):
         draw, (width, height) = self._draw, self._size
-        if photographs and draw.random() < P_PHOTOGRAPH:
+        self.shows_photograph = bool(photographs) and draw.random() < P_PHOTOGRAPH
+        if self.shows_photograph:
             return self._of_photograph(draw.choice(photographs))
         grey = draw.uniform(65, 150)
         base = np.array([grey + draw.uniform(-20, 20) for _ in range(3)])

@@ -25,8 +25,11 @@ from pathlib import Path
 
 from moss_ros.checkpoints import DEMO_CHECKPOINT
 from moss_ros.training.evaluation import Evaluator
-from moss_ros.training.fresh_streams import Conditions, read_photographs, renderer_class
-from moss_ros.training.scenes import Scene
+from moss_ros.training.fresh_streams import (
+    Conditions, make_fresh, read_photographs, renderer_class,
+)
+from moss_ros.training.scenes import Question, Scene
+from moss_ros.training.scenes.language import DO_NOT_KNOW
 import numpy as np
 import pytest
 
@@ -76,8 +79,31 @@ def test_photographs_become_backgrounds(renderer):
                                   renderer(Scene(seed), [stripes]).render(1.0))
                for seed in range(10)]
     assert any(changed)
+    assert {renderer(Scene(seed), [stripes]).shows_photograph for seed in range(10)} == {
+        False, True}
+    assert not any(renderer(Scene(seed)).shows_photograph for seed in range(10))
     again = [renderer(Scene(4), [stripes]).render(1.0) for _ in range(2)]
     assert np.array_equal(*again)
+
+
+def test_an_empty_picture_before_a_photograph_is_any_worlds(renderer):
+    """Before a thing has shown there, what is true is that the scene is not known."""
+    stripes = np.full((300, 400, 3), 90, np.uint8)
+    see, count = Question('see', ''), Question('count', '')
+    answers = set()
+    for seed in range(30_000, 30_040):
+        conditions = Conditions(1, 30, 3, photographs=[stripes], renderer=RENDERER)
+        stream = make_fresh(conditions, seed, 2.0)[0]
+        is_photograph = renderer(stream.scene, [stripes]).shows_photograph
+        first_thing = next(index for index, objects in enumerate(stream.objects)
+                           if any(state.in_picture for state in objects))
+        for index in range(1, 30):
+            answer = stream.answer(see, index)
+            is_any_worlds = is_photograph and index < first_thing
+            assert is_any_worlds == answer.startswith('I do not know this scene.')
+            assert is_any_worlds == (stream.answer(count, index) == DO_NOT_KNOW)
+            answers.add((is_photograph, answer.startswith('I see nothing.')))
+    assert len(answers) == 4
 
 
 def test_the_shipped_checkpoint_narrates_another_look_as_truly():

@@ -21,7 +21,9 @@ from moss_ros.training.samples import (
     IGNORED, MAX_LATE_FRAMES, SampleMaker, SampleMix,
 )
 from moss_ros.training.scenes import answer_question, EventKind, Question, question_by_text
-from moss_ros.training.streams import make_stream, observable_frame
+from moss_ros.training.streams import (
+    FIRST_TRAINING_SEED, make_stream, make_training_stream, observable_frame,
+)
 from moss_ros.training.unknown import make_unknown_stream
 from moss_ros.training.unknown.statements import DISTURBANCES
 from moss_ros.training.vocabulary import (
@@ -229,6 +231,31 @@ def test_a_late_sentence_follows_silence_that_is_no_target(chat, samples):
                 late = 0
             assert late <= MAX_LATE_FRAMES
     assert num_late > 20
+
+
+def test_what_an_empty_made_up_picture_shows_is_not_known(chat):
+    """Until a painted thing has shown, frames and answers are those of the unknown world."""
+    maker = SampleMaker(chat, random.Random(5), SampleMix(
+        p_prompt_at_frame=0.6, p_other=0.0, question_weights={'see': 50.0}))
+    num_known_later, answers = 0, set()
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 120):
+        stream = make_training_stream(seed, 24)
+        for num_frames in (4, 20):
+            sample = maker.make(stream, 0, num_frames)
+            has_shown = [any(state.in_picture for objects in stream.objects[:index + 1]
+                             for state in objects) for index in sample.frame_indices]
+            is_painted = [truth.is_painted for truth in sample.frames]
+            assert is_painted == [stream.is_known_when_empty or shown for shown in has_shown]
+            for truth, is_known in zip(sample.frames, is_painted):
+                assert is_known or truth.happening == 0 and truth.going_on in (0, IGNORED)
+            num_known_later += is_painted[-1] and not is_painted[0]
+            if not any(has_shown):
+                said = chat.decode([target for target in sample.targets if target != IGNORED])
+                answers.add((stream.is_known_when_empty, 'I see nothing.' in said,
+                             'I do not know this scene.' in said))
+    assert num_known_later > 5
+    assert {(True, True, False), (False, False, True)} <= answers
+    assert not {(True, False, True), (False, True, False)} & answers
 
 
 def test_same_seed_same_samples(chat):
