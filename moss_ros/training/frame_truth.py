@@ -25,6 +25,7 @@ frame, Dv vision features, M frame tokens in all, C colours, S shapes.
 """
 
 from dataclasses import dataclass, replace
+import math
 
 from moss_ros.model import TextDecoder
 from moss_ros.training.samples import EVENT_KINDS, HAPPENINGS, IGNORED, Sample
@@ -39,6 +40,9 @@ from torch.nn import functional as F
 NUM_COLOURS, NUM_SHAPES = len(COLOURS), len(SHAPES)
 # The summary of a frame is read from the layer before this many last layers.
 NUM_LAYERS_AFTER_SUMMARY = 2
+# Tensors of ever new sizes leave the heap in pieces of as many sizes, among which an allocation
+# searches longer and longer; see docs/training_notes.md.
+LENGTH_STEP = 16
 # What happens is rare: an event weighs as much as ten quiet slots.
 EVENT_WEIGHT = 10.0
 # What moves before a standing camera is hard to tell from a moving one.
@@ -78,10 +82,13 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     """
     Stack samples and the features of their frames, as of Batch, padded at the end.
 
+    T is a multiple of LENGTH_STEP.
+
     features: by sample, those of its stream, f16 [L, P, Dv]: of each frame behind the one before
     it in the stream, also where the sample leaves that out.
     """
-    length = max(len(sample.token_ids) for sample in samples)
+    longest = max(len(sample.token_ids) for sample in samples)
+    length = math.ceil(longest / LENGTH_STEP) * LENGTH_STEP
     num_frames = max(len(sample.frame_indices) for sample in samples)
     token_ids = torch.full((len(samples), length), pad_id)
     targets = torch.full((len(samples), length), IGNORED)
