@@ -24,7 +24,7 @@ from moss_ros.stream.chat import ChatFormat
 from moss_ros.training import narration_training
 from moss_ros.training.architecture import demo_config
 from moss_ros.training.carry_over import carry_over
-from moss_ros.training.frame_truth import FrameTruthHeads, stack_samples
+from moss_ros.training.frame_truth import FrameTruthHeads, LENGTH_STEP, stack_samples
 from moss_ros.training.motion_truth import MotionTask
 from moss_ros.training.narration_training import (
     Course, MEAN_WEIGHT_DECAY, NarrationLoss, painted_ids, Phase,
@@ -32,7 +32,7 @@ from moss_ros.training.narration_training import (
 )
 from moss_ros.training.optimiser import LearningRates
 from moss_ros.training.picture_truth import ThumbnailTask
-from moss_ros.training.samples import SampleMaker
+from moss_ros.training.samples import IGNORED, SampleMaker
 from moss_ros.training.streams import (
     content_part, FIRST_TRAINING_SEED, make_stream, make_training_stream, render_stream,
     render_streams,
@@ -181,6 +181,21 @@ def becomes_known(num_frames):
     made = (make_training_stream(seed, num_frames) for seed in range(FIRST_TRAINING_SEED, 2 ** 31))
     return next(stream for stream in made
                 if not stream.is_known(0, 0) and stream.is_known(0, num_frames - 1))
+
+
+def test_batches_come_in_few_lengths_and_padding_says_nothing(material):
+    """Each is as long as its longest sample or a little longer; no target is in the padding."""
+    chat, _, streams, pictures = material
+    features = np.zeros((NUM_FRAMES, 2, 3), np.float16)
+    maker = SampleMaker(chat, random.Random(2))
+    samples = [maker.make(streams[0], 0, num_frames) for num_frames in (3, 9, 20)]
+    for some in (samples[:1], samples[:2], samples):
+        batch = stack_samples(some, [features] * len(some), chat.eot_id)
+        longest = max(len(sample.token_ids) for sample in some)
+        num_tokens = batch.token_ids.shape[1]
+        assert num_tokens % LENGTH_STEP == 0 and 0 <= num_tokens - longest < LENGTH_STEP
+        assert batch.targets.shape == batch.token_ids.shape
+        assert (batch.targets[:, longest:] == IGNORED).all()
 
 
 @pytest.mark.parametrize('kind', ('painted', 'painted, empty at first', 'unknown'))
