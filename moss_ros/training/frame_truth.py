@@ -82,8 +82,7 @@ def stack_samples(samples: list[Sample], features: list[np.ndarray], pad_id: int
     """
     Stack samples and the features of their frames, as of Batch, padded at the end.
 
-    T is a multiple of LENGTH_STEP.
-
+    T becomes a multiple of LENGTH_STEP.
     features: by sample, those of its stream, f16 [L, P, Dv]: of each frame behind the one before
     it in the stream, also where the sample leaves that out.
     """

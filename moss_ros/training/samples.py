@@ -173,11 +173,6 @@ class SampleMaker:
         return self._ids_by_text[text]
 
 
-def _is_painted(stream, first, last):
-    """Return whether frames first to last of stream tell that this is the painted world."""
-    return isinstance(stream, Stream) and stream.is_known(first, last)
-
-
 def _visible_events(stream, first_frame, frames):
     """Return the events that show at any of frames in a window that begins at first_frame."""
     return [event for at in frames for event in stream.observable[at]
@@ -314,8 +309,8 @@ class _SampleWriter:
         before = self._sample.frame_indices[-1] if self._sample.frame_indices else index - 1
         events = _visible_events(self._stream, first, range(before + 1, index + 1))
         self._pending += events
-        truth = (self._painted_truth if _is_painted(self._stream, first, index)
-                 else self._unknown_truth)
+        is_painted = isinstance(self._stream, Stream) and self._stream.is_known(first, index)
+        truth = self._painted_truth if is_painted else self._unknown_truth
         self._sample.frames.append(truth(index, index - first, events))
         self._sample.frame_indices.append(index)
 

@@ -185,7 +185,7 @@ def becomes_known(num_frames):
 
 def test_batches_come_in_few_lengths_and_padding_says_nothing(material):
     """Each is as long as its longest sample or a little longer; no target is in the padding."""
-    chat, _, streams, pictures = material
+    chat, _, streams, _ = material
     features = np.zeros((NUM_FRAMES, 2, 3), np.float16)
     maker = SampleMaker(chat, random.Random(2))
     samples = [maker.make(streams[0], 0, num_frames) for num_frames in (3, 9, 20)]
