@@ -28,6 +28,7 @@ import random
 
 from moss_ros.stream.chat import ChatFormat
 from moss_ros.stream.dialogue import DialogueLayout, Last
+from moss_ros.training.misread import misread
 from moss_ros.training.questions import other_question
 from moss_ros.training.scenes import (
     COLOURS, EventKind, MOTIONS, Question, random_question, SceneEvent, SHAPES, tell_events,
@@ -103,12 +104,15 @@ class SampleMix:
     p_prompt_at_frame: probability of a prompt at a frame. p_offline: part of the samples that are
     offline. p_other: part of the questions that nobody can answer. question_weights: how often a
     kind of the other questions is asked in relation to the rest, 1 for a kind that is not named.
+    p_misread: probability that an event is told in the words of the other world, as a model does
+    that takes it for that one: in the context, and not as a target.
     """
 
     p_prompt_at_frame: float = 0.05
     p_offline: float = 0.12
     p_other: float = 0.15
     question_weights: Mapping[str, float] = field(default_factory=dict)
+    p_misread: float = 0.0
 
 
 class SampleMaker:
@@ -249,7 +253,17 @@ class _SampleWriter:
             self._put([self._chat.silence_id], Last.SILENCE)
         else:
             self._num_late_frames = 0
-            self._say(self._pending.pop(0).sentence)
+            self._tell(self._pending.pop(0))
+
+    def _tell(self, event: SceneEvent | UnknownEvent) -> None:
+        """Say what has happened, or, as no target, what is said of it by one who errs."""
+        is_misread = self._random.random() < self._maker.mix.p_misread
+        wrong = misread(event, self._random) if is_misread else None
+        if wrong is None:
+            self._say(event.sentence)
+            return
+        self._put(self._maker.encode(wrong), Last.TEXT)
+        self._fall_silent()
 
     def _ask(self, question: Question) -> None:
         self._put(*self._layout.question(question.text, self._last))

@@ -58,7 +58,7 @@ import torch
 
 # These kinds of questions are learned last: what they name has to be looked up in the picture.
 MIX = SampleMix(p_prompt_at_frame=0.2, p_offline=0.2,
-                question_weights={'colour': 3.0, 'where': 3.0, 'is_there': 2.0})
+                question_weights={'colour': 3.0, 'where': 3.0, 'is_there': 2.0}, p_misread=0.06)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@
 import random
 
 from dialogue_rule import assert_decides, assert_layout
+from moss_ros.training.evaluation_run import num_painted_words
 from moss_ros.training.samples import (
     IGNORED, MAX_LATE_FRAMES, SampleMaker, SampleMix,
 )
 from moss_ros.training.scenes import answer_question, EventKind, Question, question_by_text
 from moss_ros.training.streams import (
-    FIRST_TRAINING_SEED, make_stream, make_training_stream, observable_frame,
+    FIRST_TRAINING_SEED, make_stream, make_training_stream, observable_frame, Stream,
 )
 from moss_ros.training.unknown import make_unknown_stream
 from moss_ros.training.unknown.statements import DISTURBANCES
@@ -258,10 +259,37 @@ def test_what_an_empty_made_up_picture_shows_is_not_known(chat):
     assert not {(True, False, True), (False, True, False)} & answers
 
 
-def test_same_seed_same_samples(chat):
+def num_of_the_other_world(stream, text):
+    """Return how much of text only the other world's sentences have."""
+    if isinstance(stream, Stream):
+        return text.count('Something moves') + text.count('Nothing moves')
+    return num_painted_words(text)
+
+
+@pytest.mark.parametrize('make', (
+    make_stream, lambda seed, num_frames: make_unknown_stream(seed, num_frames, 2.0)))
+def test_what_is_misread_stands_in_the_context_and_is_no_target(chat, make):
+    """What moves is told in the other world's words; that is not learned, what follows is."""
+    maker = SampleMaker(chat, random.Random(5), SampleMix(
+        p_prompt_at_frame=0.0, p_offline=0.0, p_misread=1.0))
+    num_misread = 0
+    for seed in range(60):
+        stream = make(seed, 40)
+        sample = maker.make(stream, 2, NUM_FRAMES)
+        text = chat.decode(sample.token_ids)
+        said = chat.decode([target for target in sample.targets if target != IGNORED])
+        assert not num_of_the_other_world(stream, said)
+        num_misread += num_of_the_other_world(stream, text) > 0
+        assert sample.targets.count(chat.silence_id) > 5
+    assert num_misread > 20
+
+
+@pytest.mark.parametrize('p_misread', (0.0, 0.3))
+def test_same_seed_same_samples(chat, p_misread):
     """A seeded generator reproduces the sample; another seed gives another."""
     stream = make_stream(7, 40)
-    first, same, other = (SampleMaker(chat, random.Random(seed)).make(stream, 3, NUM_FRAMES)
+    mix = SampleMix(p_misread=p_misread)
+    first, same, other = (SampleMaker(chat, random.Random(seed), mix).make(stream, 3, NUM_FRAMES)
                           for seed in (1, 1, 2))
     assert first == same and first != other
 
