@@ -95,7 +95,7 @@ RECIPE = Recipe(
     course=Course((
         Phase(600, 64, 2, replace(MIX, p_prompt_at_frame=0.6)),
         Phase(1400, 32, 8, replace(MIX, p_prompt_at_frame=0.25)),
-        Phase(3500, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.38))
+        Phase(4400, 16, 28, MIX)), LearningRates(6e-3, 1.8e-3), p_unknown=0.32))
 # What --finish does with a checkpoint.
 FINISH_RECIPE = Recipe(
     painted=(3360, 40), unknown=(8500, 40), vision_steps=2500, vision_batches=(56, 14, 8, 144),
